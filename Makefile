@@ -1,0 +1,79 @@
+# Needs python3 >= 3.11, pip and make; everything else goes into .venv. `make` alone lists the targets.
+# Paths are relative, so that a checkout whose path holds spaces works as well.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# Another interpreter: make setup PYTHON=/path/to/python3.12
+PYTHON ?= python3
+MINIMUM := 3, 11
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < ($(MINIMUM)))'
+# uv may trust what the machine trusts, as pip does: companies' own certificates work in both.
+UV := UV_SYSTEM_CERTS=1 .venv/bin/uv --no-config --quiet
+READY := .venv/.ready
+
+.PHONY: help setup run test test-all check bench schema migrations lock format clean
+
+help:  ## this list
+	@echo "Purser: make run, then paste the request that it prints."
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+setup: $(READY)  ## make .venv from requirements.lock (the other targets do it by themselves)
+
+run: $(READY)  ## start the server with embedded PostgreSQL and demo data; Ctrl-C stops everything
+	@exec .venv/bin/purser serve --demo
+
+test: $(READY)  ## the suite without what is marked slow; the domain with full branch coverage
+	.venv/bin/pytest -n 2 -m "not slow" tests/domain --cov --cov-report=term
+	.venv/bin/pytest -n 2 -m "not slow" --ignore=tests/domain
+
+test-all: $(READY)  ## the suite, slow tests included
+	.venv/bin/pytest -n 2 tests/domain --cov --cov-report=term
+	.venv/bin/pytest -n 2 --ignore=tests/domain
+
+check: $(READY)  ## what CI runs: lint, formatting, types, import contracts, tests
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	@$(MAKE) --no-print-directory test
+
+bench: $(READY)  ## run every benchmark; each prints its ratio
+	@for benchmark in benchmarks/[!_]*.py; do echo "== $$benchmark"; .venv/bin/python "$$benchmark" || exit 1; done
+
+schema: $(READY)  ## write graphql_api/schema.graphql from the code
+	@.venv/bin/purser schema > graphql_api/.schema.graphql
+	@mv graphql_api/.schema.graphql graphql_api/schema.graphql
+
+migrations: $(READY)  ## bring the database (DATABASE_URL, or the embedded one) up to date
+	@.venv/bin/purser migrate
+
+lock: $(READY)  ## resolve pyproject.toml into requirements.lock; newer versions with: make lock UPGRADE=--upgrade
+	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
+	@$(UV) pip compile --python .venv/bin/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --group dev $(UPGRADE) pyproject.toml --output-file requirements.lock >/dev/null
+
+format: $(READY)  ## format the code and fix what ruff can fix
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
+clean:  ## remove .venv and the caches; data folders stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+
+# Redone only when what to install has changed. A half-made .venv is made anew.
+$(READY): pyproject.toml requirements.lock
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" $(NEW_ENOUGH) || { echo "Purser needs Python 3.11 or later, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Name another one: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@if ! .venv/bin/python -m pip --version >/dev/null 2>&1 || ! .venv/bin/python $(NEW_ENOUGH); then \
+		echo "Making .venv ..."; \
+		"$(PYTHON)" -m venv --clear .venv || { echo "Python could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	fi
+	@echo "Installing what requirements.lock names ..."
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9' \
+		&& $(UV) pip sync --python .venv/bin/python --require-hashes requirements.lock \
+		|| { echo "uv could not; pip does it instead, which takes a little longer."; \
+			.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock; }
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""The rules of Purser: pure, synchronous, standard library only. Values in, values out."""

@@ -1,0 +1,69 @@
+"""Adjustments: an operator puts into a wallet or takes back from it, with a note that says why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain import ledger
+from domain.books import Books, Changes, Decision, Request
+from domain.ledger import EntryType, Voucher
+from domain.money import LARGEST_STORED
+from domain.periods import cycle_of
+from domain.refusals import FieldProblem, NotFound, Refusal, invalid
+from domain.wallets import BucketType, LotSource, Wallet, WalletKind
+
+LONGEST_NOTE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustWallet:
+    """Move `amount` (nano-units; negative takes back) into a wallet. `lot_id` is the id of the lot that it makes."""
+
+    request: Request
+    wallet_key: str
+    amount: int
+    note: str
+    lot_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """The wallet after it."""
+
+    wallet: Wallet
+
+
+def problems(command: AdjustWallet) -> tuple[FieldProblem, ...]:
+    """What is wrong with an adjustment, whatever the books say."""
+    found: list[FieldProblem] = []
+    if command.amount == 0:
+        found.append(FieldProblem("amount", "must not be 0"))
+    if not command.note.strip() or len(command.note) > LONGEST_NOTE or "\0" in command.note:
+        found.append(FieldProblem("note", f"say why, in 1 to {LONGEST_NOTE} characters"))
+    return tuple(found)
+
+
+def adjust_wallet(books: Books, command: AdjustWallet, now: datetime) -> Decision[Adjusted | Refusal]:
+    """Grant a lot of its own (credits: until the end of the cycle; metered and capacity: for ever), or take back in
+    burn order, below zero if need be."""
+    wallet = books.wallets.get(command.wallet_key)
+    if wallet is None:
+        return Decision(NotFound("wallet"))
+    if abs(wallet.granted + command.amount) + abs(wallet.available) + abs(command.amount) > LARGEST_STORED:
+        return Decision(invalid("amount", "the wallet cannot hold that much"))
+    request = command.request
+    voucher = Voucher(request.actor, now, None, "", command.note, request.idempotency_key)
+    posting = ledger.expire_due(wallet, voucher)
+    if command.amount < 0:
+        posting = posting.then(ledger.take_back(posting.wallet, -command.amount, voucher))
+    else:
+        lot = ledger.new_lot(command.lot_id, LotSource.ADJUSTMENT, now, expiry(books, wallet, now))
+        posting = posting.then(ledger.grant(posting.wallet, EntryType.ADJUSTED, lot, command.amount, voucher))
+    return Decision(Adjusted(posting.wallet), Changes(wallets=(posting.wallet,), entries=posting.entries))
+
+
+def expiry(books: Books, wallet: Wallet, now: datetime) -> datetime | None:
+    """When something that is credited now expires: credits with the cycle, metered and capacity never."""
+    if wallet.kind is WalletKind.METERED or wallet.bucket_type is BucketType.CAPACITY:
+        return None
+    return cycle_of(now, books.tenant.cycle_anchor_day, books.tenant.zone)[1]

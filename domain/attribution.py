@@ -1,0 +1,62 @@
+"""Attribution: for whom and for what a call is made. All ids are the customer's own."""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from domain.refusals import FieldProblem
+
+MOST_TAGS: Final = 10
+LONGEST_ID: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Every field is optional; `tags` are (key, value) pairs sorted by key, each key once."""
+
+    project: str | None = None
+    research: str | None = None
+    campaign: str | None = None
+    account: str | None = None
+    client: str | None = None
+    agent_role: str | None = None
+    session: str | None = None
+    task_run: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+NOBODY: Final = Attribution()
+_NAMES: Final = tuple(field.name for field in fields(Attribution) if field.name != "tags")
+
+
+def problems(attribution: Attribution, path: str) -> tuple[FieldProblem, ...]:
+    """What is wrong with an attribution: empty or over-long ids, too many tags, a tag key twice."""
+    if attribution is NOBODY:
+        return ()
+    found: list[FieldProblem] = []
+    for name in _NAMES:
+        value: str | None = getattr(attribution, name)
+        if value is not None and not is_identifier(value):
+            found.append(FieldProblem(f"{path}.{camel(name)}", IDENTIFIER_RULE))
+    if len(attribution.tags) > MOST_TAGS:
+        found.append(FieldProblem(f"{path}.tags", f"at most {MOST_TAGS} tags"))
+    keys = [key for key, _ in attribution.tags]
+    if len(set(keys)) < len(keys):
+        found.append(FieldProblem(f"{path}.tags", "a tag key may stand only once"))
+    for key, value in attribution.tags:
+        if not is_identifier(key) or "=" in key or not is_identifier(value):
+            found.append(FieldProblem(f"{path}.tags", f"a tag's key (without '=') and value: {IDENTIFIER_RULE}"))
+    return tuple(found)
+
+
+IDENTIFIER_RULE: Final = f"must be 1 to {LONGEST_ID} characters without control characters or blanks at the ends"
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a client's own id can be stored and shown: PostgreSQL takes no NUL, people no hidden blanks."""
+    return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip()
+
+
+def camel(name: str) -> str:
+    """A field's name as clients write it."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

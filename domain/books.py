@@ -1,0 +1,172 @@
+"""Books: what a decision about one tenant may look at, and what it changes.
+
+A decision is a function of a `Books` value and a command. A batch is a fold: the changes of one decision
+are part of the books that the next one sees.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from domain.attribution import Attribution
+from domain.budgets import Budget, BudgetBook, BudgetKey, Counter, Scope, ScopeKey, ScopeKind
+from domain.catalog import Catalog
+from domain.holds import Reservation, TaskKey
+from domain.ledger import Entry
+from domain.tenants import Tenant
+from domain.usage import UsageEvent
+from domain.wallets import Wallet
+
+
+class Operation(StrEnum):
+    """The operations that take an idempotency key; keys are unique per tenant and operation."""
+
+    RESERVE = "reserve"
+    CONSUME = "consume"
+    RELEASE = "release"
+    EXTEND = "extend"
+    ADJUST_WALLET = "adjustWallet"
+    SET_BUDGET = "setBudget"
+    REMOVE_BUDGET = "removeBudget"
+    PAUSE_SCOPE = "pauseScope"
+    RESUME_SCOPE = "resumeScope"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks for what under which key. `hash` covers everything that the client sent but the key."""
+
+    tenant_id: UUID
+    actor: str
+    operation: Operation
+    idempotency_key: str
+    hash: bytes
+
+
+class Used(NamedTuple):
+    """An idempotency key that was granted before: the request's hash, and the id of what it made."""
+
+    hash: bytes
+    result_id: UUID | None
+
+
+class EventType(StrEnum):
+    """What others must hear of, through the outbox."""
+
+    SCOPE_PAUSED = "scope.paused"  # workers drain the scope's queue
+    SCOPE_RESUMED = "scope.resumed"  # workers requeue its work
+    DEBT_REPAID = "wallet.debt_repaid"  # work that waited for funds is requeued
+    USAGE_UNPRICED = "usage.unpriced"  # a model was used that has no price
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message to the outside, in the same commit as what it tells of; amounts in it are nano-units."""
+
+    type: EventType
+    payload: tuple[tuple[str, str | int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """One tenant's state as far as a batch needs it.
+
+    wallets: by key. recorded: (source, event id) of usage that is known already. own_keys_allowed: whether the
+    deployment lets tenants bring their own provider keys at all.
+    """
+
+    tenant: Tenant
+    catalog: Catalog
+    own_keys_allowed: bool
+    wallets: Mapping[str, Wallet]
+    book: BudgetBook
+    reservations: Mapping[UUID, Reservation]
+    tasks: Mapping[TaskKey, UUID]
+    used_keys: Mapping[tuple[Operation, str], Used]
+    recorded: Set[tuple[str, str]] = frozenset()
+
+
+class Seen(NamedTuple):
+    """A customer's own id that usage named: registered when first seen. A campaign knows its client."""
+
+    key: ScopeKey
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a decision writes: the new state of whatever it touched, and facts to append."""
+
+    wallets: tuple[Wallet, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    tasks: tuple[tuple[TaskKey, UUID | None], ...] = ()
+    counters: tuple[Counter, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    budgets: tuple[tuple[BudgetKey, Budget | None], ...] = ()
+    seen: tuple[Seen, ...] = ()
+    usage: tuple[UsageEvent, ...] = ()
+    events: tuple[Event, ...] = ()
+    used_keys: tuple[tuple[Operation, str, Used], ...] = ()
+
+
+NO_CHANGES = Changes()
+
+Answer = TypeVar("Answer", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[Answer]):
+    """What the caller is told, and what is written."""
+
+    answer: Answer
+    changes: Changes = NO_CHANGES
+
+
+def seen(attribution: Attribution) -> tuple[Seen, ...]:
+    """The customer's ids in an attribution that are registered."""
+    found: list[Seen] = []
+    if attribution.agent_role is not None:
+        found.append(Seen(ScopeKey(ScopeKind.AGENT, attribution.agent_role)))
+    if attribution.campaign is not None:
+        found.append(Seen(ScopeKey(ScopeKind.CAMPAIGN, attribution.campaign), attribution.client))
+    if attribution.client is not None:
+        found.append(Seen(ScopeKey(ScopeKind.CLIENT, attribution.client)))
+    if attribution.project is not None:
+        found.append(Seen(ScopeKey(ScopeKind.PROJECT, attribution.project)))
+    if attribution.account is not None:
+        found.append(Seen(ScopeKey(ScopeKind.ACCOUNT, attribution.account)))
+    return tuple(found)
+
+
+def paused(scope: Scope) -> Event:
+    """Tells workers to drain what they have queued for a scope."""
+    return Event(EventType.SCOPE_PAUSED, _about(scope))
+
+
+def resumed(scope: Scope) -> Event:
+    """Tells workers to queue again what waited for a scope."""
+    return Event(EventType.SCOPE_RESUMED, _about(scope))
+
+
+def debts_repaid(before: Mapping[str, Wallet], after: tuple[Wallet, ...]) -> tuple[Event, ...]:
+    """One event for each wallet that came back from below zero."""
+    return tuple(
+        [
+            Event(EventType.DEBT_REPAID, (("wallet", wallet.key), ("available", wallet.available)))
+            for wallet in after
+            if wallet.available >= 0 and wallet.key in before and before[wallet.key].available < 0
+        ]
+    )
+
+
+def _about(scope: Scope) -> tuple[tuple[str, str | int | None], ...]:
+    return (
+        ("scope", scope.key.kind.value),
+        ("scopeId", scope.key.id or None),
+        ("reason", scope.pause_reason),
+        ("period", scope.pause_period_key),
+        ("cap", scope.pause_cap),
+    )

@@ -1,0 +1,200 @@
+"""Controls: what people decide about budgets and pauses, and what follows from it.
+
+A raised or removed cap lets work through at once: a pause that the old cap made is lifted in the same
+step and workers are told to queue again (PRODUCT.md 6 and 9).
+"""
+
+from dataclasses import dataclass
+
+from domain import budgets
+from domain.attribution import IDENTIFIER_RULE, is_identifier
+from domain.books import Books, Changes, Decision, Event, Request, paused, resumed
+from domain.budgets import Budget, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind, ScopeStatus
+from domain.periods import TOTAL
+from domain.refusals import BudgetScope, FieldProblem, NotFound, Refusal
+
+MANUAL_PAUSE = "manual_pause"
+MOST_THRESHOLDS = 10
+HIGHEST_THRESHOLD = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class SetBudget:
+    """Cap what a scope may cost in a period (nano-dollars)."""
+
+    request: Request
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBudget:
+    """Let a scope spend without this cap; its counter runs on."""
+
+    request: Request
+    key: BudgetKey
+
+
+@dataclass(frozen=True, slots=True)
+class PauseScope:
+    """A person stops a tenant, an agent role or a campaign."""
+
+    request: Request
+    key: ScopeKey
+    reason: str = MANUAL_PAUSE
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeScope:
+    """A person lets it work again, whoever paused it."""
+
+    request: Request
+    key: ScopeKey
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """A budget with its newest counter and the scope that it is about; `budget` None: no cap."""
+
+    key: BudgetKey
+    budget: Budget | None
+    counter: Counter
+    scope: Scope | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """A scope as it stands."""
+
+    scope: Scope
+
+
+def budget_problems(key: BudgetKey, budget: Budget | None) -> tuple[FieldProblem, ...]:
+    """Which budgets there can be: TENANT (no id, MONTH), AGENT (role, MONTH; or TASK, with or without a role),
+    CAMPAIGN (id, TOTAL or MONTH), TAG ("key=value", MONTH or TOTAL)."""
+    found: list[FieldProblem] = []
+    periods = {
+        BudgetScope.TENANT: (BudgetPeriod.MONTH,),
+        BudgetScope.AGENT: (BudgetPeriod.MONTH, BudgetPeriod.TASK),
+        BudgetScope.CAMPAIGN: (BudgetPeriod.TOTAL, BudgetPeriod.MONTH),
+        BudgetScope.TAG: (BudgetPeriod.MONTH, BudgetPeriod.TOTAL),
+    }
+    if key.scope is BudgetScope.TASK:
+        found.append(FieldProblem("scope", "a task cap is set with scope AGENT and period TASK"))
+        return tuple(found)
+    if key.period not in periods[key.scope]:
+        allowed = " or ".join(periods[key.scope])
+        found.append(FieldProblem("period", f"a budget of scope {key.scope} has the period {allowed}"))
+    if key.scope is BudgetScope.TENANT:
+        if key.scope_id:
+            found.append(FieldProblem("scopeId", "the tenant's own budget has no scopeId: leave it out"))
+    elif not key.scope_id:
+        if key.period is not BudgetPeriod.TASK:
+            found.append(FieldProblem("scopeId", f"name the {key.scope.lower()} that the budget is for"))
+    elif key.scope is BudgetScope.TAG:
+        name, equals, value = key.scope_id.partition("=")
+        if not equals or not is_identifier(name) or not is_identifier(value):
+            found.append(FieldProblem("scopeId", "a tag is addressed as key=value"))
+    elif not is_identifier(key.scope_id):
+        found.append(FieldProblem("scopeId", IDENTIFIER_RULE))
+    if budget is not None:
+        if budget.cap < 0:
+            found.append(FieldProblem("cap", "must not be negative"))
+        fits = all(0 < threshold <= HIGHEST_THRESHOLD for threshold in budget.thresholds)
+        if not fits or not 0 < len(budget.thresholds) <= MOST_THRESHOLDS:
+            found.append(FieldProblem("thresholds", f"1 to {MOST_THRESHOLDS} percents above 0 and up to 1000"))
+    return tuple(found)
+
+
+def scope_problems(key: ScopeKey, reason: str) -> tuple[FieldProblem, ...]:
+    """What is wrong with the address of a pause."""
+    found: list[FieldProblem] = []
+    if key.kind is ScopeKind.TENANT:
+        if key.id:
+            found.append(FieldProblem("scopeId", "the tenant itself has no scopeId: leave it out"))
+    elif not is_identifier(key.id):
+        found.append(FieldProblem("scopeId", IDENTIFIER_RULE))
+    if not is_identifier(reason):
+        found.append(FieldProblem("reason", IDENTIFIER_RULE))
+    elif reason in budgets.PAUSE_REASONS.values():
+        found.append(FieldProblem("reason", "this reason is the budgets' own: use another"))
+    return tuple(found)
+
+
+def set_budget(books: Books, command: SetBudget) -> Decision[BudgetState | Refusal]:
+    """Put the cap in force and lift, or carry over, the pause that the old one made."""
+    return _changed(books, command.budget.key, command.budget)
+
+
+def remove_budget(books: Books, command: RemoveBudget) -> Decision[BudgetState | Refusal]:
+    """Take the tenant's own cap away; an operator's default applies again."""
+    if command.key not in books.book.budgets:
+        return Decision(NotFound("budget"))
+    return _changed(books, command.key, None)
+
+
+def pause_scope(books: Books, command: PauseScope) -> Decision[ScopeState | Refusal]:
+    """Pause by hand; it lasts until a person resumes. A scope that was never seen is registered."""
+    scope = books.book.scopes.get(command.key) or Scope(command.key)
+    after = Scope(scope.key, scope.name, ScopeStatus.PAUSED, command.reason)
+    if after == scope:
+        return Decision(ScopeState(scope))
+    return Decision(ScopeState(after), Changes(scopes=(after,), events=(paused(after),)))
+
+
+def resume_scope(books: Books, command: ResumeScope) -> Decision[ScopeState | Refusal]:
+    """Resume by hand, whoever paused it."""
+    scope = books.book.scopes.get(command.key)
+    if scope is None:
+        return Decision(NotFound("scope"))
+    if scope.status is not ScopeStatus.PAUSED:
+        return Decision(ScopeState(scope))
+    after = budgets.resumed(scope)
+    return Decision(ScopeState(after), Changes(scopes=(after,), events=(resumed(scope),)))
+
+
+def budget_state(books: Books, key: BudgetKey, budget: Budget | None, scope: Scope | None) -> BudgetState:
+    """A budget as it is answered. A task cap has no counter: its own shows zero."""
+    period = TOTAL if key.period is BudgetPeriod.TOTAL else books.book.month
+    if key.period is BudgetPeriod.TASK:
+        return BudgetState(key, budget, Counter(CounterKey(key.scope, key.scope_id, BudgetPeriod.TASK), 0, 0), None)
+    return BudgetState(key, budget, books.book.counter(CounterKey(key.scope, key.scope_id, period)), scope)
+
+
+def scope_of(books: Books, key: BudgetKey) -> Scope | None:
+    """The scope that a budget pauses; tags and task caps pause none."""
+    if key.scope not in budgets.PAUSE_REASONS or key.period is BudgetPeriod.TASK:
+        return None
+    return books.book.scopes.get(ScopeKey(ScopeKind(key.scope.value), key.scope_id))
+
+
+def _changed(books: Books, key: BudgetKey, budget: Budget | None) -> Decision[BudgetState | Refusal]:
+    in_force = budget or books.book.defaults.get(key)
+    scope = scope_of(books, key)
+    scopes: tuple[Scope, ...] = ()
+    events: tuple[Event, ...] = ()
+    if scope is not None and scope.paused_by_budget and _made_by(scope, key):
+        after = _after(books, scope, in_force)
+        if after != scope:
+            scopes = (after,)
+            events = (resumed(scope),) if after.status is ScopeStatus.ACTIVE else ()
+            scope = after
+    state = budget_state(books, key, in_force, scope)
+    return Decision(state, Changes(budgets=((key, budget),), scopes=scopes, events=events))
+
+
+def _made_by(scope: Scope, key: BudgetKey) -> bool:
+    return (scope.pause_period_key == TOTAL) == (key.period is BudgetPeriod.TOTAL)
+
+
+def _after(books: Books, scope: Scope, budget: Budget | None) -> Scope:
+    """A scope that this budget paused, under the new cap: still paused where nothing is left under that either."""
+    assert scope.pause_period_key is not None
+    counter = books.book.counter(
+        CounterKey(BudgetScope(scope.key.kind.value), scope.key.id, scope.pause_period_key)
+    )
+    month_is_over = scope.pause_period_key not in (TOTAL, books.book.month)
+    if budget is None or month_is_over or counter.spent < budget.cap:
+        return budgets.resumed(scope)
+    return Scope(
+        scope.key, scope.name, ScopeStatus.PAUSED, scope.pause_reason, scope.pause_period_key, budget.cap
+    )

@@ -1,0 +1,104 @@
+"""Decisions: one command over the books, with its idempotency key.
+
+The same key with the same request answers what was granted before, in its present state; with another
+request it is refused. A refusal keeps no key: it is decided anew (PRODUCT.md 4).
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+from domain import adjustments, controls, reservations, settlements
+from domain.adjustments import Adjusted, AdjustWallet
+from domain.books import Books, Decision, Used, debts_repaid
+from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
+from domain.refusals import IdempotencyKeyReused, Refusal
+from domain.reservations import Extend, Granted, Release, Released, Reserve
+from domain.settlements import Consume, Consumed
+
+Command = Reserve | Consume | Release | Extend | AdjustWallet | SetBudget | RemoveBudget | PauseScope | ResumeScope
+Success = Granted | Consumed | Released | Adjusted | BudgetState | ScopeState
+
+
+def decide(books: Books, command: Command, now: datetime) -> Decision[Success | Refusal]:
+    """Decide one command. The key of what is granted is part of the changes."""
+    request = command.request
+    used = books.used_keys.get((request.operation, request.idempotency_key))
+    if used is not None:
+        if used.hash != request.hash:
+            return Decision(IdempotencyKeyReused(request.idempotency_key))
+        return Decision(_again(books, command, used))
+    decision = _decide(books, command, now)
+    answer = decision.answer
+    if not isinstance(answer, Success):
+        return decision
+    changes = decision.changes
+    made = Used(request.hash, _result_id(answer))
+    return Decision(
+        answer,
+        replace(
+            changes,
+            used_keys=((request.operation, request.idempotency_key, made),),
+            events=changes.events + debts_repaid(books.wallets, changes.wallets),
+        ),
+    )
+
+
+def _decide(books: Books, command: Command, now: datetime) -> Decision[Success | Refusal]:
+    match command:
+        case Reserve():
+            return reservations.reserve(books, command, now)
+        case Consume():
+            return settlements.consume(books, command, now)
+        case Release():
+            return reservations.release(books, command, now)
+        case Extend():
+            return reservations.extend(books, command, now)
+        case AdjustWallet():
+            return adjustments.adjust_wallet(books, command, now)
+        case SetBudget():
+            return controls.set_budget(books, command)
+        case RemoveBudget():
+            return controls.remove_budget(books, command)
+        case PauseScope():
+            return controls.pause_scope(books, command)
+        case ResumeScope():
+            return controls.resume_scope(books, command)
+        case _ as never:
+            assert_never(never)
+
+
+def _again(books: Books, command: Command, used: Used) -> Success:
+    """What was granted before, in its present state."""
+    match command:
+        case Reserve() | Extend():
+            return reservations.granted(books, books.reservations[_made(used)])
+        case Consume():
+            return Consumed(books.reservations[_made(used)], ())
+        case Release():
+            return Released(books.reservations[_made(used)])
+        case AdjustWallet():
+            return Adjusted(books.wallets[command.wallet_key])
+        case SetBudget():
+            key = command.budget.key
+            return controls.budget_state(books, key, books.book.budget(key), controls.scope_of(books, key))
+        case RemoveBudget():
+            key = command.key
+            return controls.budget_state(books, key, books.book.budget(key), controls.scope_of(books, key))
+        case PauseScope() | ResumeScope():
+            return ScopeState(books.book.scopes[command.key])
+        case _ as never:
+            assert_never(never)
+
+
+def _made(used: Used) -> UUID:
+    assert used.result_id is not None
+    return used.result_id
+
+
+def _result_id(answer: Success) -> UUID | None:
+    if isinstance(answer, Granted | Consumed | Released):
+        return answer.reservation.id
+    return None
+

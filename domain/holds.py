@@ -1,0 +1,92 @@
+"""Reservations as values: what is held for one piece of work, and under which terms.
+
+Route, rate card, prices, budgets and budget month are those of the moment of the reservation
+(`created_at`, `rate_card`, `month`) and hold until it ends, whatever changes meanwhile (PRODUCT.md 4).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.attribution import Attribution
+from domain.ledger import Draw
+from domain.refusals import ReservationState
+from domain.usage import Route
+
+
+class TaskKey(NamedTuple):
+    """What makes retries one unit: unique per feature (a bundle counts as one) among held and consumed work."""
+
+    feature: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """What is to be called: prices are found by it."""
+
+    provider: str
+    model: str | None = None
+    operation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What is held in one wallet (nano-units), and from which lots."""
+
+    wallet_key: str
+    amount: int
+    draws: tuple[Draw, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was recorded under an open reservation before its consume: events, their known cost, their results."""
+
+    events: int = 0
+    cost: int = 0
+    results: int = 0
+    unpriced: bool = False
+
+
+NOTHING_RECORDED = Recorded()
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A hold on wallets and budgets.
+
+    `held_usd` is what budgets held for it in all, `remaining_usd` what is left of that; `max_cost_usd` its task cap.
+    `charges` (wallet key, nano-units), `cost_usd` and `settled_events` are known once it is consumed; the cost is
+    None while a model of it has no price.
+    """
+
+    id: UUID
+    state: ReservationState
+    feature: str
+    task: TaskKey | None
+    route: Route
+    quantity: int
+    rate_card: int
+    model: ModelName | None
+    attribution: Attribution
+    month: str
+    holds: tuple[Hold, ...]
+    held_usd: int
+    remaining_usd: int
+    max_cost_usd: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    recorded: Recorded = NOTHING_RECORDED
+    charges: tuple[tuple[str, int], ...] = ()
+    cost_usd: int | None = None
+    settled_events: tuple[UUID, ...] = ()
+    ended_at: datetime | None = None
+
+    def held_in(self, wallet_key: str) -> Hold | None:
+        """The hold in one wallet."""
+        for hold in self.holds:
+            if hold.wallet_key == wallet_key:
+                return hold
+        return None

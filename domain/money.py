@@ -1,0 +1,89 @@
+"""Amounts: what a number of credits or dollars is, and the only place where one is rounded.
+
+Every amount is an integer at one scale, 10^-9 of its unit (nano), for credits and US dollars alike
+(PRODUCT.md 2). Prices are nano-dollars per 1,000,000 units. A function that rounds says in its name
+which way; a charge rounds up, so that no call is billed below what it cost (document 001).
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+NANO: Final = 10**9
+FRACTION_DIGITS: Final = 9
+MILLION: Final = 1_000_000
+
+# PostgreSQL's bigint; every stored balance and counter must fit.
+LARGEST_STORED: Final = 2**63 - 1
+# The largest amount that one request may name: a billion units. Nine of them still fit a balance.
+LARGEST_AMOUNT: Final = 10**9 * NANO
+
+_PLAIN_DECIMAL: Final = re.compile(r"(-?)([0-9]{1,30})(?:\.([0-9]{1,30}))?", re.ASCII)
+
+
+class AmountError(ValueError):
+    """A text is not an amount; the message says what to send instead."""
+
+
+def parse_amount(text: str) -> int:
+    """Read a plain decimal such as "12", "0.25" or "-3.5" into nano-units, exactly.
+
+    Raises AmountError for exponents, NaN, a leading plus, blanks, a bare point, more than nine
+    fractional digits and magnitudes over a billion units.
+    """
+    match = _PLAIN_DECIMAL.fullmatch(text)
+    if match is None:
+        raise AmountError("an amount is a plain decimal in a string, such as '12' or '0.25'")
+    sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
+    if len(fraction) > FRACTION_DIGITS:
+        raise AmountError("an amount has at most 9 fractional digits")
+    nano = int(whole) * NANO + int(fraction.ljust(FRACTION_DIGITS, "0"))
+    if nano > LARGEST_AMOUNT:
+        raise AmountError("an amount is at most 1000000000")
+    return -nano if sign else nano
+
+
+def format_amount(nano: int) -> str:
+    """Write nano-units as a plain decimal without trailing zeros: 250_000_000 is "0.25"."""
+    whole, fraction = divmod(abs(nano), NANO)
+    sign = "-" if nano < 0 else ""
+    if fraction == 0:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:09d}".rstrip("0")
+
+
+def fits_storage(nano: int) -> bool:
+    """Whether a balance or counter can be stored (PostgreSQL's bigint)."""
+    return -LARGEST_STORED <= nano <= LARGEST_STORED
+
+
+def divide_rounding_up(dividend: int, divisor: int) -> int:
+    """The quotient, rounded towards plus infinity. The divisor must be positive."""
+    assert divisor > 0
+    return -(-dividend // divisor)
+
+
+def multiply_rounding_up(left: int, right: int) -> int:
+    """The product of two nano-amounts as a nano-amount, rounded up: 0.1 credits times 3 units."""
+    return divide_rounding_up(left * right, NANO)
+
+
+def cost_rounding_up(classes: Iterable[tuple[int, int]]) -> int:
+    """Price quantities: each pair is (units, nano-dollars per 1,000,000 units).
+
+    The sum is divided once and rounded up once, so the order and the split into classes do not matter.
+    """
+    return divide_rounding_up(sum(units * price for units, price in classes), MILLION)
+
+
+def mark_up_rounding_up(cost: int, markup: int, unit_value: int = NANO) -> int:
+    """Cost-plus: nano-dollars of cost times a markup (nano; 1.3 is 1_300_000_000), in units that are
+    worth `unit_value` nano-dollars each (a dollar: NANO; a credit: its USD value)."""
+    assert unit_value > 0
+    return divide_rounding_up(cost * markup, unit_value)
+
+
+def percent(part: int, whole: int) -> int:
+    """Hundredths of a percent (8_000 is 80 %), rounded down, so that a limit never shows as reached
+    before it is; 0 of nothing."""
+    return 0 if whole == 0 else part * 10_000 // whole

@@ -1,0 +1,158 @@
+"""Usage: the provider calls, tool calls and data queries that happened, and what each one cost.
+
+An event is priced by the provider's own figure where it reports one, else by the dated price list. An
+LLM or API call without a price is *unpriced*: its cost is unknown (None) until it is re-rated, and never
+zero (PRODUCT.md 5). Costs are nano-dollars.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from domain import prices
+from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
+from domain.money import NANO
+from domain.prices import NO_TOKENS, PriceList, Tokens
+from domain.refusals import FieldProblem
+
+MOST_COST: Final = 1_000_000 * NANO
+MOST_COUNT: Final = 10**12
+MOST_CALLS: Final = 10**9
+MOST_EVENTS: Final = 1_000
+FUTURE_TOLERANCE: Final = timedelta(minutes=5)
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class UsageKind(StrEnum):
+    """What happened: a model call, a tool call (provider is the tool, operation its method), a paid API call, or a
+    query of public data."""
+
+    LLM = "LLM"
+    TOOL = "TOOL"
+    API = "API"
+    DATA_QUERY = "DATA_QUERY"
+
+
+class Route(StrEnum):
+    """On whose key a call runs: ours (MANAGED), the tenant's own (BYOK), or nothing is charged at all (FREE)."""
+
+    MANAGED = "MANAGED"
+    BYOK = "BYOK"
+    FREE = "FREE"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The facts of one call as the worker reports them.
+
+    `cost` is what the provider reports in nano-dollars, `units` nano-units, `results` a plain count. `source` and
+    `event_id` identify the event for ever; without them it belongs to the consume that carries it.
+    """
+
+    kind: UsageKind = UsageKind.LLM
+    provider: str | None = None
+    model: str | None = None
+    operation: str | None = None
+    calls: int = 1
+    tokens: Tokens = NO_TOKENS
+    units: int | None = None
+    results: int | None = None
+    cost: int | None = None
+    source: str | None = None
+    event_id: str | None = None
+    own_key: bool | None = None
+    duration_ms: int | None = None
+    success: bool = True
+    prompt_hash: str | None = None
+    response_hash: str | None = None
+    trace_id: str | None = None
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What an event cost: None if the price list does not know; `effective_from` names the price version."""
+
+    cost: int | None
+    effective_from: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """An event as it is kept. `charges` are (wallet key, nano-units, number of the CONSUMED entry)."""
+
+    id: UUID
+    usage: Usage
+    occurred_at: datetime
+    recorded_at: datetime
+    feature: str | None
+    reservation_id: UUID | None
+    attribution: Attribution
+    route: Route
+    priced: Priced
+    charges: tuple[tuple[str, int, int], ...] = ()
+
+
+def price(usage: Usage, price_list: PriceList, at: datetime, known_at: datetime) -> Priced:
+    """What a call cost: the provider's own figure, else tokens by class and calls at the list's price of `at` as it
+    was known at `known_at`. A tool call or data query that is not on the list has no provider to pay: it cost 0."""
+    if usage.cost is not None:
+        return Priced(usage.cost)
+    found = None
+    if usage.provider is not None:
+        found = price_list.find(usage.provider, usage.model, usage.operation, at, known_at, usage.tokens.context)
+    if found is not None:
+        return Priced(prices.cost(found, usage.tokens, usage.calls), found.effective_from)
+    unpaid = usage.kind in (UsageKind.TOOL, UsageKind.DATA_QUERY) and usage.tokens == NO_TOKENS
+    return Priced(0 if unpaid else None)
+
+
+def problems(usage: Usage, path: str, now: datetime) -> tuple[FieldProblem, ...]:
+    """What is wrong with a report: counts out of range, over-long names, hashes that are none, times in the future."""
+    found: list[FieldProblem] = []
+
+    def check(valid: bool, name: str, message: str) -> None:
+        if not valid:
+            found.append(FieldProblem(f"{path}.{name}", message))
+
+    for name, text in (
+        ("provider", usage.provider),
+        ("model", usage.model),
+        ("operation", usage.operation),
+        ("source", usage.source),
+        ("eventId", usage.event_id),
+        ("traceId", usage.trace_id),
+    ):
+        check(text is None or is_identifier(text), name, IDENTIFIER_RULE)
+    tokens = usage.tokens
+    for name, count in (
+        ("inputTokens", tokens.input),
+        ("outputTokens", tokens.output),
+        ("cacheReadTokens", tokens.cache_read),
+        ("cacheWriteTokens", tokens.cache_write),
+        ("reasoningTokens", tokens.reasoning),
+        ("results", usage.results or 0),
+        ("durationMs", usage.duration_ms or 0),
+    ):
+        check(0 <= count <= MOST_COUNT, name, f"must be 0 to {MOST_COUNT}")
+    check(0 <= usage.calls <= MOST_CALLS, "calls", f"must be 0 to {MOST_CALLS}")
+    check(usage.cost is None or 0 <= usage.cost <= MOST_COST, "costUsd", f"must be 0 to {MOST_COST // NANO}")
+    check(usage.units is None or usage.units >= 0, "units", "must not be negative")
+    for name, digest in (("promptHash", usage.prompt_hash), ("responseHash", usage.response_hash)):
+        check(digest is None or _SHA256.fullmatch(digest) is not None, name, "must be a SHA-256 in lower-case hexadecimal")
+    if usage.occurred_at is not None:
+        check(usage.occurred_at <= now + FUTURE_TOLERANCE, "occurredAt", "must not lie in the future")
+        check(usage.occurred_at >= EARLIEST, "occurredAt", "must not lie before the year 2000")
+    if (usage.source is None) != (usage.event_id is None):
+        found.append(FieldProblem(f"{path}.eventId", "source and eventId are given together or not at all"))
+    return tuple(found)
+
+
+def attributed(own: Attribution, inherited: Attribution) -> Attribution:
+    """An event's attribution: its own, else that of its reservation."""
+    return inherited if own == NOBODY else own

@@ -1,0 +1,136 @@
+"""Wallets: balances of one unit of one tenant, made of lots that are drawn in burn-down order.
+
+    granted = available + reserved + consumed + expired        for every wallet and every lot
+
+`available` is signed: a settlement, a taking back or a lowered ceiling may leave it below zero. What is
+below zero sits on one lot of its own, the overdraft (its id is the wallet's), and whatever comes next
+fills it first (PRODUCT.md 3).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from domain.money import percent
+
+
+class Unit(StrEnum):
+    """What a wallet counts."""
+
+    CREDIT = "CREDIT"
+    USD = "USD"
+
+
+class WalletKind(StrEnum):
+    """PLATFORM wallets come with the plan each cycle; the METERED one is prepaid and never expires."""
+
+    PLATFORM = "PLATFORM"
+    METERED = "METERED"
+
+
+class BucketType(StrEnum):
+    """CONSUMABLE is used up; CAPACITY is taken and given back, and never consumed."""
+
+    CONSUMABLE = "CONSUMABLE"
+    CAPACITY = "CAPACITY"
+
+
+class LotSource(StrEnum):
+    """Where a lot came from."""
+
+    PLAN = "PLAN"
+    TOP_UP = "TOP_UP"
+    ADJUSTMENT = "ADJUSTMENT"
+
+
+class BalanceStatus(StrEnum):
+    """OK under 80 % used, WARNING from 80 %, EXHAUSTED at 100 % or below zero; a metered wallet also
+    warns under its low-balance threshold."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    EXHAUSTED = "EXHAUSTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """One grant inside a wallet, in nano-units."""
+
+    id: UUID
+    source: LotSource
+    granted: int
+    available: int
+    reserved: int
+    consumed: int
+    expired: int
+    granted_at: datetime
+    expires_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is left that a command could move."""
+        return self.available != 0 or self.reserved != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """A wallet with its open lots in burn-down order. `sequence` and `head_hash` are those of the newest entry."""
+
+    tenant_id: UUID
+    id: UUID
+    key: str
+    kind: WalletKind
+    unit: Unit
+    bucket_type: BucketType
+    granted: int
+    available: int
+    reserved: int
+    consumed: int
+    expired: int
+    sequence: int
+    head_hash: bytes
+    low_balance: int | None
+    lots: tuple[Lot, ...]
+
+    @property
+    def debt(self) -> int:
+        """What is below zero, as a positive amount."""
+        return max(0, -self.available)
+
+
+_SOURCE_ORDER: Final = {LotSource.TOP_UP: 0, LotSource.ADJUSTMENT: 1, LotSource.PLAN: 2}
+WARNING_PERCENT: Final = 8_000
+FULL_PERCENT: Final = 10_000
+
+
+def in_burn_order(wallet: Wallet, lots: tuple[Lot, ...]) -> tuple[Lot, ...]:
+    """Sort lots the way they are drawn.
+
+    Platform: top-ups, then adjustments, then the plan, newest first within each (LIFO, document 004).
+    Metered: oldest first. The overdraft is last.
+    """
+    if len(lots) < 2:
+        return lots
+    if wallet.kind is WalletKind.METERED:
+        return tuple(sorted(lots, key=lambda lot: (lot.id == wallet.id, lot.granted_at, lot.id)))
+    newest_first = sorted(lots, key=lambda lot: (lot.granted_at, lot.id), reverse=True)
+    return tuple(sorted(newest_first, key=lambda lot: (lot.id == wallet.id, _SOURCE_ORDER[lot.source])))
+
+
+def used_percent(wallet: Wallet, active_granted: int, active_consumed: int) -> int:
+    """Hundredths of a percent: consumed / granted over the lots that are active now; capacity: reserved / granted."""
+    if wallet.bucket_type is BucketType.CAPACITY:
+        return percent(wallet.reserved, wallet.granted) if wallet.granted > 0 else 0
+    return percent(active_consumed, active_granted) if active_granted > 0 else 0
+
+
+def status(wallet: Wallet, used: int) -> BalanceStatus:
+    """The status that goes with `used_percent`."""
+    if wallet.available < 0 or used >= FULL_PERCENT:
+        return BalanceStatus.EXHAUSTED
+    low = wallet.low_balance is not None and wallet.available < wallet.low_balance
+    if low or used >= WARNING_PERCENT:
+        return BalanceStatus.WARNING
+    return BalanceStatus.OK

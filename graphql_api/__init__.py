@@ -1,0 +1,1 @@
+"""The GraphQL face: parses, calls one service, matches the result."""

@@ -1,0 +1,1 @@
+"""Reads: keyset pages and look-ups that return frozen dataclasses, never rows."""

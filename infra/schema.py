@@ -1,0 +1,34 @@
+"""The database's schema: brought up to date under a lock, so that two processes may start at once."""
+
+import contextlib
+import io
+import os
+from typing import Final
+
+import asyncpg
+from piccolo.apps.migrations.commands.forwards import ForwardsMigrationManager
+from piccolo.engine.postgres import PostgresEngine
+
+from infra import piccolo_conf
+
+MIGRATION_LOCK: Final = 7_291_004_001
+
+
+class MigrationError(RuntimeError):
+    """The schema could not be brought up to date; the message is Piccolo's."""
+
+
+async def migrate(url: str) -> None:
+    """Run the migrations that this database has not seen."""
+    os.environ["PICCOLO_CONF"] = "infra.piccolo_conf"
+    piccolo_conf.DB = PostgresEngine(config={"dsn": url})
+    connection = await asyncpg.connect(url)
+    printed = io.StringIO()
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        with contextlib.redirect_stdout(printed):
+            result = await ForwardsMigrationManager(app_name="purser").run()
+        if not result.success:
+            raise MigrationError(result.message or printed.getvalue())
+    finally:
+        await connection.close()

@@ -1,0 +1,1 @@
+"""Writes: one async function per verb, one file per noun."""

@@ -1,0 +1,1 @@
+"""The serverless face: one small file per job."""
