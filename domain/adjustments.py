@@ -1,10 +1,11 @@
-"""Adjustments: an operator puts into a wallet or takes back from it, with a note that says why."""
+"""Adjustments: what is put into a wallet (by a plan, a payment or an operator) and what an operator takes back."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from domain import ledger
+from domain.attribution import is_text
 from domain.books import Books, Changes, Decision, Request
 from domain.ledger import EntryType, Voucher
 from domain.money import LARGEST_STORED
@@ -27,6 +28,19 @@ class AdjustWallet:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """Credit `amount` (nano-units) as a lot of its own: what a plan allocates or a payment tops up."""
+
+    request: Request
+    wallet_key: str
+    amount: int
+    source: LotSource
+    expires_at: datetime | None
+    reference: str
+    lot_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Adjusted:
     """The wallet after it."""
 
@@ -38,8 +52,8 @@ def problems(command: AdjustWallet) -> tuple[FieldProblem, ...]:
     found: list[FieldProblem] = []
     if command.amount == 0:
         found.append(FieldProblem("amount", "must not be 0"))
-    if not command.note.strip() or len(command.note) > LONGEST_NOTE or "\0" in command.note:
-        found.append(FieldProblem("note", f"say why, in 1 to {LONGEST_NOTE} characters"))
+    if not command.note.strip() or not is_text(command.note, LONGEST_NOTE):
+        found.append(FieldProblem("note", f"say why, in 1 to {LONGEST_NOTE} characters without NUL"))
     return tuple(found)
 
 
@@ -59,6 +73,20 @@ def adjust_wallet(books: Books, command: AdjustWallet, now: datetime) -> Decisio
     else:
         lot = ledger.new_lot(command.lot_id, LotSource.ADJUSTMENT, now, expiry(books, wallet, now))
         posting = posting.then(ledger.grant(posting.wallet, EntryType.ADJUSTED, lot, command.amount, voucher))
+    return Decision(Adjusted(posting.wallet), Changes(wallets=(posting.wallet,), entries=posting.entries))
+
+
+def grant(books: Books, command: Grant, now: datetime) -> Decision[Adjusted | Refusal]:
+    """Credit a new lot; a debt is filled from it first."""
+    wallet = books.wallets.get(command.wallet_key)
+    if wallet is None:
+        return Decision(NotFound("wallet"))
+    request = command.request
+    voucher = Voucher(request.actor, now, None, command.reference, "", request.idempotency_key)
+    entry_type = EntryType.ALLOCATED if command.source is LotSource.PLAN else EntryType.TOPPED_UP
+    posting = ledger.expire_due(wallet, voucher)
+    lot = ledger.new_lot(command.lot_id, command.source, now, command.expires_at)
+    posting = posting.then(ledger.grant(posting.wallet, entry_type, lot, command.amount, voucher))
     return Decision(Adjusted(posting.wallet), Changes(wallets=(posting.wallet,), entries=posting.entries))
 
 

@@ -1,5 +1,6 @@
 """Attribution: for whom and for what a call is made. All ids are the customer's own."""
 
+import re
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -51,9 +52,17 @@ def problems(attribution: Attribution, path: str) -> tuple[FieldProblem, ...]:
 IDENTIFIER_RULE: Final = f"must be 1 to {LONGEST_ID} characters without control characters or blanks at the ends"
 
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
+
 def is_identifier(text: str) -> bool:
     """Whether a client's own id can be stored and shown: PostgreSQL takes no NUL, people no hidden blanks."""
     return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip()
+
+
+def is_text(text: str, longest: int) -> bool:
+    """Whether free text can be stored and hashed: neither NUL nor half of a surrogate pair."""
+    return len(text) <= longest and _UNSTORABLE.search(text) is None
 
 
 def camel(name: str) -> str:

@@ -4,7 +4,8 @@ A decision is a function of a `Books` value and a command. A batch is a fold: th
 are part of the books that the next one sees.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
@@ -21,17 +22,19 @@ from domain.wallets import Wallet
 
 
 class Operation(StrEnum):
-    """The operations that take an idempotency key; keys are unique per tenant and operation."""
+    """What is asked for; idempotency keys are unique per tenant and operation."""
 
     RESERVE = "reserve"
     CONSUME = "consume"
     RELEASE = "release"
     EXTEND = "extend"
+    GRANT = "grant"
     ADJUST_WALLET = "adjustWallet"
     SET_BUDGET = "setBudget"
     REMOVE_BUDGET = "removeBudget"
     PAUSE_SCOPE = "pauseScope"
     RESUME_SCOPE = "resumeScope"
+    RECORD_USAGE = "recordUsage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Books:
     reservations: Mapping[UUID, Reservation]
     tasks: Mapping[TaskKey, UUID]
     used_keys: Mapping[tuple[Operation, str], Used]
-    recorded: Set[tuple[str, str]] = frozenset()
+    recorded: AbstractSet[tuple[str, str]] = frozenset()
 
 
 class Seen(NamedTuple):
@@ -114,14 +117,14 @@ class Changes:
 
 NO_CHANGES = Changes()
 
-Answer = TypeVar("Answer", covariant=True)
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision(Generic[Answer]):
+class Decision(Generic[Answer_co]):
     """What the caller is told, and what is written."""
 
-    answer: Answer
+    answer: Answer_co
     changes: Changes = NO_CHANGES
 
 

@@ -194,7 +194,12 @@ def task_cap(book: BudgetBook, agent_role: str | None) -> int | None:
 
 
 def admit(
-    book: BudgetBook, attribution: Attribution, month: str, requested: int, held_already: int = 0, cap: int | None = None
+    book: BudgetBook,
+    attribution: Attribution,
+    month: str,
+    requested: int,
+    held_already: int = 0,
+    cap: int | None = None,
 ) -> BudgetRefusal | None:
     """Decide whether provider cost may be held: None if every level has room.
 
@@ -237,11 +242,7 @@ def is_current(book: BudgetBook, scope: Scope) -> bool:
         return True
     counter_key = CounterKey(BudgetScope(scope.key.kind.value), scope.key.id, scope.pause_period_key)
     budget = book.budget(budget_key(counter_key))
-    return (
-        budget is not None
-        and budget.cap == scope.pause_cap
-        and scope.pause_period_key in (TOTAL, book.month)
-    )
+    return budget is not None and budget.cap == scope.pause_cap and scope.pause_period_key in (TOTAL, book.month)
 
 
 def hold(book: BudgetBook, keys: Iterable[CounterKey], amount: int) -> tuple[Counter, ...]:
@@ -284,9 +285,7 @@ def warnings(book: BudgetBook, attribution: Attribution, month: str) -> tuple[Bu
         counter = book.counter(key)
         used = used_percent(counter.spent, budget.cap)
         if budget.thresholds and used >= min(budget.thresholds):
-            found.append(
-                BudgetWarning(key.scope, key.scope_id or None, used, budget.cap, counter.spent, counter.held)
-            )
+            found.append(BudgetWarning(key.scope, key.scope_id or None, used, budget.cap, counter.spent, counter.held))
     return tuple(found)
 
 
@@ -358,4 +357,3 @@ def _moved(book: BudgetBook, keys: Iterable[CounterKey], spent: int, held: int) 
         before = book.counter(key)
         counters.append(Counter(key, before.spent + spent, before.held + held))
     return tuple(counters)
-

@@ -187,14 +187,11 @@ def _made_by(scope: Scope, key: BudgetKey) -> bool:
 
 
 def _after(books: Books, scope: Scope, budget: Budget | None) -> Scope:
-    """A scope that this budget paused, under the new cap: still paused where nothing is left under that either."""
+    """A scope that this budget paused, under the new cap: it stays paused unless the cap was raised above what is spent."""
     assert scope.pause_period_key is not None
-    counter = books.book.counter(
-        CounterKey(BudgetScope(scope.key.kind.value), scope.key.id, scope.pause_period_key)
-    )
+    assert scope.pause_cap is not None
+    counter = books.book.counter(CounterKey(BudgetScope(scope.key.kind.value), scope.key.id, scope.pause_period_key))
     month_is_over = scope.pause_period_key not in (TOTAL, books.book.month)
-    if budget is None or month_is_over or counter.spent < budget.cap:
+    if budget is None or month_is_over or budget.cap > max(scope.pause_cap, counter.spent):
         return budgets.resumed(scope)
-    return Scope(
-        scope.key, scope.name, ScopeStatus.PAUSED, scope.pause_reason, scope.pause_period_key, budget.cap
-    )
+    return Scope(scope.key, scope.name, ScopeStatus.PAUSED, scope.pause_reason, scope.pause_period_key, budget.cap)

@@ -6,23 +6,32 @@ request it is refused. A refusal keeps no key: it is decided anew (PRODUCT.md 4)
 
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import TypeVar, assert_never
 from uuid import UUID
 
 from domain import adjustments, controls, reservations, settlements
-from domain.adjustments import Adjusted, AdjustWallet
+from domain.adjustments import Adjusted, AdjustWallet, Grant
 from domain.books import Books, Decision, Used, debts_repaid
 from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
 from domain.refusals import IdempotencyKeyReused, Refusal
 from domain.reservations import Extend, Granted, Release, Released, Reserve
-from domain.settlements import Consume, Consumed
+from domain.settlements import Consume, Consumed, Record, Recording
 
-Command = Reserve | Consume | Release | Extend | AdjustWallet | SetBudget | RemoveBudget | PauseScope | ResumeScope
+KeyedCommand = (
+    Reserve | Consume | Release | Extend | Grant | AdjustWallet | SetBudget | RemoveBudget | PauseScope | ResumeScope
+)
+Command = KeyedCommand | Record
 Success = Granted | Consumed | Released | Adjusted | BudgetState | ScopeState
+Answer = Success | Recording | Refusal
+
+T = TypeVar("T")
 
 
-def decide(books: Books, command: Command, now: datetime) -> Decision[Success | Refusal]:
-    """Decide one command. The key of what is granted is part of the changes."""
+def decide(books: Books, command: Command, now: datetime) -> Decision[Answer]:
+    """Decide one command. The key of what is granted is part of the changes; usage is told apart by its events' own
+    keys."""
+    if isinstance(command, Record):
+        return _told(books, settlements.record(books, command, now))
     request = command.request
     used = books.used_keys.get((request.operation, request.idempotency_key))
     if used is not None:
@@ -33,19 +42,20 @@ def decide(books: Books, command: Command, now: datetime) -> Decision[Success | 
     answer = decision.answer
     if not isinstance(answer, Success):
         return decision
-    changes = decision.changes
     made = Used(request.hash, _result_id(answer))
-    return Decision(
-        answer,
-        replace(
-            changes,
-            used_keys=((request.operation, request.idempotency_key, made),),
-            events=changes.events + debts_repaid(books.wallets, changes.wallets),
-        ),
-    )
+    keyed = replace(decision.changes, used_keys=((request.operation, request.idempotency_key, made),))
+    return _told(books, Decision(answer, keyed))
 
 
-def _decide(books: Books, command: Command, now: datetime) -> Decision[Success | Refusal]:
+def _told(books: Books, decision: Decision[T]) -> Decision[T]:
+    """The decision, with an event for each wallet that it brought back from below zero."""
+    repaid = debts_repaid(books.wallets, decision.changes.wallets)
+    if not repaid:
+        return decision
+    return Decision(decision.answer, replace(decision.changes, events=decision.changes.events + repaid))
+
+
+def _decide(books: Books, command: KeyedCommand, now: datetime) -> Decision[Success | Refusal]:
     match command:
         case Reserve():
             return reservations.reserve(books, command, now)
@@ -57,6 +67,8 @@ def _decide(books: Books, command: Command, now: datetime) -> Decision[Success |
             return reservations.extend(books, command, now)
         case AdjustWallet():
             return adjustments.adjust_wallet(books, command, now)
+        case Grant():
+            return adjustments.grant(books, command, now)
         case SetBudget():
             return controls.set_budget(books, command)
         case RemoveBudget():
@@ -69,7 +81,7 @@ def _decide(books: Books, command: Command, now: datetime) -> Decision[Success |
             assert_never(never)
 
 
-def _again(books: Books, command: Command, used: Used) -> Success:
+def _again(books: Books, command: KeyedCommand, used: Used) -> Success:
     """What was granted before, in its present state."""
     match command:
         case Reserve() | Extend():
@@ -78,7 +90,7 @@ def _again(books: Books, command: Command, used: Used) -> Success:
             return Consumed(books.reservations[_made(used)], ())
         case Release():
             return Released(books.reservations[_made(used)])
-        case AdjustWallet():
+        case AdjustWallet() | Grant():
             return Adjusted(books.wallets[command.wallet_key])
         case SetBudget():
             key = command.budget.key
@@ -101,4 +113,3 @@ def _result_id(answer: Success) -> UUID | None:
     if isinstance(answer, Granted | Consumed | Released):
         return answer.reservation.id
     return None
-

@@ -42,11 +42,12 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was recorded under an open reservation before its consume: events, their known cost, their results."""
+    """What was recorded under an open reservation before its consume: events, their known cost, their results (None:
+    no event said how many)."""
 
     events: int = 0
     cost: int = 0
-    results: int = 0
+    results: int | None = None
     unpriced: bool = False
 
 

@@ -23,8 +23,6 @@ from uuid import UUID
 
 from domain.wallets import Lot, LotSource, Wallet, in_burn_order
 
-GENESIS_HASH: Final = bytes(32)
-
 
 class EntryType(StrEnum):
     """The kinds of moves."""
@@ -277,9 +275,7 @@ def _post(wallet: Wallet, entry_type: EntryType, amount: int, draws: tuple[Draw,
         wallet.expired + move[4] * amount,
     )
     sequence = wallet.sequence + 1
-    covered = _bytes(
-        wallet.tenant_id, wallet.id, sequence, entry_type, amount, balances, draws, repayments, voucher
-    )
+    covered = _bytes(wallet.tenant_id, wallet.id, sequence, entry_type, amount, balances, draws, repayments, voucher)
     head = chain_hash(wallet.head_hash, covered)
     entry = Entry(
         wallet.tenant_id,
@@ -363,7 +359,7 @@ def _repay(
     for lot_id, _ in draws:
         lot = by_id[lot_id]
         part = min(lot.available, -overdraft.available)
-        if lot_id == wallet.id or part <= 0:
+        if part <= 0:
             continue
         consumed = min(part, overdraft.consumed)
         granted = part - consumed

@@ -94,7 +94,9 @@ class BudgetExceeded:
         """For people."""
         name = f"{self.scope.lower()} {self.scope_id}" if self.scope_id else self.scope.lower()
         remedy = (
-            "send it again when other work has settled" if self.retryable else "raise the cap or wait for the next period"
+            "send it again when other work has settled"
+            if self.retryable
+            else "raise the cap or wait for the next period"
         )
         if self.requested > self.cap:
             remedy = "ask for less or raise the cap"

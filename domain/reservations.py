@@ -12,9 +12,9 @@ from typing import Final
 from uuid import UUID
 
 from domain import budgets, ledger, prices, rates
-from domain.attribution import IDENTIFIER_RULE, Attribution, is_identifier
+from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
 from domain.attribution import problems as attribution_problems
-from domain.books import Books, Changes, Decision, Event, Request, paused, seen
+from domain.books import Books, Changes, Decision, Event, Request, debts_repaid, paused, seen
 from domain.budgets import BudgetRefusal, BudgetWarning
 from domain.holds import Hold, ModelName, Reservation, TaskKey
 from domain.ledger import Voucher
@@ -38,11 +38,11 @@ from domain.refusals import (
 )
 from domain.tenants import Tenant, TenantStatus
 from domain.usage import MOST_COST, MOST_COUNT, Route
-from domain.wallets import BucketType, Unit, Wallet, WalletKind
+from domain.wallets import METERED_KEY, BucketType, Unit, Wallet, WalletKind
 
 DEFAULT_TTL: Final = 900
 LONGEST_TTL: Final = 7 * 24 * 3600
-LONGEST_KEY: Final = 200
+LONGEST_REASON: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Wish:
     quantity: int = NANO
     model: ModelName | None = None
     estimate: Estimate = NO_ESTIMATE
-    attribution: Attribution = Attribution()
+    attribution: Attribution = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,13 @@ def estimate_problems(estimate: Estimate) -> tuple[FieldProblem, ...]:
 def key_problems(idempotency_key: str) -> tuple[FieldProblem, ...]:
     """What is wrong with an idempotency key."""
     return () if is_identifier(idempotency_key) else (FieldProblem("idempotencyKey", IDENTIFIER_RULE),)
+
+
+def reason_problems(reason: str) -> tuple[FieldProblem, ...]:
+    """What is wrong with the reason of a release; there need be none."""
+    if is_text(reason, LONGEST_REASON):
+        return ()
+    return (FieldProblem("reason", f"at most {LONGEST_REASON} characters without NUL"),)
 
 
 def ttl_problems(ttl_seconds: int | None) -> tuple[FieldProblem, ...]:
@@ -328,7 +335,8 @@ def expire(books: Books, reservation: Reservation, actor: str, now: datetime) ->
     assert reservation.expires_at is not None
     assert reservation.expires_at <= now
     voucher = Voucher(actor, now, reservation.id, "", "expired")
-    return _given_back(books, reservation, ReservationState.EXPIRED, voucher)
+    changes = _given_back(books, reservation, ReservationState.EXPIRED, voucher)
+    return replace(changes, events=debts_repaid(books.wallets, changes.wallets))
 
 
 def lacks_room(answer: object) -> bool:
@@ -347,8 +355,7 @@ def may_continue(books: Books, reservation: Reservation, running_cost: int | Non
         return False
     requested = max(running_cost or 0, reservation.held_usd)
     return all(
-        budgets.pause_of(books.book, scope, requested) is None
-        for scope in budgets.scope_keys(reservation.attribution)
+        budgets.pause_of(books.book, scope, requested) is None for scope in budgets.scope_keys(reservation.attribution)
     )
 
 
@@ -356,7 +363,8 @@ def applicable(rate: Rate, route: Route, wallet: Wallet | None, model_named: boo
     """Whether a leg is charged at all: an own key waives what is metered, and some legs need a model to be named."""
     if rate.charge_type is ChargeType.FREE or (rate.needs_model and not model_named):
         return False
-    metered = rate.charge_type is ChargeType.COST_PLUS or (wallet is not None and wallet.kind is WalletKind.METERED)
+    on_metered = rate.wallet_key == METERED_KEY if wallet is None else wallet.kind is WalletKind.METERED
+    metered = rate.charge_type is ChargeType.COST_PLUS or on_metered
     return not (route is Route.BYOK and metered)
 
 
@@ -419,7 +427,7 @@ def _estimated(
             return prices.cost(price, estimate.tokens, 1)
         if price.per_call is not None:
             return prices.cost(price, NO_TOKENS, calls)
-    return rates.estimate(feature_rates, wish.quantity)
+    return rates.estimate([rate for rate in feature_rates if model is not None or not rate.needs_model], wish.quantity)
 
 
 def _hold(rate: Rate, card: RateCard, wallet: Wallet | None, quantity: int, cost: int) -> int:
@@ -470,11 +478,13 @@ def _extended(
     entries: list[ledger.Entry] = []
     for rate in card.rates_of(reservation.feature):
         wallet = books.wallets.get(rate.wallet_key)
-        if rate.charge_type is not ChargeType.COST_PLUS or not cost or wallet is None:
+        if rate.charge_type is not ChargeType.COST_PLUS or not cost:
             continue
         if not applicable(rate, reservation.route, wallet, reservation.model is not None):
             continue
-        amount = rates.charge(rate, card, wallet.unit, 0, 0, cost)
+        amount = rates.charge(rate, card, Unit.USD if wallet is None else wallet.unit, 0, 0, cost)
+        if wallet is None:
+            return Decision(InsufficientFunds(rate.wallet_key, amount, 0))
         posting = ledger.expire_due(wallet, voucher)
         if amount > posting.wallet.available:
             return Decision(InsufficientFunds(wallet.key, amount, posting.wallet.available))

@@ -7,8 +7,10 @@ Amounts are nano-units, quantities nano, costs nano-dollars.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from domain import budgets, ledger, rates, usage
@@ -16,6 +18,7 @@ from domain.attribution import Attribution
 from domain.books import Books, Changes, Decision, Event, EventType, Request, paused, seen
 from domain.budgets import Counter, CounterKey
 from domain.holds import ModelName, Recorded, Reservation
+from domain.ids import milliseconds_of
 from domain.ledger import Draw, Entry, EntryType, Voucher
 from domain.money import NANO
 from domain.periods import month_key
@@ -31,6 +34,8 @@ from domain.refusals import (
 from domain.reservations import applicable
 from domain.usage import Route, Usage, UsageEvent, UsageKind
 from domain.wallets import BucketType, Wallet
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,21 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Take events that happened, each once by (source, event id)."""
+
+    request: Request
+    events: tuple[Reported, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
-    """The events of a batch as they are kept."""
+    """The events of a batch as they are kept, how many of it were known before, and the ids of those that name a
+    reservation that does not exist."""
 
     events: tuple[UsageEvent, ...]
+    duplicates: int
+    rejected: tuple[UUID, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -102,7 +118,7 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         return Decision(refusal)
     events = _events(books, reservation, command.events, now)
     recorded = _recorded(reservation, events)
-    results = recorded.results if _has_results(reservation, events) else quantity // NANO
+    results = quantity // NANO if recorded.results is None else recorded.results
     if command.quantity is not None:
         results = command.quantity // NANO
     request = command.request
@@ -135,23 +151,42 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
     return Decision(Consumed(settled, events), changes)
 
 
-def record(books: Books, reported: Iterable[Reported], voucher: Voucher) -> Decision[Recording]:
-    """Take events that happened, each of them new. Under an open reservation an event moves what was held to spent
-    and is charged on consume; else it is counted in the month when it happened and charged at its feature's rate."""
+def record(books: Books, command: Record, now: datetime) -> Decision[Recording]:
+    """Take what is new. Under an open reservation an event moves what was held to spent and is charged on consume;
+    else it is counted in the month when it happened and charged at its feature's rate."""
+    voucher = Voucher(command.request.actor, now, None, command.request.idempotency_key)
     folded = _Fold(books)
     events: list[UsageEvent] = []
-    for event in reported:
+    fresh = new_events(command.events, books.recorded)
+    lost: list[UUID] = []
+    for event in fresh:
+        if event.reservation_id is not None and event.reservation_id not in books.reservations:
+            lost.append(event.id)
+            continue
         reservation = None if event.reservation_id is None else folded.reservation(event.reservation_id)
         if reservation is not None and reservation.state is ReservationState.HELD:
             events.append(folded.under(reservation, event, voucher))
         else:
             events.append(folded.alone(reservation, event, voucher))
-    return folded.decision(tuple(events), voucher)
+    recording = Recording(tuple(events), len(command.events) - len(fresh), tuple(lost))
+    return folded.decision(recording, voucher)
 
 
-def occurred(reported: Usage, now: datetime) -> datetime:
-    """When a call happened: as reported, else now."""
-    return reported.occurred_at or now
+def new_events(reported: Iterable[Reported], recorded: AbstractSet[tuple[str, str]]) -> tuple[Reported, ...]:
+    """The events that are not recorded yet, the first of each (source, event id)."""
+    found: dict[tuple[str | None, str | None], Reported] = {}
+    for event in reported:
+        name = (event.usage.source, event.usage.event_id)
+        if name not in recorded:
+            found.setdefault(name, event)
+    return tuple(found.values())
+
+
+def occurred(identifier: UUID, reported: Usage) -> datetime:
+    """When a call happened: as reported, else the moment of its id; either way the id's milliseconds are its own."""
+    if reported.occurred_at is not None:
+        return reported.occurred_at
+    return EPOCH + timedelta(milliseconds=milliseconds_of(identifier))
 
 
 class _Fold:
@@ -186,20 +221,21 @@ class _Fold:
         books = self._books
         inherited = Attribution() if reservation is None else reservation.attribution
         attribution = usage.attributed(reported.attribution, inherited)
-        at = occurred(reported.usage, voucher.at)
+        call = _named(reported.usage, None if reservation is None else reservation.model)
+        at = occurred(call, voucher.at)
         feature = reported.feature or (None if reservation is None else reservation.feature)
-        route = Route.BYOK if reported.usage.own_key and books.own_keys_allowed else Route.MANAGED
-        priced = usage.price(reported.usage, books.catalog.prices, at, voucher.at)
-        card = books.catalog.rate_cards.at(at, voucher.at) or books.catalog.rate_cards.at(voucher.at, voucher.at)
+        route = Route.BYOK if call.own_key and books.own_keys_allowed else Route.MANAGED
+        priced = usage.price(call, books.catalog.prices, at, voucher.at)
+        card = books.catalog.rate_cards.at(voucher.at, voucher.at)
         feature_rates = () if card is None or feature is None else card.rates_of(feature)
         if feature_rates and all(rate.charge_type is ChargeType.FREE for rate in feature_rates):
             route = Route.FREE
         charges: list[tuple[str, int, int]] = []
         for rate in feature_rates:
             wallet = books.wallets.get(rate.wallet_key)
-            if card is None or wallet is None or not _charged_alone(rate, route, wallet, reported.usage):
+            if card is None or wallet is None or not _charged_alone(rate, route, wallet, call):
                 continue
-            amount = _charge_alone(rate, card, wallet, reported.usage, priced.cost or 0)
+            amount = _charge_alone(rate, card, wallet, call, priced.cost or 0)
             if amount:
                 self._charges[wallet.key] += amount
                 charges.append((wallet.key, amount, 0))
@@ -208,7 +244,7 @@ class _Fold:
         self._attributions[attribution] = None
         return UsageEvent(
             reported.id,
-            reported.usage,
+            call,
             at,
             voucher.at,
             feature,
@@ -219,7 +255,7 @@ class _Fold:
             tuple(charges),
         )
 
-    def decision(self, events: tuple[UsageEvent, ...], voucher: Voucher) -> Decision[Recording]:
+    def decision(self, recording: Recording, voucher: Voucher) -> Decision[Recording]:
         """All of it as one change: an entry pair per wallet, and the number of its charge on each event."""
         wallets: list[Wallet] = []
         entries: list[Entry] = []
@@ -233,7 +269,7 @@ class _Fold:
             replace(event, charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
             if event.charges
             else event
-            for event in events
+            for event in recording.events
         )
         counters = tuple(self._counters.values())
         scopes = budgets.pauses_after(self._books.book, counters)
@@ -247,7 +283,7 @@ class _Fold:
             usage=events,
             events=(*(paused(scope) for scope in scopes), *_unpriced(events)),
         )
-        return Decision(Recording(events), changes)
+        return Decision(replace(recording, events=events), changes)
 
     def _count(self, keys: Iterable[CounterKey], spent: int, held: int) -> None:
         for key in keys:
@@ -296,7 +332,7 @@ def _events(
             UsageEvent(
                 identifier,
                 call,
-                occurred(call, now),
+                occurred(identifier, call),
                 now,
                 reservation.feature,
                 reservation.id,
@@ -320,16 +356,13 @@ def _named(call: Usage, model: ModelName | None) -> Usage:
 
 def _recorded(reservation: Reservation, events: tuple[UsageEvent, ...]) -> Recorded:
     before = reservation.recorded
+    counts = [count for count in (before.results, *[event.usage.results for event in events]) if count is not None]
     return Recorded(
         before.events + len(events),
         before.cost + sum([event.priced.cost or 0 for event in events]),
-        before.results + sum([event.usage.results or 0 for event in events]),
+        sum(counts) if counts else None,
         before.unpriced or any([event.priced.cost is None for event in events]),
     )
-
-
-def _has_results(reservation: Reservation, events: tuple[UsageEvent, ...]) -> bool:
-    return reservation.recorded.results > 0 or any(event.usage.results is not None for event in events)
 
 
 def _charge(
@@ -425,4 +458,3 @@ def _unpriced(events: Iterable[UsageEvent]) -> tuple[Event, ...]:
         Event(EventType.USAGE_UNPRICED, (("provider", provider), ("model", model), ("operation", operation)))
         for provider, model, operation in sorted(names, key=str)
     )
-

@@ -144,7 +144,9 @@ def problems(usage: Usage, path: str, now: datetime) -> tuple[FieldProblem, ...]
     check(usage.cost is None or 0 <= usage.cost <= MOST_COST, "costUsd", f"must be 0 to {MOST_COST // NANO}")
     check(usage.units is None or usage.units >= 0, "units", "must not be negative")
     for name, digest in (("promptHash", usage.prompt_hash), ("responseHash", usage.response_hash)):
-        check(digest is None or _SHA256.fullmatch(digest) is not None, name, "must be a SHA-256 in lower-case hexadecimal")
+        check(
+            digest is None or _SHA256.fullmatch(digest) is not None, name, "must be a SHA-256 in lower-case hexadecimal"
+        )
     if usage.occurred_at is not None:
         check(usage.occurred_at <= now + FUTURE_TOLERANCE, "occurredAt", "must not lie in the future")
         check(usage.occurred_at >= EARLIEST, "occurredAt", "must not lie before the year 2000")

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from domain.money import percent
+from domain.money import NANO, percent
 
 
 class Unit(StrEnum):
@@ -52,6 +52,10 @@ class BalanceStatus(StrEnum):
     OK = "OK"
     WARNING = "WARNING"
     EXHAUSTED = "EXHAUSTED"
+
+
+# What the hash chain of every wallet starts from.
+GENESIS_HASH: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,37 @@ class Wallet:
         return max(0, -self.available)
 
 
+# Document 002's buckets that are taken and given back; every other wallet is used up.
+CAPACITY_KEYS: Final = frozenset({"lead_storage", "email_accounts"})
+METERED_KEY: Final = "metered"
+# Document 002: "Set auto-recharge to a small threshold ($50)".
+DEFAULT_LOW_BALANCE: Final = 50 * NANO
+
 _SOURCE_ORDER: Final = {LotSource.TOP_UP: 0, LotSource.ADJUSTMENT: 1, LotSource.PLAN: 2}
 WARNING_PERCENT: Final = 8_000
 FULL_PERCENT: Final = 10_000
+
+
+def new_wallet(tenant_id: UUID, identifier: UUID, key: str) -> Wallet:
+    """An empty wallet; what it is follows from its key: the metered one, a capacity bucket, or credits."""
+    metered = key == METERED_KEY
+    return Wallet(
+        tenant_id,
+        identifier,
+        key,
+        WalletKind.METERED if metered else WalletKind.PLATFORM,
+        Unit.USD if metered else Unit.CREDIT,
+        BucketType.CAPACITY if key in CAPACITY_KEYS else BucketType.CONSUMABLE,
+        granted=0,
+        available=0,
+        reserved=0,
+        consumed=0,
+        expired=0,
+        sequence=0,
+        head_hash=GENESIS_HASH,
+        low_balance=DEFAULT_LOW_BALANCE if metered else None,
+        lots=(),
+    )
 
 
 def in_burn_order(wallet: Wallet, lots: tuple[Lot, ...]) -> tuple[Lot, ...]:

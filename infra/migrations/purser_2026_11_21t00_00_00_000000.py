@@ -135,7 +135,7 @@ CREATE TABLE reservation (
     recorded jsonb,
     charges jsonb,
     cost_usd bigint,
-    settled_events uuid[],
+    settled_events jsonb,
     created_at timestamptz NOT NULL,
     expires_at timestamptz,
     ended_at timestamptz,

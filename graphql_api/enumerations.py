@@ -1,0 +1,141 @@
+"""Enumerations of the schema: the domain's own, with descriptions for people who never see the code."""
+
+from enum import StrEnum, unique
+
+import strawberry
+
+from domain.budgets import BudgetPeriod, ScopeStatus
+from domain.ledger import EntryType
+from domain.rates import ChargeType
+from domain.refusals import BudgetScope, RefusalCode, ReservationState
+from domain.usage import Route, UsageKind
+from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
+
+
+@unique
+class TaskVerdict(StrEnum):
+    """What running work does next."""
+
+    CONTINUE = "CONTINUE"
+    ABORT = "ABORT"
+
+
+def _describe(enumeration: type[StrEnum], description: str, *, name: str | None = None, **values: str) -> None:
+    """Make an enumeration part of the schema; each of its values needs a description."""
+    strawberry.enum(enumeration, name=name, description=description)
+    definition = enumeration.__strawberry_definition__  # type: ignore[attr-defined]
+    for value in definition.values:
+        value.description = values.pop(value.name)
+    assert not values, f"{enumeration.__name__} has no {', '.join(values)}"
+
+
+_describe(
+    RefusalCode,
+    "Why a request was refused. Each code has a type of its own with the figures.",
+    INSUFFICIENT_FUNDS="A wallet does not hold what the request needs.",
+    BUDGET_EXCEEDED="A budget has no room for the request.",
+    SCOPE_PAUSED="The tenant, an agent role or a campaign is paused, inactive or suspended.",
+    UNKNOWN_FEATURE="The rate card in force has no such feature.",
+    UNPRICED_MODEL="The price list has no price for the model.",
+    IDEMPOTENCY_KEY_REUSED="The idempotency key belongs to another request.",
+    NOT_FOUND="There is no such thing, or it is another tenant's.",
+    RESERVATION_ENDED="The reservation was settled or given back already.",
+    INVALID_INPUT="Fields of the request cannot be taken as they are.",
+    PLAN_LIMIT="The tenant's plan allows no more of this.",
+    CONFLICT="Something else changed at the same time: read it again and repeat.",
+)
+_describe(
+    WalletKind,
+    "Where a wallet's money comes from.",
+    PLATFORM="Comes with the plan, again each billing cycle.",
+    METERED="Prepaid in US dollars; never expires.",
+)
+_describe(Unit, "What a wallet counts.", CREDIT="Credits, or pieces such as e-mail sends.", USD="US dollars.")
+_describe(
+    BalanceStatus,
+    "How much of a wallet is used.",
+    OK="Under 80 % used.",
+    WARNING="80 to under 100 % used; a metered wallet also if it is under its low-balance threshold.",
+    EXHAUSTED="100 % used, or below zero.",
+)
+_describe(
+    LotSource,
+    "Where a lot came from.",
+    PLAN="Granted by the plan for a billing cycle.",
+    TOP_UP="Bought.",
+    ADJUSTMENT="Put in or taken back by an operator. What is below zero also sits on a lot of this source.",
+)
+_describe(
+    EntryType,
+    "The kinds of moves in a wallet.",
+    name="LedgerEntryType",
+    ALLOCATED="The plan granted it: granted and available rise.",
+    TOPPED_UP="It was bought: granted and available rise.",
+    ADJUSTED="An operator put it in or took it back: granted and available rise or fall.",
+    RESERVED="Held for a reservation: from available to reserved.",
+    RELEASED="Given back by a reservation: from reserved to available.",
+    CONSUMED="Charged: from reserved to consumed.",
+    EXPIRED="Its lot reached its end: from available to expired.",
+)
+_describe(
+    ChargeType,
+    "How a feature is charged.",
+    FIXED="A fixed amount per unit of quantity, whatever the work cost.",
+    COST_PLUS="By what the provider charged for it.",
+    PER_UNIT="Per unit that was done, such as an e-mail sent.",
+    PER_RESULT="Per result that was found; what was not found is not charged.",
+    BUNDLED="Several features of one task under one charge; either alone costs the same.",
+    FREE="Recorded, not charged.",
+)
+_describe(
+    Route,
+    "On whose provider key a call runs.",
+    MANAGED="Ours: charged as the rate card says.",
+    BYOK="The tenant's own key: the metered part is not charged.",
+    FREE="Nothing is charged.",
+)
+_describe(
+    ReservationState,
+    "Where a reservation stands.",
+    HELD="Open: its amounts are held.",
+    CONSUMED="Settled: what the work cost was charged, the rest given back.",
+    RELEASED="Given back by its caller.",
+    EXPIRED="Overdue, and given back. A consume that arrives later is still settled.",
+)
+_describe(
+    BudgetScope,
+    "What a budget or a pause is about.",
+    TENANT="The whole tenant.",
+    AGENT="One agent role.",
+    CAMPAIGN="One campaign.",
+    TASK="One reservation. Only in refusals: such a cap is set with scope AGENT and period TASK.",
+    TAG="Everything that carries one tag, addressed as key=value.",
+)
+_describe(
+    BudgetPeriod,
+    "Over what a budget counts.",
+    MONTH="A calendar month in the tenant's time zone; each starts at zero.",
+    TOTAL="For ever.",
+    TASK="One reservation.",
+)
+_describe(
+    ScopeStatus,
+    "Whether a scope may spend.",
+    ACTIVE="It may.",
+    PAUSED="Stopped by a person or by a budget, with a reason.",
+    INACTIVE="Taken out of use.",
+)
+_describe(
+    UsageKind,
+    "What happened.",
+    LLM="A call of a language model.",
+    TOOL="A call of a tool: provider is the tool, operation its method.",
+    API="A call of a paid service.",
+    DATA_QUERY="A query of public data.",
+)
+_describe(
+    TaskVerdict,
+    "What running work does next.",
+    CONTINUE="It may go on.",
+    ABORT="It must stop: its reservation has ended, something is paused, or its task cap is reached.",
+)

@@ -1,0 +1,528 @@
+"""Books of a batch: the state that its commands need, read from PostgreSQL and kept while the batch is decided.
+
+Everything is read after the tenants' rows are locked, in statements of their own: a statement that locks
+and reads at once would see rows older than the lock. What the batch has already changed is never read
+over.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from domain.adjustments import AdjustWallet, Grant
+from domain.attribution import NOBODY, Attribution
+from domain.books import Books, Changes, Event, Operation, Seen, Used
+from domain.budgets import (
+    Budget,
+    BudgetBook,
+    BudgetKey,
+    BudgetPeriod,
+    Counter,
+    CounterKey,
+    Scope,
+    ScopeKey,
+    ScopeKind,
+    ScopeStatus,
+    budget_key,
+    counter_keys,
+)
+from domain.catalog import Catalog
+from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.decisions import Command
+from domain.holds import Reservation, TaskKey
+from domain.ledger import Entry
+from domain.periods import TOTAL, month_key
+from domain.refusals import BudgetScope, ReservationState
+from domain.reservations import Extend, Release, Reserve, task_of
+from domain.settlements import Consume, Record, Reported, occurred
+from domain.tenants import Tenant, TenantStatus
+from domain.usage import UsageEvent, attributed
+from domain.wallets import BucketType, Lot, LotSource, Unit, Wallet, WalletKind, in_burn_order
+from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
+from infra.transaction import Connection
+
+NIL: Final = UUID(int=0)
+MOST_DUE: Final = 500
+
+LOCK_TENANTS: Final = """
+SELECT id, slug, name, status, time_zone, cycle_anchor_day, region, plan, unlimited_plan, own_key_providers
+FROM tenant WHERE id = ANY($1::uuid[]) ORDER BY id"""
+USED_KEYS: Final = """
+SELECT k.tenant_id, k.operation, k.key, k.request_hash, k.result_id
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, operation, key)
+JOIN idempotency_key k USING (tenant_id, operation, key)"""
+TASKS: Final = """
+SELECT t.tenant_id, t.feature, t.key, t.reservation_id
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, feature, key)
+JOIN task t USING (tenant_id, feature, key)"""
+RESERVATIONS: Final = f"""
+SELECT {RESERVATION_COLUMNS}
+FROM unnest($1::uuid[], $2::uuid[]) AS asked (tenant_id, id) JOIN reservation r USING (tenant_id, id)"""
+DUE: Final = f"""
+SELECT {RESERVATION_COLUMNS} FROM reservation r
+WHERE tenant_id = $1 AND state = 'HELD' AND expires_at <= $2 ORDER BY expires_at LIMIT $3"""
+WALLETS: Final = """
+SELECT w.tenant_id, w.id, w.key, w.kind, w.unit, w.bucket_type, w.granted, w.available, w.reserved, w.consumed,
+    w.expired, w.sequence, w.head_hash, w.low_balance,
+    l.id, l.source, l.granted, l.available, l.reserved, l.consumed, l.expired, l.granted_at, l.expires_at
+FROM unnest($1::uuid[], $2::text[]) AS asked (tenant_id, key) JOIN wallet w USING (tenant_id, key)
+LEFT JOIN lot l ON l.tenant_id = w.tenant_id AND l.wallet_id = w.id AND l.is_open"""
+BUDGETS: Final = """
+SELECT asked.tenant_id, asked.scope, asked.scope_id, asked.period, asked.period_key,
+    c.spent, c.held, b.cap, b.thresholds, d.cap, d.thresholds,
+    s.name, s.status, s.pause_reason, s.pause_period_key, s.pause_cap
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS asked (tenant_id, scope, scope_id, period, period_key)
+LEFT JOIN budget_counter c USING (tenant_id, scope, scope_id, period_key)
+LEFT JOIN budget b USING (tenant_id, scope, scope_id, period)
+LEFT JOIN budget d ON d.tenant_id = '00000000-0000-0000-0000-000000000000'::uuid
+    AND d.scope = asked.scope AND d.scope_id = asked.scope_id AND d.period = asked.period
+LEFT JOIN scope s ON s.tenant_id = asked.tenant_id AND s.kind = asked.scope AND s.id = asked.scope_id"""
+RECORDED: Final = """
+SELECT k.tenant_id, k.source, k.event_id
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, source, event_id)
+JOIN usage_key k USING (tenant_id, source, event_id)"""
+
+
+@dataclass(slots=True)
+class OpenBooks:
+    """One tenant's books while a batch is decided: what was read, overlaid by what was changed.
+
+    `books` looks into these same dictionaries, so that each decision sees what the ones before it did.
+    """
+
+    tenant: Tenant
+    month: str
+    wallets: dict[str, Wallet] = field(default_factory=dict)
+    reservations: dict[UUID, Reservation] = field(default_factory=dict)
+    tasks: dict[TaskKey, UUID] = field(default_factory=dict)
+    used_keys: dict[tuple[Operation, str], Used] = field(default_factory=dict)
+    budgets: dict[BudgetKey, Budget] = field(default_factory=dict)
+    defaults: dict[BudgetKey, Budget] = field(default_factory=dict)
+    counters: dict[CounterKey, Counter] = field(default_factory=dict)
+    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
+    recorded: set[tuple[str, str]] = field(default_factory=set)
+    loaded_lots: dict[UUID, Lot] = field(default_factory=dict)
+    loaded_counters: set[tuple[CounterKey, BudgetKey]] = field(default_factory=set)
+    loaded_budgets: set[BudgetKey] = field(default_factory=set)
+    new_reservations: set[UUID] = field(default_factory=set)
+    due_is_booked: bool = False
+
+    def view(self, catalog: Catalog, own_keys_allowed: bool) -> Books:
+        """What the rules look at."""
+        book = BudgetBook(self.month, self.budgets, self.defaults, self.counters, self.scopes)
+        return Books(
+            self.tenant,
+            catalog,
+            own_keys_allowed,
+            self.wallets,
+            book,
+            self.reservations,
+            self.tasks,
+            self.used_keys,
+            self.recorded,
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """All that a batch has read and will write. `changed_*` hold the keys of what differs from the database."""
+
+    now: datetime
+    tenants: dict[UUID, OpenBooks] = field(default_factory=dict)
+    wallets: set[tuple[UUID, str]] = field(default_factory=set)
+    reservations: set[tuple[UUID, UUID]] = field(default_factory=set)
+    counters: set[tuple[UUID, CounterKey]] = field(default_factory=set)
+    scopes: set[tuple[UUID, ScopeKey]] = field(default_factory=set)
+    tasks: set[tuple[UUID, TaskKey]] = field(default_factory=set)
+    budgets: dict[tuple[UUID, BudgetKey], Budget | None] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    usage: list[tuple[UUID, UsageEvent]] = field(default_factory=list)
+    used_keys: list[tuple[UUID, Operation, str, Used]] = field(default_factory=list)
+    events: list[tuple[UUID, Event]] = field(default_factory=list)
+    seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
+
+    def apply(self, tenant_id: UUID, changes: Changes) -> None:
+        """Make a decision's changes part of the books that the next one sees, and of what is written."""
+        books = self.tenants[tenant_id]
+        for wallet in changes.wallets:
+            books.wallets[wallet.key] = wallet
+            self.wallets.add((tenant_id, wallet.key))
+        for reservation in changes.reservations:
+            if reservation.id not in books.reservations:
+                books.new_reservations.add(reservation.id)
+            books.reservations[reservation.id] = reservation
+            self.reservations.add((tenant_id, reservation.id))
+        for task, reservation_id in changes.tasks:
+            if reservation_id is None:
+                books.tasks.pop(task, None)
+            else:
+                books.tasks[task] = reservation_id
+            self.tasks.add((tenant_id, task))
+        for counter in changes.counters:
+            books.counters[counter.key] = counter
+            self.counters.add((tenant_id, counter.key))
+        for scope in changes.scopes:
+            books.scopes[scope.key] = scope
+            self.scopes.add((tenant_id, scope.key))
+        for key, budget in changes.budgets:
+            if budget is None:
+                books.budgets.pop(key, None)
+            else:
+                books.budgets[key] = budget
+            self.budgets[tenant_id, key] = budget
+        for operation, key_text, used in changes.used_keys:
+            books.used_keys[operation, key_text] = used
+            self.used_keys.append((tenant_id, operation, key_text, used))
+        self.entries.extend(changes.entries)
+        for event in changes.usage:
+            if event.usage.source is not None and event.usage.event_id is not None:
+                books.recorded.add((event.usage.source, event.usage.event_id))
+            self.usage.append((tenant_id, event))
+        for message in changes.events:
+            self.events.append((tenant_id, message))
+        for seen in changes.seen:
+            self.seen[tenant_id, seen] = None
+
+
+async def lock(connection: Connection, tenant_ids: Iterable[UUID], *, for_update: bool) -> list[Tenant]:
+    """Take the tenants' rows, sorted, so that two batches can never wait for each other in a circle. Every writer
+    of money or counters takes them first, and there is no other lock."""
+    statement = f"{LOCK_TENANTS} FOR UPDATE" if for_update else LOCK_TENANTS
+    rows = await connection.fetch(statement, sorted(set(tenant_ids)))
+    return [
+        Tenant(
+            identifier,
+            slug,
+            name,
+            TenantStatus(status),
+            ZoneInfo(time_zone),
+            cycle_anchor_day,
+            region,
+            plan,
+            unlimited_plan,
+            frozenset(own_key_providers),
+        )
+        for (
+            identifier,
+            slug,
+            name,
+            status,
+            time_zone,
+            cycle_anchor_day,
+            region,
+            plan,
+            unlimited_plan,
+            own_key_providers,
+        ) in rows
+    ]
+
+
+def open_batch(tenants: Iterable[Tenant], now: datetime) -> Batch:
+    """Empty books for each tenant."""
+    batch = Batch(now)
+    for tenant in tenants:
+        batch.tenants[tenant.id] = OpenBooks(tenant, month_key(now, tenant.zone))
+    return batch
+
+
+async def read(connection: Connection, batch: Batch, commands: Iterable[Command], catalog: Catalog) -> None:
+    """Read whatever these commands may look at."""
+    commands = [command for command in commands if command.request.tenant_id in batch.tenants]
+    await _read_used_keys(connection, batch, commands)
+    await _read_tasks(connection, batch, commands, catalog)
+    wanted = {
+        (command.request.tenant_id, reservation_id)
+        for command in commands
+        for reservation_id in _reservation_ids(command)
+    }
+    for tenant_id, books in batch.tenants.items():
+        wanted.update((tenant_id, used.result_id) for used in books.used_keys.values())
+        wanted.update((tenant_id, reservation_id) for reservation_id in books.tasks.values())
+    await read_reservations(connection, batch, wanted)
+    await _read_recorded(connection, batch, commands)
+    features = [
+        (command.request.tenant_id, feature) for command in commands for feature in _features(command) if feature
+    ]
+    adjusted = [
+        (command.request.tenant_id, command.wallet_key)
+        for command in commands
+        if isinstance(command, AdjustWallet | Grant)
+    ]
+    await read_wallets(connection, batch, catalog, features, adjusted)
+    counted = [
+        (command.request.tenant_id, *counted_as(batch, command, event))
+        for command in commands
+        if isinstance(command, Record)
+        for event in command.events
+    ]
+    await read_budgets(connection, batch, commands, counted)
+
+
+def counted_as(batch: Batch, command: Record, event: Reported) -> tuple[Attribution, str]:
+    """The attribution and the month that an event counts in if no open reservation takes it."""
+    books = batch.tenants[command.request.tenant_id]
+    reservation = None if event.reservation_id is None else books.reservations.get(event.reservation_id)
+    inherited = NOBODY if reservation is None else reservation.attribution
+    at = occurred(event.id, event.usage)
+    return attributed(event.attribution, inherited), month_key(at, books.tenant.zone)
+
+
+async def read_due(connection: Connection, batch: Batch, tenant_id: UUID, catalog: Catalog) -> list[UUID]:
+    """Read a tenant's overdue reservations with all that giving them back touches; answers their ids."""
+    books = batch.tenants[tenant_id]
+    due: list[UUID] = []
+    for row in await connection.fetch(DUE, tenant_id, batch.now, MOST_DUE):
+        _, reservation = reservation_of(row)
+        books.reservations.setdefault(reservation.id, reservation)
+        due.append(reservation.id)
+    if due:
+        await read_wallets(connection, batch, catalog, (), ())
+        await read_budgets(connection, batch, ())
+    return due
+
+
+async def _read_used_keys(connection: Connection, batch: Batch, commands: list[Command]) -> None:
+    requests = [command.request for command in commands if not isinstance(command, Record)]
+    if not requests:
+        return
+    rows = await connection.fetch(
+        USED_KEYS,
+        [request.tenant_id for request in requests],
+        [request.operation.value for request in requests],
+        [request.idempotency_key for request in requests],
+    )
+    for tenant_id, operation, key, request_hash, result_id in rows:
+        batch.tenants[tenant_id].used_keys[Operation(operation), key] = Used(request_hash, result_id)
+
+
+async def _read_tasks(connection: Connection, batch: Batch, commands: list[Command], catalog: Catalog) -> None:
+    card = catalog.rate_cards.at(batch.now, batch.now)
+    asked: list[tuple[UUID, TaskKey]] = []
+    if card is not None:
+        for command in commands:
+            if isinstance(command, Reserve):
+                task = task_of(card, command.wish.feature, command.task_key)
+                if task is not None:
+                    asked.append((command.request.tenant_id, task))
+    await read_tasks(connection, batch, asked)
+
+
+async def read_tasks(connection: Connection, batch: Batch, asked: list[tuple[UUID, TaskKey]]) -> None:
+    """Read which reservations stand for these tasks."""
+    if not asked:
+        return
+    rows = await connection.fetch(
+        TASKS,
+        [tenant_id for tenant_id, _ in asked],
+        [task.feature for _, task in asked],
+        [task.key for _, task in asked],
+    )
+    for tenant_id, feature, key, reservation_id in rows:
+        batch.tenants[tenant_id].tasks[TaskKey(feature, key)] = reservation_id
+
+
+async def read_reservations(connection: Connection, batch: Batch, wanted: Iterable[tuple[UUID, UUID | None]]) -> None:
+    """Read reservations by tenant and id, and who now stands for the tasks of expired ones."""
+    pairs = [
+        (tenant_id, reservation_id)
+        for tenant_id, reservation_id in wanted
+        if reservation_id is not None and reservation_id not in batch.tenants[tenant_id].reservations
+    ]
+    if not pairs:
+        return
+    tenant_ids, reservation_ids = zip(*pairs, strict=True)
+    expired: list[tuple[UUID, TaskKey]] = []
+    for row in await connection.fetch(RESERVATIONS, tenant_ids, reservation_ids):
+        tenant_id, reservation = reservation_of(row)
+        batch.tenants[tenant_id].reservations[reservation.id] = reservation
+        if reservation.state is ReservationState.EXPIRED and reservation.task is not None:
+            expired.append((tenant_id, reservation.task))
+    await read_tasks(connection, batch, expired)
+
+
+async def _read_recorded(connection: Connection, batch: Batch, commands: list[Command]) -> None:
+    asked: list[tuple[UUID, str | None, str | None]] = []
+    for command in commands:
+        if isinstance(command, Consume):
+            reported = [usage for _, usage in command.events]
+        elif isinstance(command, Record):
+            reported = [event.usage for event in command.events]
+        else:
+            continue
+        tenant_id = command.request.tenant_id
+        asked.extend((tenant_id, usage.source, usage.event_id) for usage in reported if usage.source is not None)
+    if not asked:
+        return
+    tenant_ids, sources, event_ids = zip(*asked, strict=True)
+    for tenant_id, source, event_id in await connection.fetch(RECORDED, tenant_ids, sources, event_ids):
+        batch.tenants[tenant_id].recorded.add((source, event_id))
+
+
+async def read_wallets(
+    connection: Connection,
+    batch: Batch,
+    catalog: Catalog,
+    features: Iterable[tuple[UUID, str]],
+    wallet_keys: Iterable[tuple[UUID, str]],
+) -> None:
+    """Read, with their open lots, the wallets that these features draw on (under the card in force), those that
+    the reservations read so far hold or will charge, and those named."""
+    wanted = dict.fromkeys(wallet_keys)
+    current = catalog.rate_cards.at(batch.now, batch.now)
+    if current is not None:
+        for tenant_id, feature in features:
+            for rate in current.rates_of(feature):
+                wanted[tenant_id, rate.wallet_key] = None
+    for tenant_id, books in batch.tenants.items():
+        for reservation in books.reservations.values():
+            for hold in reservation.holds:
+                wanted[tenant_id, hold.wallet_key] = None
+            card = catalog.rate_cards.version(reservation.rate_card)
+            for rate in () if card is None else card.rates_of(reservation.feature):
+                wanted[tenant_id, rate.wallet_key] = None
+    asked = [(tenant_id, key) for tenant_id, key in wanted if key not in batch.tenants[tenant_id].wallets]
+    if not asked:
+        return
+    tenant_ids, keys = zip(*asked, strict=True)
+    found: dict[tuple[UUID, str], tuple[Wallet, list[Lot]]] = {}
+    for row in await connection.fetch(WALLETS, tenant_ids, keys):
+        place = (row[0], row[2])
+        if place not in found:
+            found[place] = (_wallet_of(row), [])
+        if row[14] is not None:
+            found[place][1].append(Lot(row[14], LotSource(row[15]), *row[16:23]))
+    for (tenant_id, key), (wallet, lots) in found.items():
+        books = batch.tenants[tenant_id]
+        for lot in lots:
+            books.loaded_lots[lot.id] = lot
+        books.wallets[key] = _with_lots(wallet, tuple(lots))
+
+
+async def read_budgets(
+    connection: Connection,
+    batch: Batch,
+    commands: Iterable[Command],
+    counted: Iterable[tuple[UUID, Attribution, str]] = (),
+) -> None:
+    """Read caps, counters and pauses of everything that the commands, the reservations read so far and `counted`
+    (tenant, attribution, month) are attributed to."""
+    wanted: dict[tuple[UUID, CounterKey, BudgetKey], None] = {}
+    for command in commands:
+        tenant_id = command.request.tenant_id
+        books = batch.tenants[tenant_id]
+        if isinstance(command, Reserve):
+            _want(wanted, tenant_id, command.wish.attribution, books.month)
+        elif isinstance(command, SetBudget | RemoveBudget):
+            key = command.budget.key if isinstance(command, SetBudget) else command.key
+            period_key = TOTAL if key.period is BudgetPeriod.TOTAL else books.month
+            wanted[tenant_id, CounterKey(key.scope, key.scope_id, period_key), key] = None
+        elif isinstance(command, PauseScope | ResumeScope):
+            for period_key in (books.month, TOTAL):
+                counter = CounterKey(BudgetScope(command.key.kind.value), command.key.id, period_key)
+                wanted[tenant_id, counter, budget_key(counter)] = None
+    for tenant_id, books in batch.tenants.items():
+        for reservation in books.reservations.values():
+            _want(wanted, tenant_id, reservation.attribution, reservation.month)
+    for tenant_id, attribution, month in counted:
+        _want(wanted, tenant_id, attribution, month)
+    asked = [item for item in wanted if item[1:] not in batch.tenants[item[0]].loaded_counters]
+    if not asked:
+        return
+    rows = await connection.fetch(
+        BUDGETS,
+        [tenant_id for tenant_id, _, _ in asked],
+        [counter.scope.value for _, counter, _ in asked],
+        [counter.scope_id for _, counter, _ in asked],
+        [budget.period.value for _, _, budget in asked],
+        [counter.period_key for _, counter, _ in asked],
+    )
+    for tenant_id, counter, budget in asked:
+        batch.tenants[tenant_id].loaded_counters.add((counter, budget))
+    for row in rows:
+        _take_budget_row(batch.tenants[row[0]], row)
+
+
+def _want(
+    wanted: dict[tuple[UUID, CounterKey, BudgetKey], None], tenant_id: UUID, attribution: Attribution, month: str
+) -> None:
+    for counter in counter_keys(attribution, month):
+        wanted[tenant_id, counter, budget_key(counter)] = None
+    for role in {"", attribution.agent_role or ""}:
+        task = BudgetKey(BudgetScope.AGENT, role, BudgetPeriod.TASK)
+        wanted[tenant_id, CounterKey(BudgetScope.AGENT, role, BudgetPeriod.TASK.value), task] = None
+
+
+def _take_budget_row(books: OpenBooks, row: asyncpg.Record) -> None:
+    scope = BudgetScope(row[1])
+    scope_id = row[2]
+    key = BudgetKey(scope, scope_id, BudgetPeriod(row[3]))
+    if row[5] is not None:
+        counter_key = CounterKey(scope, scope_id, row[4])
+        books.counters.setdefault(counter_key, Counter(counter_key, row[5], row[6]))
+    if row[7] is not None and key not in books.loaded_budgets:
+        books.budgets[key] = Budget(key, row[7], tuple(row[8]))
+    books.loaded_budgets.add(key)
+    if row[9] is not None:
+        books.defaults[key] = Budget(key, row[9], tuple(row[10]))
+    if row[12] is not None:
+        scope_key = ScopeKey(ScopeKind(scope.value), scope_id)
+        books.scopes.setdefault(scope_key, Scope(scope_key, row[11], ScopeStatus(row[12]), row[13], row[14], row[15]))
+
+
+def _features(command: Command) -> Iterable[str | None]:
+    match command:
+        case Reserve():
+            return (command.wish.feature,)
+        case Record():
+            return {event.feature for event in command.events}
+        case _:
+            return ()
+
+
+def _reservation_ids(command: Command) -> Iterable[UUID | None]:
+    match command:
+        case Consume() | Release() | Extend():
+            return (command.reservation_id,)
+        case Record():
+            return [event.reservation_id for event in command.events]
+        case _:
+            return ()
+
+
+def _wallet_of(row: asyncpg.Record) -> Wallet:
+    return Wallet(
+        row[0],
+        row[1],
+        row[2],
+        WalletKind(row[3]),
+        Unit(row[4]),
+        BucketType(row[5]),
+        *row[6:14],
+        (),  # type: ignore[call-arg]  # a slice has no known length
+    )
+
+
+def _with_lots(wallet: Wallet, lots: tuple[Lot, ...]) -> Wallet:
+    return Wallet(
+        wallet.tenant_id,
+        wallet.id,
+        wallet.key,
+        wallet.kind,
+        wallet.unit,
+        wallet.bucket_type,
+        wallet.granted,
+        wallet.available,
+        wallet.reserved,
+        wallet.consumed,
+        wallet.expired,
+        wallet.sequence,
+        wallet.head_hash,
+        wallet.low_balance,
+        in_burn_order(wallet, lots),
+    )

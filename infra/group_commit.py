@@ -1,0 +1,178 @@
+"""Group commit: the only way to move money.
+
+Commands that arrive while a commit is in flight become the next batch: one transaction that locks the
+tenants' rows, reads what the commands need, decides each in turn over the state that the one before
+left, writes everything and commits; then every caller is answered. There is no timer, so a lone caller
+waits for nobody, and a hundred callers share one fsync. Nothing runs while nothing waits.
+
+A refusal is a value and hurts no neighbour. An error rolls the batch back and its halves are run, down to
+the one command that causes it. If the connection is lost, at COMMIT too, the outcome is unknown: the batch is
+run again, and what was committed answers by its idempotency key.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from domain.decisions import Answer, Command
+from infra.deciding import Deciding
+from infra.transaction import transaction
+
+LARGEST_BATCH: Final = 256
+MOST_WAITING: Final = 20_000
+MOST_ATTEMPTS: Final = 20
+SECONDS_BETWEEN_ATTEMPTS: Final = 0.5
+# Startup parameters of its connections: stale statistics must not choose another plan (DESIGN.md 3).
+PINNED_PLANS: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "application_name": "purser-ledger",
+}
+
+
+class Overloaded(Exception):
+    """Too many commands wait already. Nothing was done: send it again."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: Command
+    answer: asyncio.Future[Answer]
+
+
+class GroupCommit:
+    """Lanes of batches, one connection each; a tenant's commands take the same lane, in their order."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, deciding: Deciding, *, lanes: int = 1, largest_batch: int = LARGEST_BATCH
+    ) -> None:
+        self._pool = pool
+        self.deciding = deciding
+        self._lanes = [_Lane(pool, deciding, largest_batch) for _ in range(lanes)]
+
+    def submit(self, command: Command) -> asyncio.Future[Answer]:
+        """Queue a command; its future answers after the commit. Raises Overloaded where the queue is full."""
+        lane = self._lanes[command.request.tenant_id.int % len(self._lanes)]
+        return lane.submit(command)
+
+    async def expire(self, tenant_id: UUID) -> int:
+        """Book a tenant's overdue reservations, a bounded number of them; answers how many."""
+        async with self._pool.acquire() as connection, transaction(connection):
+            return await self.deciding.expire(connection, tenant_id)
+
+    async def close(self) -> None:
+        """Commit what waits and give the connections back."""
+        await asyncio.gather(*[lane.close() for lane in self._lanes])
+
+
+class _Lane:
+    def __init__(self, pool: asyncpg.Pool, deciding: Deciding, largest_batch: int) -> None:
+        self._pool = pool
+        self._deciding = deciding
+        self._largest_batch = largest_batch
+        self._queues: dict[UUID, deque[_Waiting]] = {}
+        self._turns: deque[UUID] = deque()
+        self._waiting = 0
+        self._worker: asyncio.Task[None] | None = None
+        self._connection: asyncpg.pool.PoolConnectionProxy | None = None
+
+    def submit(self, command: Command) -> asyncio.Future[Answer]:
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        tenant_id = command.request.tenant_id
+        queue = self._queues.get(tenant_id)
+        if queue is None:
+            queue = self._queues[tenant_id] = deque()
+            self._turns.append(tenant_id)
+        queue.append(_Waiting(command, answer))
+        self._waiting += 1
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return answer
+
+    async def close(self) -> None:
+        while self._worker is not None and not self._worker.done():
+            await asyncio.wait([self._worker])
+        await self._drop_connection()
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch. Tenants take turns, so that none fills it alone while others wait."""
+        taken: list[_Waiting] = []
+        share = max(1, self._largest_batch // max(1, len(self._turns)))
+        while self._turns and len(taken) < self._largest_batch:
+            tenant_id = self._turns.popleft()
+            queue = self._queues[tenant_id]
+            for _ in range(min(share, len(queue), self._largest_batch - len(taken))):
+                taken.append(queue.popleft())
+            if queue:
+                self._turns.append(tenant_id)
+            else:
+                del self._queues[tenant_id]
+        self._waiting -= len(taken)
+        return taken
+
+    async def _work(self) -> None:
+        # Callers that become ready in one turn of the loop are to share a batch.
+        await asyncio.sleep(0)
+        while self._turns:
+            await self._settle(self._take())
+
+    async def _settle(self, waiting: list[_Waiting]) -> None:
+        try:
+            answers = await self._commit_surely([item.command for item in waiting])
+        except Exception as error:
+            if len(waiting) > 1 and not _is_connection_lost(error):
+                middle = len(waiting) // 2
+                await self._settle(waiting[:middle])
+                await self._settle(waiting[middle:])
+                return
+            for item in waiting:
+                if not item.answer.done():
+                    item.answer.set_exception(error)
+            return
+        for item, answer in zip(waiting, answers, strict=True):
+            if not item.answer.done():
+                item.answer.set_result(answer)
+
+    async def _commit_surely(self, commands: list[Command]) -> list[Answer]:
+        attempt = 1
+        while True:
+            try:
+                return await self._commit(commands)
+            except Exception as error:
+                if not _is_connection_lost(error):
+                    raise
+                await self._drop_connection()
+                if attempt == MOST_ATTEMPTS:
+                    raise
+                await asyncio.sleep(0 if attempt == 1 else SECONDS_BETWEEN_ATTEMPTS)
+                attempt += 1
+
+    async def _commit(self, commands: list[Command]) -> list[Answer]:
+        if self._connection is None:
+            self._connection = await self._pool.acquire()
+        async with transaction(self._connection):
+            answers, batch = await self._deciding.run(self._connection, commands)
+        self._deciding.committed(batch)
+        return answers
+
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection)
+
+
+def _is_connection_lost(error: Exception) -> bool:
+    """Whether the server or the way to it failed, and not a statement. (asyncpg's InterfaceError is also its
+    complaint about a parameter's value: then it is a ValueError too.)"""
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)
+    return isinstance(error, asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError | OSError)

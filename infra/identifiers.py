@@ -1,0 +1,16 @@
+"""Where new ids come from: the moment and random bits, the only randomness that reaches a decision."""
+
+from datetime import UTC, datetime, timedelta
+from secrets import randbits
+from typing import Final
+from uuid import UUID
+
+from domain.ids import uuid7
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def new_id(moment: datetime | None = None) -> UUID:
+    """A time-ordered identifier of a moment, else of now."""
+    return uuid7(((moment or datetime.now(UTC)) - EPOCH) // MILLISECOND, randbits(74))

@@ -1,0 +1,175 @@
+"""Rows of `reservation`: read into values, and written as columns."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from domain.attribution import NOBODY, Attribution
+from domain.holds import NOTHING_RECORDED, Hold, ModelName, Recorded, Reservation, TaskKey
+from domain.ledger import Draw
+from domain.refusals import ReservationState
+from domain.usage import Route
+
+RESERVATION_COLUMNS: Final = """r.tenant_id, r.id, r.state, r.feature, r.task_feature, r.task_key, r.route, r.quantity,
+    r.rate_card, r.provider, r.model, r.operation, r.attribution, r.month, r.holds, r.held_usd, r.remaining_usd,
+    r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at"""
+
+# What an UPDATE may change, in the order of `changed_columns`.
+CHANGING_COLUMNS: Final = (
+    ("state", "text"),
+    ("holds", "jsonb"),
+    ("held_usd", "bigint"),
+    ("remaining_usd", "bigint"),
+    ("recorded", "jsonb"),
+    ("charges", "jsonb"),
+    ("cost_usd", "bigint"),
+    ("settled_events", "jsonb"),
+    ("expires_at", "timestamptz"),
+    ("ended_at", "timestamptz"),
+)
+FIXED_COLUMNS: Final = (
+    ("tenant_id", "uuid"),
+    ("id", "uuid"),
+    ("feature", "text"),
+    ("task_feature", "text"),
+    ("task_key", "text"),
+    ("route", "text"),
+    ("quantity", "bigint"),
+    ("rate_card", "integer"),
+    ("provider", "text"),
+    ("model", "text"),
+    ("operation", "text"),
+    ("attribution", "jsonb"),
+    ("month", "text"),
+    ("max_cost_usd", "bigint"),
+    ("created_at", "timestamptz"),
+)
+
+
+def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
+    """The tenant and the reservation of a row of RESERVATION_COLUMNS."""
+    (
+        tenant_id,
+        identifier,
+        state,
+        feature,
+        task_feature,
+        task_key,
+        route,
+        quantity,
+        rate_card,
+        provider,
+        model,
+        operation,
+        attribution,
+        month,
+        holds,
+        held_usd,
+        remaining_usd,
+        max_cost_usd,
+        recorded,
+        charges,
+        cost_usd,
+        settled_events,
+        created_at,
+        expires_at,
+        ended_at,
+    ) = row
+    return tenant_id, Reservation(
+        identifier,
+        ReservationState(state),
+        feature,
+        None if task_key is None else TaskKey(task_feature, task_key),
+        Route(route),
+        quantity,
+        rate_card,
+        None if provider is None else ModelName(provider, model, operation),
+        attribution_of(attribution),
+        month,
+        tuple([Hold(key, amount, draws_of(draws)) for key, amount, draws in orjson.loads(holds)]),
+        held_usd,
+        remaining_usd,
+        max_cost_usd,
+        created_at,
+        expires_at,
+        NOTHING_RECORDED if recorded is None else Recorded(*orjson.loads(recorded)),
+        () if charges is None else tuple([(key, amount) for key, amount in orjson.loads(charges)]),
+        cost_usd,
+        () if settled_events is None else tuple([UUID(hex=event) for event in orjson.loads(settled_events)]),
+        ended_at,
+    )
+
+
+def fixed_columns(tenant_id: UUID, reservation: Reservation) -> tuple[Any, ...]:
+    """The values of FIXED_COLUMNS."""
+    task, model = reservation.task, reservation.model
+    return (
+        tenant_id,
+        reservation.id,
+        reservation.feature,
+        None if task is None else task.feature,
+        None if task is None else task.key,
+        reservation.route.value,
+        reservation.quantity,
+        reservation.rate_card,
+        None if model is None else model.provider,
+        None if model is None else model.model,
+        None if model is None else model.operation,
+        attribution_json(reservation.attribution),
+        reservation.month,
+        reservation.max_cost_usd,
+        reservation.created_at,
+    )
+
+
+def changing_columns(reservation: Reservation) -> tuple[Any, ...]:
+    """The values of CHANGING_COLUMNS."""
+    recorded = reservation.recorded
+    return (
+        reservation.state.value,
+        json([(hold.wallet_key, hold.amount, draws_json(hold.draws)) for hold in reservation.holds]),
+        reservation.held_usd,
+        reservation.remaining_usd,
+        None
+        if recorded is NOTHING_RECORDED
+        else json((recorded.events, recorded.cost, recorded.results, recorded.unpriced)),
+        json(reservation.charges) if reservation.charges else None,
+        reservation.cost_usd,
+        json([event.hex for event in reservation.settled_events]) if reservation.settled_events else None,
+        reservation.expires_at,
+        reservation.ended_at,
+    )
+
+
+def attribution_json(attribution: Attribution) -> str:
+    """The fields that are set, as JSON."""
+    if attribution is NOBODY:
+        return "{}"
+    return json({name: value for name in Attribution.__slots__ if (value := getattr(attribution, name))})
+
+
+def attribution_of(text: str) -> Attribution:
+    """The other way round."""
+    if text == "{}":
+        return NOBODY
+    fields = orjson.loads(text)
+    tags = tuple([(key, value) for key, value in fields.pop("tags", ())])
+    return Attribution(**fields, tags=tags)
+
+
+def draws_json(draws: Iterable[Draw]) -> list[tuple[str, int]]:
+    """Draws as they stand in JSON."""
+    return [(lot_id.hex, amount) for lot_id, amount in draws]
+
+
+def draws_of(pairs: Iterable[tuple[str, int]]) -> tuple[Draw, ...]:
+    """The other way round."""
+    return tuple([Draw(UUID(hex=lot_id), amount) for lot_id, amount in pairs])
+
+
+def json(value: object) -> str:
+    """JSON text for a jsonb parameter."""
+    return orjson.dumps(value).decode()

@@ -1,0 +1,46 @@
+"""Budgets: caps that tenants and operators set."""
+
+from domain import controls
+from domain.books import Operation
+from domain.budgets import Budget, BudgetKey
+from domain.controls import BudgetState, RemoveBudget, SetBudget
+from domain.refusals import BudgetScope, FieldProblem, InvalidInput
+from infra.application import Application
+from infra.books import NIL
+from infra.changes import REMOVE_BUDGET, WRITE_BUDGET
+from infra.services.callers import Caller, Refused
+from infra.services.commands import request_of, start
+
+
+async def set_budget(
+    application: Application, caller: Caller, idempotency_key: str, budget: Budget
+) -> BudgetState | Refused:
+    """Cap what a scope may cost in a period."""
+    asked = (budget.key, budget.cap, budget.thresholds)
+    request = request_of(caller, Operation.SET_BUDGET, idempotency_key, asked)
+    problems = controls.budget_problems(budget.key, budget)
+    return await start(application, BudgetState, SetBudget(request, budget), problems)
+
+
+async def remove_budget(
+    application: Application, caller: Caller, idempotency_key: str, key: BudgetKey
+) -> BudgetState | Refused:
+    """Take a cap away."""
+    request = request_of(caller, Operation.REMOVE_BUDGET, idempotency_key, key)
+    return await start(application, BudgetState, RemoveBudget(request, key), controls.budget_problems(key, None))
+
+
+async def set_default_budget(application: Application, key: BudgetKey, cap: int | None) -> Budget | None | Refused:
+    """The operator's cap for an agent role of every tenant that has none of its own; None removes it."""
+    budget = None if cap is None else Budget(key, cap)
+    problems = list(controls.budget_problems(key, budget))
+    if key.scope is not BudgetScope.AGENT:
+        problems.append(FieldProblem("scope", "default caps are for agent roles"))
+    if problems:
+        return Refused(InvalidInput(tuple(problems)))
+    place = (NIL, key.scope.value, key.scope_id, key.period.value)
+    if budget is None:
+        await application.writers.execute(REMOVE_BUDGET, *place)
+    else:
+        await application.writers.execute(WRITE_BUDGET, *place, budget.cap, list(budget.thresholds))
+    return budget

@@ -1,0 +1,57 @@
+"""Commands on their way: how a service asks the group commit and hands a refusal on."""
+
+from collections.abc import Awaitable, Sequence
+from hashlib import sha256
+from typing import TypeVar
+
+import orjson
+
+from domain.books import Operation, Request
+from domain.decisions import Answer, Command
+from domain.refusals import FieldProblem, InvalidInput, Refusal
+from domain.reservations import key_problems
+from infra.application import Application
+from infra.identifiers import new_id
+from infra.services.callers import Caller, Refused
+
+Success = TypeVar("Success")
+
+
+def request_of(caller: Caller, operation: Operation, idempotency_key: str, asked: object) -> Request:
+    """The request of a command. `asked` is all that the client asked for but the key: the same key with anything
+    else is refused. Fields that are added later must stay out of it while they are not set."""
+    digest = sha256(orjson.dumps(asked, default=tuple)).digest()
+    return Request(caller.tenant_id, caller.actor, operation, idempotency_key, digest)
+
+
+def start(
+    application: Application, success: type[Success], command: Command, problems: Sequence[FieldProblem]
+) -> Awaitable[Success | Refused]:
+    """Have a command decided, unless its fields are wrong already. It is queued at once, so that several keep their
+    order."""
+    wrong = (*key_problems(command.request.idempotency_key), *problems)
+    if wrong:
+        return _answered(refused(application, command.request, InvalidInput(wrong)))
+    return _outcome(application, success, command, application.group_commit.submit(command))
+
+
+def refused(application: Application, request: Request, refusal: Refusal) -> Refused:
+    """A refusal with its id, kept for its receipt."""
+    now = application.clock()
+    identifier = new_id(now)
+    application.refusals.add(request.tenant_id, identifier, request.operation.value, refusal, now)
+    return Refused(refusal, identifier)
+
+
+async def _outcome(
+    application: Application, success: type[Success], command: Command, answer: Awaitable[Answer]
+) -> Success | Refused:
+    outcome = await answer
+    if isinstance(outcome, success):
+        return outcome
+    assert isinstance(outcome, Refusal), f"{command.request.operation} answered {type(outcome).__name__}"
+    return refused(application, command.request, outcome)
+
+
+async def _answered(answer: Refused) -> Refused:
+    return answer

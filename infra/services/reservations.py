@@ -1,0 +1,166 @@
+"""Reservations: the verbs of workers before and around a paid call."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from domain import reservations
+from domain.attribution import IDENTIFIER_RULE, is_identifier
+from domain.books import Operation
+from domain.holds import ModelName
+from domain.prices import Tokens
+from domain.refusals import FieldProblem, InvalidInput, Refusal
+from domain.reservations import (
+    Estimate,
+    Extend,
+    Granted,
+    Preview,
+    Release,
+    Released,
+    Reserve,
+    Wish,
+)
+from infra.application import Application
+from infra.identifiers import new_id
+from infra.reservation_rows import attribution_json
+from infra.services.callers import Caller, Refused
+from infra.services.commands import request_of, start
+from infra.transaction import BEGIN_READING, transaction
+
+LONGEST_REASON = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One reserve of many."""
+
+    idempotency_key: str
+    wish: Wish
+    task_key: str | None = None
+    ttl_seconds: int = reservations.DEFAULT_TTL
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOrder:
+    """One release of many."""
+
+    idempotency_key: str
+    reservation_id: UUID
+    reason: str = ""
+
+
+async def reserve(
+    application: Application,
+    caller: Caller,
+    idempotency_key: str,
+    wish: Wish,
+    task_key: str | None = None,
+    ttl_seconds: int = reservations.DEFAULT_TTL,
+) -> Granted | Refused:
+    """Admit a piece of work and hold what it may cost, or say which level refuses and its figures."""
+    return await _reserve(application, caller, Order(idempotency_key, wish, task_key, ttl_seconds))
+
+
+async def reserve_many(application: Application, caller: Caller, orders: Sequence[Order]) -> list[Granted | Refused]:
+    """Each its own decision, in order."""
+    return await asyncio.gather(*[_reserve(application, caller, order) for order in orders])
+
+
+async def preview(application: Application, caller: Caller, wish: Wish) -> Preview | Refused:
+    """Decide as reserve does; hold, write and pause nothing."""
+    problems = reservations.problems(wish)
+    if problems:
+        return Refused(InvalidInput(problems))
+    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+        answer = await application.group_commit.deciding.preview(connection, caller.tenant_id, wish)
+    return Refused(answer) if isinstance(answer, Refusal) else answer
+
+
+async def extend(
+    application: Application,
+    caller: Caller,
+    idempotency_key: str,
+    reservation_id: UUID,
+    ttl_seconds: int | None = None,
+    estimate: Estimate = reservations.NO_ESTIMATE,
+) -> Granted | Refused:
+    """More time (from now), more room, or both."""
+    asked = (reservation_id, ttl_seconds, *_estimate(estimate))
+    request = request_of(caller, Operation.EXTEND, idempotency_key, asked)
+    problems = (*reservations.ttl_problems(ttl_seconds), *reservations.estimate_problems(estimate))
+    return await start(application, Granted, Extend(request, reservation_id, ttl_seconds, estimate), problems)
+
+
+async def release(
+    application: Application, caller: Caller, idempotency_key: str, reservation_id: UUID, reason: str = ""
+) -> Released | Refused:
+    """Give everything back."""
+    return await _release(application, caller, ReleaseOrder(idempotency_key, reservation_id, reason))
+
+
+async def release_many(
+    application: Application, caller: Caller, orders: Sequence[ReleaseOrder]
+) -> list[Released | Refused]:
+    """Each its own decision, in order."""
+    return await asyncio.gather(*[_release(application, caller, order) for order in orders])
+
+
+async def check_task(
+    application: Application,
+    caller: Caller,
+    reservation_id: UUID,
+    running_cost: int | None = None,
+    tokens: Tokens | None = None,
+) -> bool | None:
+    """Whether running work goes on; None: there is no such reservation."""
+    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+        return await application.group_commit.deciding.check_task(
+            connection, caller.tenant_id, reservation_id, running_cost, tokens
+        )
+
+
+async def expire_due(application: Application, tenant_id: UUID) -> int:
+    """Book every overdue reservation of a tenant; answers how many. Harmless at any time and more than once."""
+    booked = 0
+    while (some := await application.group_commit.expire(tenant_id)) > 0:
+        booked += some
+    return booked
+
+
+def _reserve(application: Application, caller: Caller, order: Order) -> Awaitable[Granted | Refused]:
+    wish = order.wish
+    asked = (
+        wish.feature,
+        wish.quantity,
+        _model(wish.model),
+        _estimate(wish.estimate),
+        attribution_json(wish.attribution),
+        order.task_key,
+        order.ttl_seconds,
+    )
+    request = request_of(caller, Operation.RESERVE, order.idempotency_key, asked)
+    command = Reserve(request, new_id(), wish, order.task_key, order.ttl_seconds)
+    problems = [*reservations.problems(wish), *reservations.ttl_problems(order.ttl_seconds)]
+    if order.task_key is not None and not is_identifier(order.task_key):
+        problems.append(FieldProblem("taskKey", IDENTIFIER_RULE))
+    return start(application, Granted, command, problems)
+
+
+def _release(application: Application, caller: Caller, order: ReleaseOrder) -> Awaitable[Released | Refused]:
+    asked = (order.reservation_id, order.reason)
+    request = request_of(caller, Operation.RELEASE, order.idempotency_key, asked)
+    problems: list[FieldProblem] = []
+    if len(order.reason) > LONGEST_REASON or "\0" in order.reason:
+        problems.append(FieldProblem("reason", f"at most {LONGEST_REASON} characters"))
+    return start(application, Released, Release(request, order.reservation_id, order.reason), problems)
+
+
+def _model(model: ModelName | None) -> tuple[Any, ...] | None:
+    return None if model is None else (model.provider, model.model, model.operation)
+
+
+def _estimate(estimate: Estimate) -> tuple[Any, ...]:
+    tokens = estimate.tokens
+    return (None if tokens is None else (tokens.input, tokens.output), estimate.cost)

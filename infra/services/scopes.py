@@ -1,0 +1,26 @@
+"""Scopes: what people pause and resume."""
+
+from domain import controls
+from domain.books import Operation
+from domain.budgets import ScopeKey
+from domain.controls import MANUAL_PAUSE, PauseScope, ResumeScope, ScopeState
+from infra.application import Application
+from infra.services.callers import Caller, Refused
+from infra.services.commands import request_of, start
+
+
+async def pause_scope(
+    application: Application, caller: Caller, idempotency_key: str, key: ScopeKey, reason: str | None = None
+) -> ScopeState | Refused:
+    """Stop the tenant, an agent role or a campaign until a person resumes it."""
+    request = request_of(caller, Operation.PAUSE_SCOPE, idempotency_key, (key, reason))
+    command = PauseScope(request, key, reason or MANUAL_PAUSE)
+    return await start(application, ScopeState, command, controls.scope_problems(key, command.reason))
+
+
+async def resume_scope(
+    application: Application, caller: Caller, idempotency_key: str, key: ScopeKey
+) -> ScopeState | Refused:
+    """Let it work again, whoever paused it."""
+    request = request_of(caller, Operation.RESUME_SCOPE, idempotency_key, key)
+    return await start(application, ScopeState, ResumeScope(request, key), controls.scope_problems(key, MANUAL_PAUSE))

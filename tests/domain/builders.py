@@ -1,0 +1,606 @@
+"""Small values to test the rules with, a keeper that folds changes into books, and an auditor of the result."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+from uuid import UUID
+
+from domain import decisions, ledger, reservations
+from domain.adjustments import AdjustWallet
+from domain.attribution import NOBODY, Attribution
+from domain.books import NO_CHANGES, Books, Changes, Decision, Event, Operation, Request, Used
+from domain.budgets import Budget, BudgetBook, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind
+from domain.budgets import counter_keys as counters_of
+from domain.catalog import Catalog
+from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.decisions import Answer, Command
+from domain.holds import Hold, ModelName, Reservation, TaskKey
+from domain.ids import uuid7
+from domain.ledger import Draw, Entry, EntryType, Posting, Repayment, Voucher
+from domain.money import NANO, format_amount, parse_amount
+from domain.periods import month_key
+from domain.prices import PriceList, Tokens
+from domain.rates import RateCards
+from domain.refusals import BudgetScope, Refusal, ReservationState
+from domain.reservations import NO_ESTIMATE, Estimate, Extend, Granted, Release, Released, Reserve, Wish
+from domain.settlements import Consume, Consumed, Record, Recording, Reported
+from domain.tenants import Tenant, TenantStatus
+from domain.usage import Usage, UsageEvent, UsageKind
+from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Unit, Wallet, WalletKind
+from infra import catalog
+
+CATALOG: Final = catalog.load()
+NO_CARD: Final = replace(CATALOG, rate_cards=RateCards(()))
+NO_PRICES: Final = replace(CATALOG, prices=PriceList(()))
+NOW: Final = datetime(2026, 11, 21, 3, tzinfo=UTC)
+CYCLE_END: Final = datetime(2026, 12, 1, tzinfo=UTC)
+MONTH: Final = "2026-11"
+TENANT_ID: Final = UUID(int=0x7E4A47)
+GPT_4O: Final = ModelName("openai", "gpt-4o")  # 2.50 and 10 dollars a million tokens
+LLAMA: Final = ModelName("ollama", "llama3.2")  # local: free
+BLOG_WRITER: Final = Attribution(campaign="spring", agent_role="blog-writer")
+
+_USD_BUDGETS: Final = {BudgetScope.TENANT: ScopeKind.TENANT, BudgetScope.AGENT: ScopeKind.AGENT}
+
+
+def nano(text: str) -> int:
+    """An amount from its plain decimal."""
+    return parse_amount(text)
+
+
+def number(value: int) -> UUID:
+    """An identifier that a test can name; higher ones are newer."""
+    return uuid7(1_800_000_000_000 + value, 0)
+
+
+def later(seconds: float = 0, *, days: int = 0) -> datetime:
+    """A moment after NOW."""
+    return NOW + timedelta(seconds=seconds, days=days)
+
+
+def tenant(
+    *,
+    status: TenantStatus = TenantStatus.ACTIVE,
+    zone: tzinfo = UTC,
+    unlimited: bool = False,
+    own_keys: Iterable[str] = (),
+    anchor_day: int = 1,
+) -> Tenant:
+    return Tenant(
+        TENANT_ID, "acme", "Acme", status, zone, anchor_day, "india", "professional", unlimited, frozenset(own_keys)
+    )
+
+
+def empty_wallet(
+    key: str = "credits",
+    *,
+    kind: WalletKind | None = None,
+    bucket_type: BucketType = BucketType.CONSUMABLE,
+    low_balance: int | None = None,
+) -> Wallet:
+    """A wallet with nothing in it; "metered" is the metered one unless told otherwise."""
+    if kind is None:
+        kind = WalletKind.METERED if key == "metered" else WalletKind.PLATFORM
+    unit = Unit.USD if kind is WalletKind.METERED else Unit.CREDIT
+    identifier = UUID(int=int.from_bytes(key.encode()[:16].ljust(16, b"\0")))
+    return Wallet(TENANT_ID, identifier, key, kind, unit, bucket_type, 0, 0, 0, 0, 0, 0, GENESIS_HASH, low_balance, ())
+
+
+def voucher(at: datetime = NOW, reservation_id: UUID | None = None) -> Voucher:
+    return Voucher("tester", at, reservation_id)
+
+
+def granted_lot(
+    wallet: Wallet,
+    amount: str,
+    lot_id: UUID,
+    source: LotSource = LotSource.PLAN,
+    *,
+    at: datetime = NOW,
+    expires_at: datetime | None = None,
+) -> Posting:
+    """A lot of this source put into the wallet."""
+    types = {
+        LotSource.PLAN: EntryType.ALLOCATED,
+        LotSource.TOP_UP: EntryType.TOPPED_UP,
+        LotSource.ADJUSTMENT: EntryType.ADJUSTED,
+    }
+    lot = ledger.new_lot(lot_id, source, at, expires_at)
+    return ledger.grant(wallet, types[source], lot, nano(amount), voucher(at))
+
+
+def wallet_with(key: str, amount: str, *, expires_at: datetime | None = None) -> Posting:
+    """A wallet of the demo tenant with one lot: credits of the plan, or prepaid dollars. Capacity by its key."""
+    bucket_type = BucketType.CAPACITY if key in ("lead_storage", "email_accounts") else BucketType.CONSUMABLE
+    wallet = empty_wallet(key, bucket_type=bucket_type)
+    metered = wallet.kind is WalletKind.METERED
+    source = LotSource.TOP_UP if metered else LotSource.PLAN
+    if expires_at is None and not metered and bucket_type is BucketType.CONSUMABLE:
+        expires_at = CYCLE_END
+    lot_id = uuid7(1_700_000_000_000, wallet.id.int >> 64)
+    return granted_lot(wallet, amount, lot_id, source, at=NOW - timedelta(days=1), expires_at=expires_at)
+
+
+def acme() -> tuple[Posting, ...]:
+    """The demo tenant's wallets."""
+    amounts = {
+        "credits": "300",
+        "metered": "50",
+        "email_sends": "10000",
+        "lead_storage": "25000",
+        "email_accounts": "50",
+        "enrich_leads": "5000",
+        "copy_leads": "2500",
+    }
+    return tuple(wallet_with(key, amount) for key, amount in amounts.items())
+
+
+def tenant_month() -> BudgetKey:
+    return BudgetKey(BudgetScope.TENANT, "", BudgetPeriod.MONTH)
+
+
+def agent_month(role: str = "blog-writer") -> BudgetKey:
+    return BudgetKey(BudgetScope.AGENT, role, BudgetPeriod.MONTH)
+
+
+def task_cap(role: str = "") -> BudgetKey:
+    return BudgetKey(BudgetScope.AGENT, role, BudgetPeriod.TASK)
+
+
+def campaign_total(campaign: str = "spring") -> BudgetKey:
+    return BudgetKey(BudgetScope.CAMPAIGN, campaign, BudgetPeriod.TOTAL)
+
+
+def campaign_month(campaign: str = "spring") -> BudgetKey:
+    return BudgetKey(BudgetScope.CAMPAIGN, campaign, BudgetPeriod.MONTH)
+
+
+def tag_month(tag: str) -> BudgetKey:
+    return BudgetKey(BudgetScope.TAG, tag, BudgetPeriod.MONTH)
+
+
+def tag_total(tag: str) -> BudgetKey:
+    return BudgetKey(BudgetScope.TAG, tag, BudgetPeriod.TOTAL)
+
+
+def counter_key(budget: BudgetKey, month: str = MONTH) -> CounterKey:
+    """The counter that a budget looks at."""
+    period_key = "TOTAL" if budget.period is BudgetPeriod.TOTAL else month
+    return CounterKey(budget.scope, budget.scope_id, period_key)
+
+
+def capped(key: BudgetKey, cap: str, *thresholds: int) -> Budget:
+    return Budget(key, nano(cap), thresholds or (8_000, 10_000))
+
+
+def request(operation: Operation, key: str, request_hash: bytes = b"same") -> Request:
+    return Request(TENANT_ID, "tester", operation, key, request_hash)
+
+
+def spent(cost: str, *, source: str | None = None, event_id: str | None = None, results: int | None = None) -> Usage:
+    """A call whose cost the provider reported."""
+    return Usage(cost=nano(cost), source=source, event_id=event_id, results=results)
+
+
+def tokens_of(model: ModelName, input_tokens: int, output_tokens: int = 0) -> Usage:
+    """A call that the price list prices."""
+    return Usage(provider=model.provider, model=model.model, tokens=Tokens(input_tokens, output_tokens))
+
+
+def unpriced(provider: str = "openai", model: str = "gpt-99") -> Usage:
+    """A call of a model that the price list does not know."""
+    return Usage(UsageKind.LLM, provider, model, tokens=Tokens(1_000, 1_000))
+
+
+class Auditor:
+    """Follows the ledger from its entries alone: balances by entry type, lots by draws and repayments, hashes."""
+
+    MOVES: Final = {
+        EntryType.ALLOCATED: {"granted": 1, "available": 1},
+        EntryType.TOPPED_UP: {"granted": 1, "available": 1},
+        EntryType.ADJUSTED: {"granted": 1, "available": 1},
+        EntryType.RESERVED: {"available": -1, "reserved": 1},
+        EntryType.RELEASED: {"reserved": -1, "available": 1},
+        EntryType.CONSUMED: {"reserved": -1, "consumed": 1},
+        EntryType.EXPIRED: {"available": -1, "expired": 1},
+    }
+
+    def __init__(self) -> None:
+        self.balances: defaultdict[UUID, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.lots: defaultdict[UUID, defaultdict[UUID, defaultdict[str, int]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(int))
+        )
+        self.heads: dict[UUID, tuple[int, bytes]] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Check one entry against all that came before it."""
+        sequence, head = self.heads.get(entry.wallet_id, (0, GENESIS_HASH))
+        assert entry.sequence == sequence + 1
+        assert entry.previous_hash == head
+        assert entry.hash == ledger.chain_hash(head, ledger.entry_bytes(entry))
+        assert entry.amount > 0 or entry.type is EntryType.ADJUSTED
+        assert sum(draw.amount for draw in entry.draws) == entry.amount
+        assert len({draw.lot_id for draw in entry.draws}) == len(entry.draws)
+        self.heads[entry.wallet_id] = (entry.sequence, entry.hash)
+        balance, lots = self.balances[entry.wallet_id], self.lots[entry.wallet_id]
+        for compartment, sign in self.MOVES[entry.type].items():
+            balance[compartment] += sign * entry.amount
+            for draw in entry.draws:
+                lots[draw.lot_id][compartment] += sign * draw.amount
+        for repayment in entry.repayments:
+            assert min(repayment.consumed, repayment.granted) >= 0 < repayment.consumed + repayment.granted
+            for lot_id, sign in ((repayment.lot_id, 1), (entry.wallet_id, -1)):
+                lots[lot_id]["available"] -= sign * (repayment.consumed + repayment.granted)
+                lots[lot_id]["consumed"] += sign * repayment.consumed
+                lots[lot_id]["granted"] -= sign * repayment.granted
+        after = (
+            entry.granted_after,
+            entry.available_after,
+            entry.reserved_after,
+            entry.consumed_after,
+            entry.expired_after,
+        )
+        assert after == figures(balance)
+        assert conserved(after)
+        assert entry.available_after >= 0 or lots[entry.wallet_id]["available"] == entry.available_after
+
+
+COMPARTMENTS: Final = ("granted", "available", "reserved", "consumed", "expired")
+
+
+def figures(amounts: "defaultdict[str, int] | Lot | Wallet") -> tuple[int, int, int, int, int]:
+    """Granted, available, reserved, consumed, expired."""
+    if isinstance(amounts, Lot | Wallet):
+        return amounts.granted, amounts.available, amounts.reserved, amounts.consumed, amounts.expired
+    granted, available, reserved, consumed, expired = (amounts[name] for name in COMPARTMENTS)
+    return granted, available, reserved, consumed, expired
+
+
+def conserved(amounts: tuple[int, int, int, int, int]) -> bool:
+    granted, available, reserved, consumed, expired = amounts
+    return granted == available + reserved + consumed + expired and min(reserved, consumed, expired) >= 0
+
+
+class Bookkeeper:
+    """Keeps one tenant's books over many commands, as the group commit does: what a decision changes is part of the
+    books that the next one sees. Has a verb for each command with short arguments."""
+
+    def __init__(
+        self,
+        postings: Iterable[Posting] = (),
+        *,
+        of: Tenant | None = None,
+        budgets: Iterable[Budget] = (),
+        defaults: Iterable[Budget] = (),
+        own_keys_allowed: bool = False,
+        catalog: Catalog = CATALOG,
+    ) -> None:
+        self.tenant = of or tenant()
+        self.catalog = catalog
+        self.own_keys_allowed = own_keys_allowed
+        self.wallets: dict[str, Wallet] = {}
+        self.lots: dict[UUID, dict[UUID, Lot]] = defaultdict(dict)
+        self.reservations: dict[UUID, Reservation] = {}
+        self.tasks: dict[TaskKey, UUID] = {}
+        self.used_keys: dict[tuple[Operation, str], Used] = {}
+        self.budgets = {budget.key: budget for budget in budgets}
+        self.defaults = {budget.key: budget for budget in defaults}
+        self.counters: dict[CounterKey, Counter] = {}
+        self.scopes: dict[ScopeKey, Scope] = {}
+        self.recorded: set[tuple[str, str]] = set()
+        self.entries: list[Entry] = []
+        self.usage: list[UsageEvent] = []
+        self.events: list[Event] = []
+        self.auditor = Auditor()
+        self._numbers = 0
+        for posting in postings:
+            self.apply(Changes(wallets=(posting.wallet,), entries=posting.entries))
+
+    def books(self, now: datetime = NOW) -> Books:
+        """The books as a decision at this moment looks at them."""
+        month = month_key(now, self.tenant.zone)
+        book = BudgetBook(month, self.budgets, self.defaults, self.counters, self.scopes)
+        return Books(
+            self.tenant,
+            self.catalog,
+            self.own_keys_allowed,
+            self.wallets,
+            book,
+            self.reservations,
+            self.tasks,
+            self.used_keys,
+            self.recorded,
+        )
+
+    def apply(self, changes: Changes) -> None:
+        """Fold what was decided into the books."""
+        for wallet in changes.wallets:
+            self.wallets[wallet.key] = wallet
+            self.lots[wallet.id].update({lot.id: lot for lot in wallet.lots})
+        for reservation in changes.reservations:
+            self.reservations[reservation.id] = reservation
+        for task, reservation_id in changes.tasks:
+            if reservation_id is None:
+                self.tasks.pop(task, None)
+            else:
+                self.tasks[task] = reservation_id
+        self.counters.update({counter.key: counter for counter in changes.counters})
+        self.scopes.update({scope.key: scope for scope in changes.scopes})
+        for key, budget in changes.budgets:
+            if budget is None:
+                self.budgets.pop(key, None)
+            else:
+                self.budgets[key] = budget
+        self.used_keys.update({(operation, key): used for operation, key, used in changes.used_keys})
+        self.entries.extend(changes.entries)
+        for entry in changes.entries:
+            self.auditor.take(entry)
+        for event in changes.usage:
+            if event.usage.source is not None and event.usage.event_id is not None:
+                self.recorded.add((event.usage.source, event.usage.event_id))
+        self.usage.extend(changes.usage)
+        self.events.extend(changes.events)
+
+    def decide(self, command: Command, now: datetime = NOW) -> Decision[Answer]:
+        """Decide one command and keep what it changes."""
+        decision = decisions.decide(self.books(now), command, now)
+        self.apply(decision.changes)
+        return decision
+
+    def forget_closed_lots(self) -> None:
+        """What a fresh read from the database does: only open lots are loaded."""
+        for key, wallet in self.wallets.items():
+            self.wallets[key] = replace(wallet, lots=tuple(lot for lot in wallet.lots if lot.is_open))
+
+    def overdue(self, now: datetime) -> list[Reservation]:
+        """The held reservations that have run out, the first to run out first."""
+        due = [
+            (found.expires_at, found.id, found)
+            for found in self.reservations.values()
+            if found.state is ReservationState.HELD and found.expires_at is not None and found.expires_at <= now
+        ]
+        return [found for _, _, found in sorted(due, key=lambda item: item[:2])]
+
+    def expire_overdue(self, now: datetime) -> list[Reservation]:
+        """The job that books overdue reservations; answers them as they ended."""
+        ended: list[Reservation] = []
+        for found in self.overdue(now):
+            changes = reservations.expire(self.books(now), found, "system", now)
+            self.apply(changes)
+            ended.extend(changes.reservations)
+        return ended
+
+    def book_expired_lots(self, now: datetime) -> None:
+        """The job that books what has expired in every wallet."""
+        for wallet in list(self.wallets.values()):
+            posting = ledger.expire_due(wallet, Voucher("system", now))
+            self.apply(Changes(wallets=(posting.wallet,), entries=posting.entries))
+
+    # Verbs, for tests that tell a story.
+
+    def key(self) -> str:
+        """A fresh idempotency key."""
+        self._numbers += 1
+        return f"key-{self._numbers}"
+
+    def reserve(
+        self,
+        feature: str,
+        quantity: str = "1",
+        *,
+        model: ModelName | None = None,
+        cost: str | None = None,
+        tokens: Tokens | None = None,
+        attribution: Attribution = NOBODY,
+        task: str | None = None,
+        key: str | None = None,
+        ttl: int = 900,
+        at: datetime = NOW,
+    ) -> Reservation | Refusal:
+        estimate = Estimate(tokens, None if cost is None else nano(cost))
+        estimate = NO_ESTIMATE if estimate == NO_ESTIMATE else estimate
+        wish = Wish(feature, nano(quantity), model, estimate, attribution)
+        identifier = self.fresh_id()
+        key = key or self.key()
+        answer = self.decide(Reserve(request(Operation.RESERVE, key), identifier, wish, task, ttl), at).answer
+        assert isinstance(answer, Granted | Refusal)
+        return answer.reservation if isinstance(answer, Granted) else answer
+
+    def fresh_id(self) -> UUID:
+        """The next identifier."""
+        self._numbers += 1
+        return number(self._numbers)
+
+    def consume(
+        self,
+        held: Reservation,
+        *calls: Usage,
+        quantity: str | None = None,
+        key: str | None = None,
+        at: datetime = NOW,
+    ) -> Reservation | Refusal:
+        events = tuple((self.fresh_id(), call) for call in calls)
+        amount = None if quantity is None else nano(quantity)
+        asked = request(Operation.CONSUME, key or self.key())
+        answer = self.decide(Consume(asked, held.id, events, amount), at).answer
+        assert isinstance(answer, Consumed | Refusal)
+        return answer.reservation if isinstance(answer, Consumed) else answer
+
+    def release(self, held: Reservation, *, key: str | None = None, at: datetime = NOW) -> Reservation | Refusal:
+        answer = self.decide(Release(request(Operation.RELEASE, key or self.key()), held.id), at).answer
+        assert isinstance(answer, Released | Refusal)
+        return answer.reservation if isinstance(answer, Released) else answer
+
+    def extend(
+        self,
+        held: Reservation,
+        *,
+        ttl: int | None = None,
+        cost: str | None = None,
+        tokens: Tokens | None = None,
+        at: datetime = NOW,
+    ) -> Reservation | Refusal:
+        estimate = NO_ESTIMATE if cost is None and tokens is None else Estimate(tokens, cost and nano(cost) or None)
+        if cost is not None:
+            estimate = Estimate(tokens, nano(cost))
+        answer = self.decide(Extend(request(Operation.EXTEND, self.key()), held.id, ttl, estimate), at).answer
+        assert isinstance(answer, Granted | Refusal)
+        return answer.reservation if isinstance(answer, Granted) else answer
+
+    def record(
+        self,
+        *calls: Usage,
+        feature: str | None = None,
+        under: Reservation | None = None,
+        attribution: Attribution = NOBODY,
+        at: datetime = NOW,
+    ) -> Recording:
+        named = [
+            call if call.source is not None else replace(call, source="test", event_id=self.key()) for call in calls
+        ]
+        events = tuple(
+            Reported(self.fresh_id(), call, feature, None if under is None else under.id, attribution) for call in named
+        )
+        answer = self.decide(Record(request(Operation.RECORD_USAGE, ""), events), at).answer
+        assert isinstance(answer, Recording)
+        return answer
+
+    def adjust(self, wallet_key: str, amount: str, *, at: datetime = NOW) -> Answer:
+        asked = request(Operation.ADJUST_WALLET, self.key())
+        return self.decide(AdjustWallet(asked, wallet_key, nano(amount), "a reason", self.fresh_id()), at).answer
+
+    def set_budget(self, key: BudgetKey, cap: str, *, at: datetime = NOW) -> Answer:
+        return self.decide(SetBudget(request(Operation.SET_BUDGET, self.key()), capped(key, cap)), at).answer
+
+    def remove_budget(self, key: BudgetKey, *, at: datetime = NOW) -> Answer:
+        return self.decide(RemoveBudget(request(Operation.REMOVE_BUDGET, self.key()), key), at).answer
+
+    def pause(
+        self, kind: ScopeKind, identifier: str = "", *, reason: str = "manual_pause", at: datetime = NOW
+    ) -> Answer:
+        asked = request(Operation.PAUSE_SCOPE, self.key())
+        return self.decide(PauseScope(asked, ScopeKey(kind, identifier), reason), at).answer
+
+    def resume(self, kind: ScopeKind, identifier: str = "", *, at: datetime = NOW) -> Answer:
+        return self.decide(
+            ResumeScope(request(Operation.RESUME_SCOPE, self.key()), ScopeKey(kind, identifier)), at
+        ).answer
+
+    # What tests look at.
+
+    def balance(self, wallet_key: str) -> tuple[str, str, str]:
+        """Available, reserved, consumed, as decimals."""
+        wallet = self.wallets[wallet_key]
+        return format_amount(wallet.available), format_amount(wallet.reserved), format_amount(wallet.consumed)
+
+    def counter(self, budget: BudgetKey, month: str = MONTH) -> tuple[str, str]:
+        """Spent and held, as decimals; zeros before anything was counted."""
+        found = self.counters.get(counter_key(budget, month))
+        return ("0", "0") if found is None else (format_amount(found.spent), format_amount(found.held))
+
+    def moves(self, wallet_key: str, since: int = 0) -> list[tuple[str, str]]:
+        """Type and amount of the wallet's entries after a number of entries of the whole ledger."""
+        wallet_id = self.wallets[wallet_key].id
+        return [
+            (entry.type.value, format_amount(entry.amount))
+            for entry in self.entries[since:]
+            if entry.wallet_id == wallet_id
+        ]
+
+    def money(self) -> tuple[object, ...]:
+        """Everything that a refusal must leave alone."""
+        return (
+            dict(self.wallets),
+            dict(self.reservations),
+            dict(self.tasks),
+            dict(self.counters),
+            dict(self.used_keys),
+            dict(self.budgets),
+            len(self.entries),
+            len(self.usage),
+        )
+
+    def audit(self) -> None:
+        """Everything that always holds; raises at the first thing that does not."""
+        self._audit_wallets()
+        self._audit_holds()
+        self._audit_reservations()
+
+    def _audit_wallets(self) -> None:
+        for wallet in self.wallets.values():
+            lots = self.lots[wallet.id]
+            assert conserved(figures(wallet)), wallet
+            for lot in lots.values():
+                assert conserved(figures(lot)), lot
+                assert lot.available >= 0 or lot.id == wallet.id, "only the overdraft goes below zero"
+            total = defaultdict(int)
+            for lot in lots.values():
+                for name, amount in zip(COMPARTMENTS, figures(lot), strict=True):
+                    total[name] += amount
+            assert figures(total) == figures(wallet), "a wallet is the sum of its lots"
+            rebuilt = self.auditor.lots[wallet.id]
+            assert {lot_id: figures(lot) for lot_id, lot in lots.items()} == {
+                lot_id: figures(amounts) for lot_id, amounts in rebuilt.items()
+            }, "lots can be rebuilt from draws and repayments"
+            assert figures(self.auditor.balances[wallet.id]) == figures(wallet)
+            if wallet.sequence:
+                assert self.auditor.heads[wallet.id] == (wallet.sequence, wallet.head_hash)
+            overdraft = lots.get(wallet.id)
+            if overdraft is not None:
+                assert overdraft.reserved == overdraft.expired == 0
+                assert overdraft.available < 0 or figures(overdraft) == (0, 0, 0, 0, 0), "a paid overdraft is empty"
+            if wallet.debt:
+                assert overdraft is not None
+                assert wallet.debt == -overdraft.available, "what comes in pays the debt first"
+
+    def _audit_holds(self) -> None:
+        reserved: defaultdict[str, int] = defaultdict(int)
+        drawn: defaultdict[UUID, int] = defaultdict(int)
+        held: defaultdict[CounterKey, int] = defaultdict(int)
+        for found in self.reservations.values():
+            if found.state is not ReservationState.HELD:
+                continue
+            for hold in found.holds:
+                assert hold.amount == sum(draw.amount for draw in hold.draws)
+                reserved[hold.wallet_key] += hold.amount
+                for draw in hold.draws:
+                    drawn[draw.lot_id] += draw.amount
+            for key in counters_of(found.attribution, found.month):
+                held[key] += found.remaining_usd
+        for wallet in self.wallets.values():
+            assert wallet.reserved == reserved[wallet.key], "reserved is the sum of the open holds"
+            for lot in self.lots[wallet.id].values():
+                assert lot.reserved == drawn[lot.id]
+        for counter in self.counters.values():
+            assert counter.spent >= 0
+            assert counter.held == held[counter.key], "held is what open reservations have left"
+        assert all(key in self.counters for key in held)
+
+    def _audit_reservations(self) -> None:
+        for found in self.reservations.values():
+            assert 0 <= found.remaining_usd <= found.held_usd
+            assert (found.state is ReservationState.HELD) == (found.ended_at is None)
+            assert found.state is ReservationState.HELD or found.remaining_usd == 0
+        for task, identifier in self.tasks.items():
+            found = self.reservations[identifier]
+            assert found.task == task
+            assert found.state in (ReservationState.HELD, ReservationState.CONSUMED)
+        for scope in self.scopes.values():
+            assert (scope.status.value == "ACTIVE") == (scope.pause_reason is None)
+            assert (scope.pause_period_key is None) == (scope.pause_cap is None)
+
+
+def held(answer: Reservation | Refusal) -> Reservation:
+    """The reservation of an answer that must be a grant."""
+    assert isinstance(answer, Reservation), answer
+    return answer
+
+
+def draws(entry: Entry | Hold) -> list[tuple[UUID, str]]:
+    """Lots and amounts, as decimals."""
+    return [(draw.lot_id, format_amount(draw.amount)) for draw in entry.draws]
+
+
+__all__ = ["NANO", "NO_CHANGES", "Draw", "Repayment"]
