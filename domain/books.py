@@ -37,8 +37,7 @@ class Operation(StrEnum):
     RECORD_USAGE = "recordUsage"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Who asks for what under which key. `hash` covers everything that the client sent but the key."""
 
     tenant_id: UUID
@@ -98,8 +97,7 @@ class Seen(NamedTuple):
     client: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What a decision writes: the new state of whatever it touched, and facts to append."""
 
     wallets: tuple[Wallet, ...] = ()
@@ -120,8 +118,7 @@ NO_CHANGES = Changes()
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision(Generic[Answer_co]):
+class Decision(NamedTuple, Generic[Answer_co]):
     """What the caller is told, and what is written."""
 
     answer: Answer_co

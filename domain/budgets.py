@@ -86,8 +86,7 @@ class Budget:
     thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(NamedTuple):
     """What was spent and what is held in one period."""
 
     key: CounterKey

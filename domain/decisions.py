@@ -4,7 +4,6 @@ The same key with the same request answers what was granted before, in its prese
 request it is refused. A refusal keeps no key: it is decided anew (PRODUCT.md 4).
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, assert_never
 from uuid import UUID
@@ -43,7 +42,7 @@ def decide(books: Books, command: Command, now: datetime) -> Decision[Answer]:
     if not isinstance(answer, Success):
         return decision
     made = Used(request.hash, _result_id(answer))
-    keyed = replace(decision.changes, used_keys=((request.operation, request.idempotency_key, made),))
+    keyed = decision.changes._replace(used_keys=((request.operation, request.idempotency_key, made),))
     return _told(books, Decision(answer, keyed))
 
 
@@ -52,7 +51,7 @@ def _told(books: Books, decision: Decision[T]) -> Decision[T]:
     repaid = debts_repaid(books.wallets, decision.changes.wallets)
     if not repaid:
         return decision
-    return Decision(decision.answer, replace(decision.changes, events=decision.changes.events + repaid))
+    return Decision(decision.answer, decision.changes._replace(events=decision.changes.events + repaid))
 
 
 def _decide(books: Books, command: KeyedCommand, now: datetime) -> Decision[Success | Refusal]:

@@ -31,8 +31,7 @@ class ModelName:
     operation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """What is held in one wallet (nano-units), and from which lots."""
 
     wallet_key: str
@@ -40,8 +39,7 @@ class Hold:
     draws: tuple[Draw, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What was recorded under an open reservation before its consume: events, their known cost, their results (None:
     no event said how many)."""
 
@@ -54,8 +52,7 @@ class Recorded:
 NOTHING_RECORDED = Recorded()
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """A hold on wallets and budgets.
 
     `held_usd` is what budgets held for it in all, `remaining_usd` what is left of that; `max_cost_usd` its task cap.

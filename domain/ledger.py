@@ -14,9 +14,9 @@ something back repays the overdraft in the same step: its repayments move what w
 back) over to the lot that now pays for it, and leave the wallet's own figures as they are.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -51,8 +51,7 @@ class Repayment(NamedTuple):
     granted: int
 
 
-@dataclass(frozen=True, slots=True)
-class Voucher:
+class Voucher(NamedTuple):
     """Who moves money, when and why; it goes into every entry that the move makes."""
 
     actor: str
@@ -63,8 +62,7 @@ class Voucher:
     idempotency_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One immutable move with the balances after it."""
 
     tenant_id: UUID
@@ -96,8 +94,7 @@ _MOVES: Final[dict[EntryType, tuple[int, int, int, int, int]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """A wallet after some entries, and the entries."""
 
     wallet: Wallet
@@ -111,7 +108,7 @@ class Posting:
 def grant(wallet: Wallet, entry_type: EntryType, lot: Lot, amount: int, voucher: Voucher) -> Posting:
     """Add a new, still empty lot and put `amount` into it; a debt is filled first."""
     assert amount > 0
-    wallet = replace(wallet, lots=in_burn_order(wallet, (*wallet.lots, lot)))
+    wallet = wallet._replace(lots=in_burn_order(wallet, (*wallet.lots, lot)))
     return _post(wallet, entry_type, amount, (Draw(lot.id, amount),), voucher)
 
 
@@ -191,28 +188,22 @@ def release(wallet: Wallet, held: tuple[Draw, ...], voucher: Voucher) -> Posting
 
 
 def entry_bytes(entry: Entry) -> bytes:
-    """What an entry's hash covers after the 32 bytes of the hash before it.
+    """What an entry's hash covers after the 32 bytes of the hash before it: five netstrings (length in bytes, colon,
+    bytes, comma).
 
-    Each field as a netstring (length in bytes, colon, bytes, comma), in this order: tenant id, wallet id,
-    sequence, type, amount, granted, available, reserved, consumed and expired after, draws, repayments,
-    reservation id, reference, note, actor, idempotency key, time. Ids are 32 hexadecimal digits, amounts whole nano-units;
-    draws are "lot:amount" and repayments "lot:consumed:granted", joined by blanks; the time is ISO 8601 in UTC
-    with six fractional digits and "Z".
+    The first holds these fields, joined by blanks: tenant id, wallet id, sequence, type, amount, then granted,
+    available, reserved, consumed and expired after it, reservation id, time, draws, repayments. The others are
+    reference, note, actor and idempotency key. Ids are 32 hexadecimal digits, amounts whole nano-units; draws are
+    "lot:amount" and repayments "lot:consumed:granted", joined by commas; "-" stands for none. The time is ISO 8601 in
+    UTC with six fractional digits and "Z".
     """
-    balances = (
-        entry.granted_after,
-        entry.available_after,
-        entry.reserved_after,
-        entry.consumed_after,
-        entry.expired_after,
-    )
     return _bytes(
         entry.tenant_id,
         entry.wallet_id,
         entry.sequence,
         entry.type,
         entry.amount,
-        balances,
+        entry[5:10],
         entry.draws,
         entry.repayments,
         entry.voucher,
@@ -224,6 +215,7 @@ def chain_hash(previous_hash: bytes, covered: bytes) -> bytes:
     return sha256(previous_hash + covered).digest()
 
 
+@lru_cache(maxsize=64)
 def timestamp(moment: datetime) -> str:
     """A UTC moment as it stands in the hashed bytes: 2026-11-21T02:45:00.123456Z."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -240,29 +232,22 @@ def _bytes(
     repayments: tuple[Repayment, ...],
     voucher: Voucher,
 ) -> bytes:
+    actor, at, reservation_id, reference, note, idempotency_key = voucher
+    granted, available, reserved, consumed, expired = balances
+    drawn = ",".join([f"{lot.hex}:{part}" for lot, part in draws])
+    repaid = ",".join([f"{lot.hex}:{consumed}:{granted}" for lot, consumed, granted in repayments]) or "-"
     fields = (
-        tenant_id.hex,
-        wallet_id.hex,
-        str(sequence),
-        entry_type.value,
-        str(amount),
-        *map(str, balances),
-        " ".join([f"{lot.hex}:{part}" for lot, part in draws]),
-        " ".join([f"{lot.hex}:{consumed}:{granted}" for lot, consumed, granted in repayments]),
-        "" if voucher.reservation_id is None else voucher.reservation_id.hex,
-        voucher.reference,
-        voucher.note,
-        voucher.actor,
-        voucher.idempotency_key,
-        timestamp(voucher.at),
+        f"{tenant_id.hex} {wallet_id.hex} {sequence} {entry_type.value} {amount} {granted} {available} {reserved} "
+        f"{consumed} {expired} {reservation_id.hex if reservation_id else '-'} {timestamp(at)} {drawn} {repaid}"
     )
-    return b"".join([b"%d:%b," % (len(part), part) for part in [field.encode() for field in fields]])
+    texts = [text.encode() for text in (fields, reference, note, actor, idempotency_key)]
+    return b"".join([b"%d:%b," % (len(text), text) for text in texts])
 
 
 def _post(wallet: Wallet, entry_type: EntryType, amount: int, draws: tuple[Draw, ...], voucher: Voucher) -> Posting:
-    assert sum([draw.amount for draw in draws]) == amount
     move = _MOVES[entry_type]
     amounts = dict(draws)
+    assert sum(amounts.values()) == amount
     lots = tuple([_moved(lot, move, amounts[lot.id]) if lot.id in amounts else lot for lot in wallet.lots])
     repayments: tuple[Repayment, ...] = ()
     if wallet.available < 0 and move[1] * amount > 0:
@@ -345,7 +330,7 @@ def _overdraw(wallet: Wallet, amount: int, draws: tuple[Draw, ...], at: datetime
         return wallet, draws
     if all(lot.id != wallet.id for lot in wallet.lots):
         overdraft = new_lot(wallet.id, LotSource.ADJUSTMENT, at, None)
-        wallet = replace(wallet, lots=(*wallet.lots, overdraft))
+        wallet = wallet._replace(lots=(*wallet.lots, overdraft))
     return wallet, (*draws, Draw(wallet.id, missing))
 
 
@@ -363,11 +348,10 @@ def _repay(
             continue
         consumed = min(part, overdraft.consumed)
         granted = part - consumed
-        by_id[lot_id] = replace(
-            lot, available=lot.available - part, consumed=lot.consumed + consumed, granted=lot.granted - granted
+        by_id[lot_id] = lot._replace(
+            available=lot.available - part, consumed=lot.consumed + consumed, granted=lot.granted - granted
         )
-        overdraft = replace(
-            overdraft,
+        overdraft = overdraft._replace(
             available=overdraft.available + part,
             consumed=overdraft.consumed - consumed,
             granted=overdraft.granted + granted,

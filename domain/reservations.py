@@ -6,13 +6,13 @@ nano-units, quantities nano, costs nano-dollars.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import budgets, ledger, prices, rates
-from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
+from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier, is_text
 from domain.attribution import problems as attribution_problems
 from domain.books import Books, Changes, Decision, Event, Request, debts_repaid, paused, seen
 from domain.budgets import BudgetRefusal, BudgetWarning
@@ -97,8 +97,7 @@ class Release:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """A reservation in its present state, with the warnings and the notice of the moment (they are not stored)."""
 
     reservation: Reservation
@@ -118,8 +117,7 @@ class Preview:
     prompt_notice: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """The reservation after its release (or its expiry)."""
 
     reservation: Reservation
@@ -336,7 +334,7 @@ def expire(books: Books, reservation: Reservation, actor: str, now: datetime) ->
     assert reservation.expires_at <= now
     voucher = Voucher(actor, now, reservation.id, "", "expired")
     changes = _given_back(books, reservation, ReservationState.EXPIRED, voucher)
-    return replace(changes, events=debts_repaid(books.wallets, changes.wallets))
+    return changes._replace(events=debts_repaid(books.wallets, changes.wallets))
 
 
 def lacks_room(answer: object) -> bool:
@@ -494,8 +492,7 @@ def _extended(
         holds[wallet.key] = Hold(wallet.key, before.amount + amount, draws)
         wallets.append(posting.wallet)
         entries.extend(posting.entries)
-    extended = replace(
-        reservation,
+    extended = reservation._replace(
         holds=tuple(holds.values()),
         held_usd=reservation.held_usd + cost,
         remaining_usd=reservation.remaining_usd + cost,
@@ -522,7 +519,7 @@ def _given_back(books: Books, reservation: Reservation, state: ReservationState,
     return Changes(
         wallets=tuple(wallets),
         entries=tuple(entries),
-        reservations=(replace(reservation, state=state, remaining_usd=0, ended_at=voucher.at),),
+        reservations=(reservation._replace(state=state, remaining_usd=0, ended_at=voucher.at),),
         tasks=() if reservation.task is None else ((reservation.task, None),),
         counters=budgets.settle(books.book, keys, 0, reservation.remaining_usd),
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import budgets, ledger, rates, usage
@@ -49,8 +49,7 @@ class Consume:
     quantity: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Consumed:
+class Consumed(NamedTuple):
     """A settled reservation: charges per wallet and cost stand on it. `events` are those that this consume added."""
 
     reservation: Reservation
@@ -76,8 +75,7 @@ class Record:
     events: tuple[Reported, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(NamedTuple):
     """The events of a batch as they are kept, how many of it were known before, and the ids of those that name a
     reservation that does not exist."""
 
@@ -126,9 +124,8 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
     wallets, entries, charges = _charge(books, reservation, card, quantity, results, recorded, voucher)
     counters = _counted(books, reservation, events)
     scopes = budgets.pauses_after(books.book, counters)
-    settled = replace(
-        reservation,
-        state=ReservationState.CONSUMED,
+    settled = reservation._replace(
+                    state=ReservationState.CONSUMED,
         remaining_usd=0,
         recorded=recorded,
         charges=tuple((wallet.key, amount) for wallet, amount in charges),
@@ -206,12 +203,12 @@ class _Fold:
     def under(self, reservation: Reservation, reported: Reported, voucher: Voucher) -> UsageEvent:
         """Usage moves min(cost, remaining) from held to spent, the excess adds to spent only."""
         (event,) = _events(self._books, reservation, ((reported.id, reported.usage),), voucher.at)
-        event = replace(event, attribution=usage.attributed(reported.attribution, reservation.attribution))
+        event = event._replace(attribution=usage.attributed(reported.attribution, reservation.attribution))
         spent, used = _spend((event,), reservation.remaining_usd)
         keys = budgets.counter_keys(reservation.attribution, reservation.month)
         self._count(keys, spent, used)
-        self._reservations[reservation.id] = replace(
-            reservation, remaining_usd=reservation.remaining_usd - used, recorded=_recorded(reservation, (event,))
+        self._reservations[reservation.id] = reservation._replace(
+            remaining_usd=reservation.remaining_usd - used, recorded=_recorded(reservation, (event,))
         )
         self._attributions[event.attribution] = None
         return event
@@ -222,7 +219,7 @@ class _Fold:
         inherited = Attribution() if reservation is None else reservation.attribution
         attribution = usage.attributed(reported.attribution, inherited)
         call = _named(reported.usage, None if reservation is None else reservation.model)
-        at = occurred(call, voucher.at)
+        at = occurred(reported.id, call)
         feature = reported.feature or (None if reservation is None else reservation.feature)
         route = Route.BYOK if call.own_key and books.own_keys_allowed else Route.MANAGED
         priced = usage.price(call, books.catalog.prices, at, voucher.at)
@@ -266,7 +263,7 @@ class _Fold:
             entries.extend(posting.entries)
         sequences = {wallet.key: wallet.sequence for wallet in wallets}
         events = tuple(
-            replace(event, charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
+            event._replace(charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
             if event.charges
             else event
             for event in recording.events
@@ -283,7 +280,7 @@ class _Fold:
             usage=events,
             events=(*(paused(scope) for scope in scopes), *_unpriced(events)),
         )
-        return Decision(replace(recording, events=events), changes)
+        return Decision(recording._replace(events=events), changes)
 
     def _count(self, keys: Iterable[CounterKey], spent: int, held: int) -> None:
         for key in keys:
@@ -432,7 +429,7 @@ def _with_charges(
             cost += event.priced.cost or 0
             amount = rates.charge(rate, card, wallet.unit, 0, 0, cost) - before
             charge = ((wallet.key, amount, charged_by[wallet.id]),) if amount else ()
-            charged.append(replace(event, charges=event.charges + charge))
+            charged.append(event._replace(charges=event.charges + charge))
         events = tuple(charged)
     return events
 

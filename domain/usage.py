@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import prices
@@ -74,16 +74,14 @@ class Usage:
     occurred_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """What an event cost: None if the price list does not know; `effective_from` names the price version."""
 
     cost: int | None
     effective_from: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UsageEvent:
+class UsageEvent(NamedTuple):
     """An event as it is kept. `charges` are (wallet key, nano-units, number of the CONSUMED entry)."""
 
     id: UUID

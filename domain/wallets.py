@@ -7,10 +7,9 @@ below zero sits on one lot of its own, the overdraft (its id is the wallet's), a
 fills it first (PRODUCT.md 3).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.money import NANO, percent
@@ -58,8 +57,7 @@ class BalanceStatus(StrEnum):
 GENESIS_HASH: Final = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """One grant inside a wallet, in nano-units."""
 
     id: UUID
@@ -78,8 +76,7 @@ class Lot:
         return self.available != 0 or self.reserved != 0
 
 
-@dataclass(frozen=True, slots=True)
-class Wallet:
+class Wallet(NamedTuple):
     """A wallet with its open lots in burn-down order. `sequence` and `head_hash` are those of the newest entry."""
 
     tenant_id: UUID

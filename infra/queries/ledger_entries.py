@@ -50,9 +50,7 @@ async def page(
     return EntryPage(tuple(_entry(row) for row in rows[:first]), len(rows) > first, before is not None)
 
 
-async def get_many(
-    application: Application, tenant_id: UUID, places: Sequence[tuple[UUID, int]]
-) -> list[Entry | None]:
+async def get_many(application: Application, tenant_id: UUID, places: Sequence[tuple[UUID, int]]) -> list[Entry | None]:
     """Entries by wallet and number, in the order asked; None for those that the tenant does not have."""
     wallet_ids = [wallet_id for wallet_id, _ in places]
     sequences = [sequence for _, sequence in places]

@@ -1,7 +1,6 @@
 """Lots of a wallet: each grant with what is left of it now."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -40,5 +39,5 @@ def _lots(rows: Iterable[asyncpg.Record], now: datetime) -> Iterable[Lot]:
     for row in rows:
         lot = Lot(row[0], LotSource(row[1]), *row[2:9])
         if lot.expires_at is not None and lot.expires_at <= now and lot.available > 0:
-            lot = replace(lot, available=0, expired=lot.expired + lot.available)
+            lot = lot._replace(available=0, expired=lot.expired + lot.available)
         yield lot

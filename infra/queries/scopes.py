@@ -1,14 +1,10 @@
 """Scopes: the customer's own things that were seen, with their status."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
-from domain.periods import month_key
 from infra.application import Application
 
 _BY_KEY: Final = """

@@ -1,7 +1,7 @@
 """Wallets as they stand now: what has expired by now counts no more, booked or not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -94,6 +94,6 @@ def _view(row: asyncpg.Record, lots: tuple[Lot, ...], now: datetime) -> WalletVi
         lots,
     )
     left = available_at(wallet, now)
-    wallet = replace(wallet, available=left, expired=expired + available - left, lots=in_burn_order(wallet, lots))
+    wallet = wallet._replace(available=left, expired=expired + available - left, lots=in_burn_order(wallet, lots))
     used = wallets.used_percent(wallet, row[14], row[15])
     return WalletView(wallet, used, wallets.status(wallet, used), now)

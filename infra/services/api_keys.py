@@ -9,6 +9,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from time import monotonic
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -36,7 +37,7 @@ Name = TypeVar("Name")
 Found = TypeVar("Found")
 
 
-class TenantRequired(Exception):
+class TenantRequiredError(Exception):
     """An operator's key must name the tenant that it acts on; the message says how."""
 
 
@@ -52,7 +53,7 @@ class Keyring:
         """The caller; None for an unknown, expired or revoked key.
 
         `tenant` (slug or `ten_...` id) says on which tenant an operator's key acts; other keys have their own.
-        Raises TenantRequired where an operator names none, or one that does not exist.
+        Raises TenantRequiredError where an operator names none, or one that does not exist.
         """
         if _TOKEN.fullmatch(token) is None:
             return None
@@ -62,10 +63,10 @@ class Keyring:
         if key.tenant_id is not None:
             return Caller(key.tenant_id, key.role, key.actor)
         if tenant is None:
-            raise TenantRequired("an operator's key names the tenant that it acts on in the header Purser-Tenant")
+            raise TenantRequiredError("an operator's key names the tenant that it acts on in the header Purser-Tenant")
         tenant_id = await self._find_tenant(tenant)
         if tenant_id is None:
-            raise TenantRequired(f"there is no tenant {tenant[:80]!r}: the header Purser-Tenant takes a slug or an id")
+            raise TenantRequiredError(f"there is no tenant {tenant[:80]!r}: the header Purser-Tenant takes a slug or an id")
         return Caller(tenant_id, key.role, key.actor)
 
     async def _find_key(self, digest: bytes) -> "_Key | None":

@@ -37,7 +37,7 @@ async def set_default_budget(application: Application, key: BudgetKey, cap: int 
     if key.scope is not BudgetScope.AGENT:
         problems.append(FieldProblem("scope", "default caps are for agent roles"))
     if problems:
-        return Refused(InvalidInput(tuple(problems)))
+        return Refused(InvalidInput(tuple(problems)), None)
     place = (NIL, key.scope.value, key.scope_id, key.period.value)
     if budget is None:
         await application.writers.execute(REMOVE_BUDGET, *place)

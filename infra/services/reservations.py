@@ -72,10 +72,10 @@ async def preview(application: Application, caller: Caller, wish: Wish) -> Previ
     """Decide as reserve does; hold, write and pause nothing."""
     problems = reservations.problems(wish)
     if problems:
-        return Refused(InvalidInput(problems))
+        return Refused(InvalidInput(problems), None)
     async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
         answer = await application.group_commit.deciding.preview(connection, caller.tenant_id, wish)
-    return Refused(answer) if isinstance(answer, Refusal) else answer
+    return Refused(answer, None) if isinstance(answer, Refusal) else answer
 
 
 async def extend(

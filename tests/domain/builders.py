@@ -10,7 +10,7 @@ from uuid import UUID
 from domain import decisions, ledger, reservations
 from domain.adjustments import AdjustWallet
 from domain.attribution import NOBODY, Attribution
-from domain.books import NO_CHANGES, Books, Changes, Decision, Event, Operation, Request, Used
+from domain.books import Books, Changes, Decision, Event, Operation, Request, Used
 from domain.budgets import Budget, BudgetBook, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind
 from domain.budgets import counter_keys as counters_of
 from domain.catalog import Catalog
@@ -18,17 +18,17 @@ from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Answer, Command
 from domain.holds import Hold, ModelName, Reservation, TaskKey
 from domain.ids import uuid7
-from domain.ledger import Draw, Entry, EntryType, Posting, Repayment, Voucher
-from domain.money import NANO, format_amount, parse_amount
+from domain.ledger import Entry, EntryType, Posting, Voucher
+from domain.money import format_amount, parse_amount
 from domain.periods import month_key
 from domain.prices import PriceList, Tokens
 from domain.rates import RateCards
 from domain.refusals import BudgetScope, Refusal, ReservationState
-from domain.reservations import NO_ESTIMATE, Estimate, Extend, Granted, Release, Released, Reserve, Wish
+from domain.reservations import Estimate, Extend, Granted, Release, Released, Reserve, Wish
 from domain.settlements import Consume, Consumed, Record, Recording, Reported
 from domain.tenants import Tenant, TenantStatus
 from domain.usage import Usage, UsageEvent, UsageKind
-from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Unit, Wallet, WalletKind
+from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Wallet, WalletKind, new_wallet
 from infra import catalog
 
 CATALOG: Final = catalog.load()
@@ -42,17 +42,15 @@ GPT_4O: Final = ModelName("openai", "gpt-4o")  # 2.50 and 10 dollars a million t
 LLAMA: Final = ModelName("ollama", "llama3.2")  # local: free
 BLOG_WRITER: Final = Attribution(campaign="spring", agent_role="blog-writer")
 
-_USD_BUDGETS: Final = {BudgetScope.TENANT: ScopeKind.TENANT, BudgetScope.AGENT: ScopeKind.AGENT}
-
 
 def nano(text: str) -> int:
     """An amount from its plain decimal."""
     return parse_amount(text)
 
 
-def number(value: int) -> UUID:
-    """An identifier that a test can name; higher ones are newer."""
-    return uuid7(1_800_000_000_000 + value, 0)
+def number(value: int, at: datetime = NOW) -> UUID:
+    """An identifier that a test can name; of two of one moment the higher is newer."""
+    return uuid7(int(at.timestamp()) * 1_000, value << 62)
 
 
 def later(seconds: float = 0, *, days: int = 0) -> datetime:
@@ -73,19 +71,9 @@ def tenant(
     )
 
 
-def empty_wallet(
-    key: str = "credits",
-    *,
-    kind: WalletKind | None = None,
-    bucket_type: BucketType = BucketType.CONSUMABLE,
-    low_balance: int | None = None,
-) -> Wallet:
-    """A wallet with nothing in it; "metered" is the metered one unless told otherwise."""
-    if kind is None:
-        kind = WalletKind.METERED if key == "metered" else WalletKind.PLATFORM
-    unit = Unit.USD if kind is WalletKind.METERED else Unit.CREDIT
-    identifier = UUID(int=int.from_bytes(key.encode()[:16].ljust(16, b"\0")))
-    return Wallet(TENANT_ID, identifier, key, kind, unit, bucket_type, 0, 0, 0, 0, 0, 0, GENESIS_HASH, low_balance, ())
+def empty_wallet(key: str = "credits") -> Wallet:
+    """A wallet of the tenant with nothing in it; its key says what it is."""
+    return new_wallet(TENANT_ID, UUID(int=int.from_bytes(key.encode()[:16].ljust(16, b"\0"))), key)
 
 
 def voucher(at: datetime = NOW, reservation_id: UUID | None = None) -> Voucher:
@@ -112,14 +100,13 @@ def granted_lot(
 
 
 def wallet_with(key: str, amount: str, *, expires_at: datetime | None = None) -> Posting:
-    """A wallet of the demo tenant with one lot: credits of the plan, or prepaid dollars. Capacity by its key."""
-    bucket_type = BucketType.CAPACITY if key in ("lead_storage", "email_accounts") else BucketType.CONSUMABLE
-    wallet = empty_wallet(key, bucket_type=bucket_type)
+    """A wallet with one lot: credits of the plan until the end of the cycle, capacity, or prepaid dollars."""
+    wallet = empty_wallet(key)
     metered = wallet.kind is WalletKind.METERED
-    source = LotSource.TOP_UP if metered else LotSource.PLAN
-    if expires_at is None and not metered and bucket_type is BucketType.CONSUMABLE:
+    if expires_at is None and not metered and wallet.bucket_type is BucketType.CONSUMABLE:
         expires_at = CYCLE_END
     lot_id = uuid7(1_700_000_000_000, wallet.id.int >> 64)
+    source = LotSource.TOP_UP if metered else LotSource.PLAN
     return granted_lot(wallet, amount, lot_id, source, at=NOW - timedelta(days=1), expires_at=expires_at)
 
 
@@ -352,7 +339,7 @@ class Bookkeeper:
     def forget_closed_lots(self) -> None:
         """What a fresh read from the database does: only open lots are loaded."""
         for key, wallet in self.wallets.items():
-            self.wallets[key] = replace(wallet, lots=tuple(lot for lot in wallet.lots if lot.is_open))
+            self.wallets[key] = wallet._replace(lots=tuple(lot for lot in wallet.lots if lot.is_open))
 
     def overdue(self, now: datetime) -> list[Reservation]:
         """The held reservations that have run out, the first to run out first."""
@@ -400,18 +387,17 @@ class Bookkeeper:
         at: datetime = NOW,
     ) -> Reservation | Refusal:
         estimate = Estimate(tokens, None if cost is None else nano(cost))
-        estimate = NO_ESTIMATE if estimate == NO_ESTIMATE else estimate
         wish = Wish(feature, nano(quantity), model, estimate, attribution)
-        identifier = self.fresh_id()
+        identifier = self.fresh_id(at)
         key = key or self.key()
         answer = self.decide(Reserve(request(Operation.RESERVE, key), identifier, wish, task, ttl), at).answer
         assert isinstance(answer, Granted | Refusal)
         return answer.reservation if isinstance(answer, Granted) else answer
 
-    def fresh_id(self) -> UUID:
+    def fresh_id(self, at: datetime = NOW) -> UUID:
         """The next identifier."""
         self._numbers += 1
-        return number(self._numbers)
+        return number(self._numbers, at)
 
     def consume(
         self,
@@ -421,7 +407,7 @@ class Bookkeeper:
         key: str | None = None,
         at: datetime = NOW,
     ) -> Reservation | Refusal:
-        events = tuple((self.fresh_id(), call) for call in calls)
+        events = tuple((self.fresh_id(at), call) for call in calls)
         amount = None if quantity is None else nano(quantity)
         asked = request(Operation.CONSUME, key or self.key())
         answer = self.decide(Consume(asked, held.id, events, amount), at).answer
@@ -442,9 +428,7 @@ class Bookkeeper:
         tokens: Tokens | None = None,
         at: datetime = NOW,
     ) -> Reservation | Refusal:
-        estimate = NO_ESTIMATE if cost is None and tokens is None else Estimate(tokens, cost and nano(cost) or None)
-        if cost is not None:
-            estimate = Estimate(tokens, nano(cost))
+        estimate = Estimate(tokens, None if cost is None else nano(cost))
         answer = self.decide(Extend(request(Operation.EXTEND, self.key()), held.id, ttl, estimate), at).answer
         assert isinstance(answer, Granted | Refusal)
         return answer.reservation if isinstance(answer, Granted) else answer
@@ -461,7 +445,8 @@ class Bookkeeper:
             call if call.source is not None else replace(call, source="test", event_id=self.key()) for call in calls
         ]
         events = tuple(
-            Reported(self.fresh_id(), call, feature, None if under is None else under.id, attribution) for call in named
+            Reported(self.fresh_id(at), call, feature, None if under is None else under.id, attribution)
+            for call in named
         )
         answer = self.decide(Record(request(Operation.RECORD_USAGE, ""), events), at).answer
         assert isinstance(answer, Recording)
@@ -469,7 +454,7 @@ class Bookkeeper:
 
     def adjust(self, wallet_key: str, amount: str, *, at: datetime = NOW) -> Answer:
         asked = request(Operation.ADJUST_WALLET, self.key())
-        return self.decide(AdjustWallet(asked, wallet_key, nano(amount), "a reason", self.fresh_id()), at).answer
+        return self.decide(AdjustWallet(asked, wallet_key, nano(amount), "a reason", self.fresh_id(at)), at).answer
 
     def set_budget(self, key: BudgetKey, cap: str, *, at: datetime = NOW) -> Answer:
         return self.decide(SetBudget(request(Operation.SET_BUDGET, self.key()), capped(key, cap)), at).answer
@@ -535,7 +520,7 @@ class Bookkeeper:
             for lot in lots.values():
                 assert conserved(figures(lot)), lot
                 assert lot.available >= 0 or lot.id == wallet.id, "only the overdraft goes below zero"
-            total = defaultdict(int)
+            total: defaultdict[str, int] = defaultdict(int)
             for lot in lots.values():
                 for name, amount in zip(COMPARTMENTS, figures(lot), strict=True):
                     total[name] += amount
@@ -601,6 +586,3 @@ def held(answer: Reservation | Refusal) -> Reservation:
 def draws(entry: Entry | Hold) -> list[tuple[UUID, str]]:
     """Lots and amounts, as decimals."""
     return [(draw.lot_id, format_amount(draw.amount)) for draw in entry.draws]
-
-
-__all__ = ["NANO", "NO_CHANGES", "Draw", "Repayment"]

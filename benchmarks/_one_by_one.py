@@ -1,0 +1,58 @@
+"""The same code with batches of one: every command in a transaction of its own, on any of several connections.
+
+Unlike lanes, which are hashed by tenant, several connections may serve one tenant here: the fairest form that a
+design without batches has.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing_extensions import override
+
+import asyncpg
+
+from domain.decisions import Answer, Command
+from infra.application import Application
+from infra.deciding import Deciding
+from infra.group_commit import PINNED_PLANS, GroupCommit
+from infra.transaction import Connection, transaction
+
+
+class OneByOne(GroupCommit):
+    """Stands in for the group commit; the services above it do not notice."""
+
+    def __init__(self, pool: asyncpg.Pool, deciding: Deciding, connections: list[Connection]) -> None:
+        super().__init__(pool, deciding)
+        self._idle: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        for connection in connections:
+            self._idle.put_nowait(connection)
+
+    @override
+    def submit(self, command: Command) -> asyncio.Future[Answer]:
+        return asyncio.ensure_future(self._run(command))
+
+    async def _run(self, command: Command) -> Answer:
+        connection = await self._idle.get()
+        try:
+            async with transaction(connection):
+                answers, batch = await self.deciding.run(connection, [command])
+            self.deciding.committed(batch)
+        finally:
+            self._idle.put_nowait(connection)
+        return answers[0]
+
+
+@asynccontextmanager
+async def one_by_one(application: Application, url: str, connections: int) -> AsyncIterator[Application]:
+    """The application, deciding one by one on so many connections, set up like the group commit's."""
+    async with asyncpg.create_pool(
+        url, min_size=connections, max_size=connections, server_settings=PINNED_PLANS
+    ) as pool:
+        taken: list[Connection] = [await pool.acquire() for _ in range(connections)]
+        try:
+            single = OneByOne(pool, application.group_commit.deciding, taken)
+            yield replace(application, group_commit=single)
+        finally:
+            for connection in taken:
+                await pool.release(connection)

@@ -1,0 +1,108 @@
+"""What an operator does from the command line: tenants, keys, overdue reservations."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from infra.application import Application, open_application
+from infra.database import prepare
+from infra.demo_keys import DEMO_KEYS
+from infra.services import api_keys, tenants
+from infra.services.callers import Role
+from infra.settings import Settings
+
+ANCHOR_DAY: Final = 1
+SHOWN: Final = 20
+
+_SLUGS: Final = "SELECT slug FROM tenant ORDER BY slug LIMIT $1"
+_TENANT: Final = "SELECT id FROM tenant WHERE slug = $1"
+_DUE: Final = """
+SELECT tenant_id, count(*) FROM reservation WHERE state = 'HELD' AND expires_at <= $1 GROUP BY tenant_id ORDER BY 1"""
+
+
+class AdministrationError(RuntimeError):
+    """What was asked for cannot be done as asked; the message says what would do."""
+
+
+async def set_up_tenant(
+    settings: Settings, url: str, slug: str, name: str, region: str, plan: str, *, metered: bool, time_zone: str
+) -> None:
+    """Make a tenant with the wallets of its plan and credit the running cycle."""
+    if api_keys.SLUG.fullmatch(slug) is None:
+        raise AdministrationError(f"{slug!r} is no slug: take a to z, 0 to 9 and dashes, such as acme-corp.")
+    try:
+        ZoneInfo(time_zone)
+    except (OSError, ValueError) as error:
+        raise AdministrationError(f"There is no time zone {time_zone!r}: take one such as Asia/Kolkata.") from error
+    async with _opened(settings, url) as application:
+        chosen = application.catalog.plan(region, plan)
+        if chosen is None:
+            known = ", ".join(f"{each.region}/{each.key}" for each in application.catalog.plans)
+            raise AdministrationError(f"There is no plan {region}/{plan}: there are {known}.")
+        if await application.readers.fetchval(_TENANT, slug) is not None:
+            raise AdministrationError(f"There is a tenant {slug!r} already: nothing was changed.")
+        tenant_id = await tenants.create_tenant(application, slug, name, chosen, metered=metered, time_zone=time_zone)
+        await tenants.allocate(application, tenant_id, chosen, ANCHOR_DAY, time_zone)
+    typer.echo(f"Tenant {slug} is set up. Next: purser create-key --tenant {slug} --role service --name worker", err=True)
+
+
+async def make_key(settings: Settings, url: str, tenant: str | None, role: str, name: str) -> str:
+    """Make an API key; answers the key itself, which cannot be had again."""
+    roles = ", ".join(known.lower() for known in Role)
+    if role.upper() not in Role.__members__:
+        raise AdministrationError(f"There is no role {role!r}: there are {roles}.")
+    wanted = Role[role.upper()]
+    if (tenant is None) != (wanted is Role.OPERATOR):
+        raise AdministrationError("An operator's key has no tenant, every other one has: give or leave out --tenant.")
+    if name in {key.name for key in DEMO_KEYS}:
+        raise AdministrationError(f"{name} is the name of a demo key: choose another.")
+    if not 1 <= len(name) <= 100 or not name.isprintable() or name != name.strip():
+        raise AdministrationError("A key's name has 1 to 100 printable characters, without blanks at the ends.")
+    async with _opened(settings, url) as application:
+        tenant_id = None if tenant is None else await _tenant(application, tenant)
+        _, token = await api_keys.create_key(application, tenant_id, wanted, name)
+    return token
+
+
+async def expire_all(settings: Settings, url: str, at_most: int) -> None:
+    """Book what is overdue, tenant after tenant, in chunks."""
+    booked = 0
+    async with _opened(settings, url) as application:
+        due = await application.readers.fetch(_DUE, application.clock())
+        total = sum(count for _, count in due)
+        columns = (TextColumn("Expiring"), BarColumn(), MofNCompleteColumn())
+        # Shown on a terminal only.
+        with Progress(*columns, console=Console(stderr=True), transient=True, disable=not _on_terminal()) as progress:
+            bar = progress.add_task("", total=min(total, at_most))
+            for tenant_id, _ in due:
+                while booked < at_most and (some := await application.group_commit.expire(tenant_id)) > 0:
+                    booked += some
+                    progress.update(bar, completed=booked)
+    left = f"; about {total - booked} are left for the next run" if booked < total else ""
+    typer.echo(f"Booked {booked} overdue reservations of {len(due)} tenants{left}.")
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, url: str) -> AsyncIterator[Application]:
+    await prepare(url)
+    async with open_application(settings, url) as application:
+        yield application
+
+
+async def _tenant(application: Application, slug: str) -> UUID:
+    found: UUID | None = await application.readers.fetchval(_TENANT, slug)
+    if found is None:
+        slugs = [row[0] for row in await application.readers.fetch(_SLUGS, SHOWN)]
+        known = f"there are {', '.join(slugs)}" if slugs else "make one with `purser create-tenant`"
+        raise AdministrationError(f"There is no tenant {slug!r}: {known}.")
+    return found
+
+
+def _on_terminal() -> bool:
+    return Console(stderr=True).is_terminal

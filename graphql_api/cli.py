@@ -1,0 +1,252 @@
+"""The command line: `purser`.
+
+Heavy imports stand inside the commands, so that `--help` and `demo-keys` answer at once. An expected error is a
+message that says what to do, and exit code 2.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from infra.settings import Settings
+
+app = typer.Typer(
+    name="purser",
+    help="""Keeps the accounts of a product that spends money on every request.
+
+    \b
+    Begin here:
+      purser serve --demo          a server with embedded PostgreSQL and two demo tenants
+      purser demo-keys             the API keys of the demo tenants, as JSON
+      purser verify-ledger         prove that the books hold
+
+    Every command works on DATABASE_URL if it is set (PostgreSQL 15 or later), else on an embedded server with its
+    data in PURSER_DATA_DIR.
+    """,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def serve(
+    demo: Annotated[bool, typer.Option("--demo", help="Set up the demo tenants acme and globex, and their keys.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+) -> None:
+    """Start the server: GraphQL at /graphql, health at /healthz. Ctrl-C stops everything that it started.
+
+    \b
+    Examples:
+      purser serve --demo
+      purser serve --demo --port 8080
+      DATABASE_URL=postgresql://purser:secret@db:5432/purser purser serve --host 0.0.0.0
+
+    Prints a line that starts with "ready" once it accepts connections.
+    """
+    import logging
+
+    from graphql_api import serving
+    from graphql_api.greeting import Greeting
+
+    settings = _settings(self_hosted=demo)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with serving.bind(host, port) as listener:
+        greeting = Greeting(settings, listener, with_demo=demo)
+        serving.serve(settings, listener, with_demo=demo, announce=greeting.announce, ready=greeting.ready)
+
+
+@app.command("demo-keys")
+def demo_keys() -> None:
+    """Print the API keys of the demo tenants as JSON: operator, admin, member and service of acme, and
+    other_service of globex.
+
+    \b
+    Example:
+      KEY=$(purser demo-keys | python3 -c 'import json, sys; print(json.load(sys.stdin)["service"])')
+
+    They are derived from PURSER_DEMO_SECRET, else from a secret in the data folder, and work with every server that
+    was started with --demo on that secret.
+    """
+    from infra.demo_keys import demo_tokens
+
+    print(json.dumps(demo_tokens(_settings()), indent=2))
+
+
+@app.command("verify-ledger")
+def verify_ledger(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Prove that the books hold: every hash recomputed, every balance folded from its entries, every hold found.
+
+    \b
+    Exit codes: 0 the books hold; 1 they do not, and each imbalance is named; 2 they could not be checked.
+
+    One snapshot is read, so that it may run beside a working server.
+    """
+    from graphql_api.audit_report import Progress, as_document, as_text
+    from infra.audit import audit
+    from infra.database import connect_to_books, database
+
+    async def check(url: str) -> bool:
+        connection = await connect_to_books(url)
+        try:
+            with Progress() as progress:
+                report = await audit(connection, progress.show)
+        finally:
+            await connection.close()
+        print(json.dumps(as_document(report), indent=2) if as_json else as_text(report))
+        return report.holds
+
+    with database(_settings()) as url:
+        holds = asyncio.run(check(url))
+    if not holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def expire(
+    at_most: Annotated[int, typer.Option(min=1, help="Stop after about so many reservations.")] = 100_000,
+) -> None:
+    """Book the overdue reservations of all tenants: what they hold goes back. Harmless at any time.
+
+    \b
+    Example, every minute from cron:
+      * * * * * purser expire
+    """
+    from graphql_api.administration import expire_all
+    from infra.database import database
+
+    settings = _settings()
+    with database(settings) as url:
+        asyncio.run(expire_all(settings, url, at_most))
+
+
+@app.command("create-tenant")
+def create_tenant(
+    slug: Annotated[str, typer.Option(help="Short name in lower case, such as acme-corp.")],
+    name: Annotated[str, typer.Option(help="Name to show.")],
+    region: Annotated[str, typer.Option(help="Region of the plan, such as india or middle_east.")],
+    plan: Annotated[str, typer.Option(help="Plan of that region, such as starter or professional.")],
+    metered: Annotated[bool, typer.Option("--metered", help="Give it a prepaid wallet in US dollars.")] = False,
+    time_zone: Annotated[str, typer.Option(help="IANA time zone of its months and days.")] = "UTC",
+) -> None:
+    """Set up a tenant with the wallets of its plan, and credit the running cycle.
+
+    \b
+    Example:
+      purser create-tenant --slug northwind --name Northwind --region india --plan starter --metered
+    """
+    from graphql_api.administration import set_up_tenant
+    from infra.database import database
+
+    settings = _settings()
+    with database(settings) as url:
+        asyncio.run(set_up_tenant(settings, url, slug, name, region, plan, metered=metered, time_zone=time_zone))
+
+
+@app.command("create-key")
+def create_key(
+    role: Annotated[str, typer.Option(help="operator, admin, member (reads) or service (a worker).")],
+    name: Annotated[str, typer.Option(help="Who uses it; the ledger names it.")],
+    tenant: Annotated[str | None, typer.Option(help="Slug of its tenant; an operator's key has none.")] = None,
+) -> None:
+    """Make an API key and print it. It is shown this once: only its hash is stored.
+
+    \b
+    Examples:
+      purser create-key --role operator --name anna
+      purser create-key --tenant acme --role service --name worker
+    """
+    from graphql_api.administration import make_key
+    from infra.database import database
+
+    settings = _settings()
+    with database(settings) as url:
+        print(asyncio.run(make_key(settings, url, tenant, role, name)))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date. `serve` does it by itself."""
+    from infra.database import database, prepare
+
+    with database(_settings()) as url:
+        asyncio.run(prepare(url))
+    print("The schema is up to date.", file=sys.stderr)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def replay(context: typer.Context) -> None:
+    """Play recorded LLM calls through reserve and consume, and check what was charged.
+
+    \b
+    Example:
+      purser replay calls.csv --model openai/gpt-4o-mini --concurrency 64
+    """
+    from graphql_api.replay import replay
+
+    # Its options come with its code, which is too heavy to load for every command.
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    command.command()(replay)
+    command(context.args, prog_name="purser replay")
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL)."""
+    from graphql_api.schema import export_schema
+
+    print(export_schema(), end="")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, _expected_errors()):
+            raise
+        print(f"purser: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _settings(*, self_hosted: bool = False) -> Settings:
+    """The settings; who did not say whose deployment it is runs a demo as their own, and all else as a hosted one."""
+    from dataclasses import replace
+
+    from infra.settings import DeploymentMode
+
+    settings = Settings.from_environment()
+    if settings.deployment_mode is not None:
+        return settings
+    return replace(settings, deployment_mode=DeploymentMode.SELF_HOSTED if self_hosted else DeploymentMode.HOSTED)
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Errors whose messages say what to do."""
+    from infra.catalog.reading import CatalogError
+    from infra.settings import SettingsError
+
+    expected: list[type[Exception]] = [SettingsError, CatalogError]
+    for module, name in (
+        ("infra.embedded_postgres", "EmbeddedPostgresError"),
+        ("infra.schema", "MigrationError"),
+        ("infra.database", "DatabaseError"),
+        ("graphql_api.serving", "AddressError"),
+        ("graphql_api.administration", "AdministrationError"),
+    ):
+        # What was not imported was not raised.
+        if module in sys.modules:
+            expected.append(getattr(sys.modules[module], name))
+    return tuple(expected)

@@ -1,0 +1,80 @@
+"""Errors: what a client is told when a request fails, and what is kept from it.
+
+An expected "no" of the business is data and never comes here. What does: a request that cannot be understood or is
+too much, a missing or insufficient key, overload, a time limit, and our own mistakes. The latter are logged in full
+and answered with an id only.
+"""
+
+import logging
+from collections.abc import Iterable
+from enum import StrEnum
+from secrets import token_hex
+from typing import Any, Final
+
+from graphql import GraphQLError, GraphQLFormattedError
+
+from infra.group_commit import Overloaded
+
+
+class ErrorCode(StrEnum):
+    """`extensions.code` of a top-level error."""
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"  # no key, or none that we know
+    FORBIDDEN = "FORBIDDEN"  # the key's role may not do this
+    TENANT_REQUIRED = "TENANT_REQUIRED"  # an operator must name the tenant
+    BAD_USER_INPUT = "BAD_USER_INPUT"  # the request is malformed: sending it again will not help
+    TOO_COMPLEX = "TOO_COMPLEX"  # the request asks for more than one request may
+    OVERLOADED = "OVERLOADED"  # nothing was done: send it again
+    TIMEOUT = "TIMEOUT"  # the outcome is unknown: send it again with the same idempotency key
+    INTERNAL = "INTERNAL"  # our mistake; the error's id finds it in the log
+
+
+class RequestError(GraphQLError):
+    """An error that is shown as it is."""
+
+    def __init__(self, code: ErrorCode, message: str, nodes: Any = None) -> None:
+        super().__init__(message, nodes, extensions={"code": code.value})
+
+
+def bad_input(message: str) -> RequestError:
+    """The caller sent what cannot be taken; the message names it."""
+    return RequestError(ErrorCode.BAD_USER_INPUT, message)
+
+
+_log: Final = logging.getLogger(__name__)
+
+
+def formatted(errors: Iterable[GraphQLError]) -> list[GraphQLFormattedError]:
+    """Errors as they are answered: ours and the engine's own as they are, anything unexpected masked."""
+    return [_formatted(error) for error in errors]
+
+
+def internal(error: BaseException) -> RequestError:
+    """Log a mistake of ours and answer with the id of the log's line."""
+    identifier = token_hex(8)
+    _log.error("error %s while a request was answered", identifier, exc_info=error)
+    masked = RequestError(ErrorCode.INTERNAL, "Internal error")
+    masked.extensions = {"code": ErrorCode.INTERNAL.value, "errorId": identifier}
+    return masked
+
+
+def _formatted(error: GraphQLError) -> GraphQLFormattedError:
+    cause = error.original_error
+    if isinstance(error, RequestError) or isinstance(cause, RequestError):
+        shown = error.formatted
+    elif isinstance(cause, Overloaded):
+        shown = error.formatted
+        shown["message"] = "The server is overloaded. Nothing was done: send it again."
+        shown["extensions"] = {"code": ErrorCode.OVERLOADED.value}
+    elif cause is None and (error.path is None or error.message.startswith("Argument ")):
+        # The engine's own: the document does not parse or fit the schema, a variable or an argument has the wrong type.
+        shown = error.formatted
+        shown["extensions"] = {"code": ErrorCode.BAD_USER_INPUT.value}
+    else:
+        shown = internal(cause or error).formatted
+        if error.path is not None:
+            shown["path"] = error.path
+        located = error.formatted.get("locations")
+        if located is not None:
+            shown["locations"] = located
+    return shown

@@ -1,0 +1,93 @@
+"""Ledger entries: every move of money in a wallet."""
+
+from datetime import datetime
+
+import strawberry
+
+from domain.ledger import Entry, EntryType
+from graphql_api.context import Info
+from graphql_api.fields import field
+from graphql_api.identifiers import ledger_entry_id
+from graphql_api.interfaces import Node, PageInfo
+from graphql_api.reservations import Reservation
+from graphql_api.scalars import Amount, Count
+from graphql_api.wallets import LotDraw
+from infra.queries.ledger_entries import EntryPage
+
+
+@strawberry.type(
+    description="One immutable move in a wallet. Entries are numbered without gaps, and each carries the hash of the "
+    "one before it, so that a statement can be verified."
+)
+class LedgerEntry(Node):
+    """One immutable move in a wallet."""
+
+    entry: strawberry.Private[Entry]
+    sequence: Count = strawberry.field(description="Its number in the wallet, from 1.")
+    type: EntryType = strawberry.field(description="What kind of move it is.")
+    amount: Amount = strawberry.field(description="How much was moved; negative where something was taken back.")
+    available_after: Amount = strawberry.field(description="What was available after it.")
+    reserved_after: Amount = strawberry.field(description="What was reserved after it.")
+    lots: list[LotDraw] = strawberry.field(description="The lots that it moved, and how much of each.")
+    reference: str | None = strawberry.field(description="What it belongs to outside, such as a payment.")
+    note: str | None = strawberry.field(description="Why, in words.")
+    actor: str = strawberry.field(description="Who made it: the key that was used, or the system.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    hash: str = strawberry.field(description="SHA-256 over the hash before it and its own content, in hexadecimal.")
+    previous_hash: str = strawberry.field(description="The hash of the entry before it; zeros for the first.")
+
+    @field(description="The reservation that it was made for; null for a grant or an adjustment.")
+    async def reservation(self, info: Info) -> Reservation | None:
+        identifier = self.entry.voucher.reservation_id
+        found = None if identifier is None else await info.context.loaders.reservations.load(identifier)
+        return None if found is None else Reservation.of(found)
+
+    @classmethod
+    def of(cls, entry: Entry) -> "LedgerEntry":
+        voucher = entry.voucher
+        return cls(
+            entry=entry,
+            id=strawberry.ID(ledger_entry_id(entry.wallet_id, entry.sequence)),
+            sequence=Count(entry.sequence),
+            type=entry.type,
+            amount=Amount(entry.amount),
+            available_after=Amount(entry.available_after),
+            reserved_after=Amount(entry.reserved_after),
+            lots=[LotDraw(draw=draw, amount=Amount(draw.amount)) for draw in entry.draws],
+            reference=voucher.reference or None,
+            note=voucher.note or None,
+            actor=voucher.actor,
+            created_at=voucher.at,
+            hash=entry.hash.hex(),
+            previous_hash=entry.previous_hash.hex(),
+        )
+
+
+@strawberry.type(description="An entry in its list.")
+class LedgerEntryEdge:
+    """An entry in its list."""
+
+    cursor: str = strawberry.field(description="Its place in the list.")
+    node: LedgerEntry = strawberry.field(description="The entry.")
+
+
+def _edges(page: strawberry.Parent[EntryPage]) -> list[LedgerEntryEdge]:
+    return [LedgerEntryEdge(cursor=str(entry.sequence), node=LedgerEntry.of(entry)) for entry in page.entries]
+
+
+def _page_info(page: strawberry.Parent[EntryPage]) -> PageInfo:
+    entries = page.entries
+    return PageInfo(
+        has_next_page=page.has_next,
+        has_previous_page=page.has_previous,
+        start_cursor=str(entries[0].sequence) if entries else None,
+        end_cursor=str(entries[-1].sequence) if entries else None,
+    )
+
+
+@strawberry.type(description="A page of a wallet's ledger.")
+class LedgerEntryConnection:
+    """A page of a wallet's ledger."""
+
+    edges: list[LedgerEntryEdge] = strawberry.field(resolver=_edges, description="The entries, newest first.")
+    page_info: PageInfo = strawberry.field(resolver=_page_info, description="Where this page stands.")

@@ -1,0 +1,69 @@
+"""Loaders: things that an answer refers to, fetched together and only if they were asked for."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from domain.budgets import BudgetKey, Scope, ScopeKey
+from domain.holds import Reservation
+from domain.ledger import Entry
+from domain.usage import UsageEvent
+from domain.wallets import Lot
+from infra.application import Application
+from infra.queries import budgets, ledger_entries, lots, reservations, scopes, usage_events, wallets
+from infra.queries.budgets import BudgetView
+from infra.queries.wallets import WalletView
+
+Key = TypeVar("Key")
+Found = TypeVar("Found")
+
+
+class Loaders:
+    """One set per request, each made when it is first needed: what they remember is as old as the request."""
+
+    def __init__(self, application: Application, tenant_id: UUID) -> None:
+        self._application = application
+        self._tenant_id = tenant_id
+
+    @cached_property
+    def wallets(self) -> DataLoader[UUID, WalletView | None]:
+        return self._of(wallets.get_many)
+
+    @cached_property
+    def wallets_by_key(self) -> DataLoader[str, WalletView | None]:
+        return self._of(wallets.get_many_by_key)
+
+    @cached_property
+    def lots(self) -> DataLoader[UUID, Lot | None]:
+        return self._of(lots.get_many)
+
+    @cached_property
+    def ledger_entries(self) -> DataLoader[tuple[UUID, int], Entry | None]:
+        return self._of(ledger_entries.get_many)
+
+    @cached_property
+    def reservations(self) -> DataLoader[UUID, Reservation | None]:
+        return self._of(reservations.get_many)
+
+    @cached_property
+    def usage_events(self) -> DataLoader[UUID, UsageEvent | None]:
+        return self._of(usage_events.get_many)
+
+    @cached_property
+    def budgets(self) -> DataLoader[BudgetKey, BudgetView | None]:
+        return self._of(budgets.get_many)
+
+    @cached_property
+    def scopes(self) -> DataLoader[ScopeKey, Scope | None]:
+        return self._of(scopes.get_many)
+
+    def _of(
+        self, get_many: Callable[[Application, UUID, Sequence[Key]], Awaitable[list[Found]]]
+    ) -> DataLoader[Key, Found]:
+        async def load(keys: list[Key]) -> list[Found]:
+            return await get_many(self._application, self._tenant_id, keys)
+
+        return DataLoader(load)

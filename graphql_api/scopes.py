@@ -1,0 +1,97 @@
+"""Scopes: what people pause and resume."""
+
+from typing import Annotated, Any
+
+import strawberry
+
+from domain import budgets
+from domain.budgets import ScopeKey, ScopeKind, ScopeStatus
+from domain.refusals import BudgetScope, invalid
+from graphql_api.context import Info
+from graphql_api.fields import field
+from graphql_api.identifiers import scope_id
+from graphql_api.interfaces import Node
+from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, refusal_of
+from infra.services import scopes as service
+from infra.services.callers import Refused
+
+_PAUSABLE = {
+    BudgetScope.TENANT: ScopeKind.TENANT,
+    BudgetScope.AGENT: ScopeKind.AGENT,
+    BudgetScope.CAMPAIGN: ScopeKind.CAMPAIGN,
+}
+
+
+@strawberry.type(description="The tenant, an agent role or a campaign, and whether it may spend.")
+class Scope(Node):
+    """The tenant, an agent role or a campaign."""
+
+    scope: BudgetScope = strawberry.field(description="Which of them it is.")
+    scope_id: str | None = strawberry.field(description="The agent role or campaign; null for the tenant.")
+    name: str | None = strawberry.field(description="Its name for people, if it was given one.")
+    status: ScopeStatus = strawberry.field(description="Whether it may spend.")
+    pause_reason: str | None = strawberry.field(description="Why it is stopped; null if it is not.")
+
+    @classmethod
+    def of(cls, scope: budgets.Scope) -> "Scope":
+        return cls(
+            id=strawberry.ID(scope_id(scope.key)),
+            scope=BudgetScope(scope.key.kind.value),
+            scope_id=scope.key.id or None,
+            name=scope.name,
+            status=scope.status,
+            pause_reason=scope.pause_reason,
+        )
+
+
+@strawberry.input(description="The tenant, an agent role or a campaign.")
+class ScopeInput:
+    """The tenant, an agent role or a campaign."""
+
+    idempotency_key: str = strawberry.field(description="Sent again with the same request, it counts once.")
+    scope: BudgetScope = strawberry.field(description="TENANT, AGENT or CAMPAIGN.")
+    scope_id: str | None = strawberry.field(
+        default=None, description="The agent role or campaign; null for the tenant."
+    )
+    reason: str | None = strawberry.field(default=None, description="Why it is paused, for those who are refused.")
+
+
+ScopeResult = Annotated[
+    Scope | InvalidInput | NotFound | IdempotencyKeyReused,
+    strawberry.union("ScopeResult", description="The scope as it is now, or why nothing was changed."),
+]
+
+
+@strawberry.type
+class ScopeMutations:
+    """What can be done with scopes."""
+
+    @field(description="Stop the tenant, an agent role or a campaign until a person resumes it.")
+    async def pause_scope(
+        self, info: Info, given: Annotated[ScopeInput, strawberry.argument(name="input", description="What to stop.")]
+    ) -> ScopeResult:
+        kind = _PAUSABLE.get(given.scope)
+        if kind is None:
+            return _not_pausable()
+        key = ScopeKey(kind, given.scope_id or "")
+        context = info.context
+        answer = await service.pause_scope(
+            context.application, context.caller, given.idempotency_key, key, given.reason
+        )
+        return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
+
+    @field(description="Let it work again, whoever paused it.")
+    async def resume_scope(
+        self, info: Info, given: Annotated[ScopeInput, strawberry.argument(name="input", description="What may work again.")]
+    ) -> ScopeResult:
+        kind = _PAUSABLE.get(given.scope)
+        if kind is None:
+            return _not_pausable()
+        key = ScopeKey(kind, given.scope_id or "")
+        context = info.context
+        answer = await service.resume_scope(context.application, context.caller, given.idempotency_key, key)
+        return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
+
+
+def _not_pausable() -> InvalidInput | Any:
+    return refusal_of(Refused(invalid("scope", "TENANT, AGENT or CAMPAIGN can be paused"), None))

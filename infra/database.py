@@ -1,0 +1,76 @@
+"""The database that the settings name: the given one, else the embedded server; migrated before it is used."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from infra.embedded_postgres import embedded_postgres
+from infra.schema import migrate
+from infra.settings import Settings
+
+OLDEST_VERSION: Final = 15
+SECONDS_TO_CONNECT: Final = 15
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used; the message says why and what to do, and never holds the password."""
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of the database; an embedded server runs as long as somebody is inside."""
+    given = settings.database_url
+    with embedded_postgres(settings.data_dir) if given is None else nullcontext(given) as url:
+        yield url
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    """One connection, with an error that says what to do where there is none to be had."""
+    place = _place(url)
+    try:
+        connection = await asyncpg.connect(url, timeout=SECONDS_TO_CONNECT)
+    except (OSError, TimeoutError) as error:
+        raise DatabaseError(f"No PostgreSQL answers at {place} ({error}): start it, or correct DATABASE_URL.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise DatabaseError(f"PostgreSQL at {place} refuses the connection ({error}): correct DATABASE_URL.") from error
+    version = connection.get_server_version().major
+    if version < OLDEST_VERSION:
+        await connection.close()
+        raise DatabaseError(f"PostgreSQL at {place} is version {version}: Purser needs {OLDEST_VERSION} or later.")
+    return connection
+
+
+async def prepare(url: str) -> None:
+    """See that the database answers, and bring its schema up to date."""
+    connection = await connect(url)
+    await connection.close()
+    try:
+        await migrate(url)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseError(f"The role of DATABASE_URL may not make tables ({error}): use one that owns the database.") from error
+
+
+async def connect_to_books(url: str) -> asyncpg.Connection:
+    """A connection to a database that has been migrated, for reading."""
+    connection = await connect(url)
+    if await connection.fetchval("SELECT to_regclass('ledger_entry')") is None:
+        await connection.close()
+        raise DatabaseError("The database holds no books yet: run `purser migrate`, or start `purser serve --demo`.")
+    return connection
+
+
+def _place(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+    except ValueError:
+        return "DATABASE_URL"
+
+
+def run_prepare(url: str) -> None:
+    """`prepare` for whoever has no event loop."""
+    asyncio.run(prepare(url))

@@ -1,0 +1,79 @@
+"""Demo tenants: `acme` and `globex`, with the balances and keys that the README and scripts rely on.
+
+Seeding is harmless at every start: tenants and keys are made once, each credit is booked once per reference,
+and a start in a new month books that month's allocation.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from domain.money import NANO
+from domain.wallets import METERED_KEY, LotSource
+from infra.application import Application
+from infra.demo_keys import DEMO_KEYS, demo_tokens
+from infra.identifiers import new_id
+from infra.services import tenants
+from infra.transaction import transaction
+
+ANCHOR_DAY: Final = 1
+ZONE: Final = "UTC"
+
+_WRITE_KEY: Final = """
+INSERT INTO api_key (id, tenant_id, name, role, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL WHERE api_key.revoked_at IS NOT NULL"""
+_REVOKE_OTHERS: Final = """
+UPDATE api_key SET revoked_at = $3 WHERE name = ANY($1::text[]) AND hash <> ALL($2::bytea[]) AND revoked_at IS NULL"""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoTenant:
+    """A tenant on a plan of its region. `metered`: dollars topped up once; None: no metered wallet."""
+
+    slug: str
+    name: str
+    region: str
+    plan: str
+    metered: int | None
+
+
+DEMO_TENANTS: Final = (
+    DemoTenant("acme", "Acme", "india", "professional", 50 * NANO),
+    DemoTenant("globex", "Globex", "middle_east", "growth", None),
+)
+
+
+async def seed(application: Application) -> None:
+    """Make the demo tenants, credit what is due to them, and store the hashes of their keys."""
+    identifiers: dict[str, UUID] = {}
+    for tenant in DEMO_TENANTS:
+        identifiers[tenant.slug] = await _seed_tenant(application, tenant)
+    await _store_keys(application, identifiers)
+
+
+async def _seed_tenant(application: Application, tenant: DemoTenant) -> UUID:
+    plan = application.catalog.plan(tenant.region, tenant.plan)
+    assert plan is not None, f"the catalog has no plan {tenant.plan} in {tenant.region}"
+    metered = tenant.metered is not None
+    tenant_id = await tenants.create_tenant(
+        application, tenant.slug, tenant.name, plan, metered=metered, time_zone=ZONE
+    )
+    await tenants.allocate(application, tenant_id, plan, ANCHOR_DAY, ZONE)
+    if tenant.metered is not None:
+        await tenants.credit(application, tenant_id, METERED_KEY, tenant.metered, LotSource.TOP_UP, "demo:top-up")
+    return tenant_id
+
+
+async def _store_keys(application: Application, tenant_ids: dict[str, UUID]) -> None:
+    """Keys of an earlier secret end here: they carry the same names."""
+    now = application.clock()
+    tokens = demo_tokens(application.settings)
+    hashes = {label: sha256(token.encode()).digest() for label, token in tokens.items()}
+    async with application.writers.acquire() as connection, transaction(connection):
+        for key in DEMO_KEYS:
+            tenant_id = None if key.tenant is None else tenant_ids[key.tenant]
+            await connection.execute(
+                _WRITE_KEY, new_id(now), tenant_id, key.name, key.role, hashes[key.label], now
+            )
+        await connection.execute(_REVOKE_OTHERS, [key.name for key in DEMO_KEYS], list(hashes.values()), now)
