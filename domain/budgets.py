@@ -6,7 +6,7 @@ settlement may pass the cap. Counters run without caps too, and are keyed by per
 starts at zero with nobody resetting anything (PRODUCT.md 6). Amounts are nano-dollars.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -42,6 +42,14 @@ class ScopeStatus(StrEnum):
     ACTIVE = "ACTIVE"
     PAUSED = "PAUSED"
     INACTIVE = "INACTIVE"
+
+
+# The scopes that can be paused, as what they are registered as.
+SCOPE_KINDS: Final = {
+    BudgetScope.TENANT: ScopeKind.TENANT,
+    BudgetScope.AGENT: ScopeKind.AGENT,
+    BudgetScope.CAMPAIGN: ScopeKind.CAMPAIGN,
+}
 
 
 class BudgetKey(NamedTuple):
@@ -132,6 +140,23 @@ class BudgetBook:
         return self.counters.get(key) or Counter(key, 0, 0)
 
 
+class Level(NamedTuple):
+    """One counter with the cap in force on it (None: no cap)."""
+
+    counter: Counter
+    budget: Budget | None
+
+
+class TaskRoom(NamedTuple):
+    """The cap of one reservation (None: no cap) and what it holds already."""
+
+    cap: int | None
+    held: int = 0
+
+
+NO_TASK_CAP: Final = TaskRoom(None)
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetWarning:
     """A budget that stands at or above its first threshold."""
@@ -176,6 +201,11 @@ def scope_keys(attribution: Attribution) -> tuple[ScopeKey, ...]:
     return tuple(keys)
 
 
+def levels(book: BudgetBook, attribution: Attribution, month: str) -> tuple[Level, ...]:
+    """Every level that spend with this attribution counts in, in the order in which caps are checked."""
+    return tuple([_level(book, key) for key in counter_keys(attribution, month)])
+
+
 def budget_key(counter: CounterKey) -> BudgetKey:
     """The budget that a counter counts for."""
     period = BudgetPeriod.TOTAL if counter.period_key == TOTAL else BudgetPeriod.MONTH
@@ -193,31 +223,22 @@ def task_cap(book: BudgetBook, agent_role: str | None) -> int | None:
 
 
 def admit(
-    book: BudgetBook,
-    attribution: Attribution,
-    month: str,
-    requested: int,
-    held_already: int = 0,
-    cap: int | None = None,
+    book: BudgetBook, attribution: Attribution, counted: Sequence[Level], requested: int, task: TaskRoom = NO_TASK_CAP
 ) -> BudgetRefusal | None:
-    """Decide whether provider cost may be held: None if every level has room.
+    """Decide whether provider cost may be held: None if every level (those of the attribution) has room.
 
-    `cap` is the task cap and `held_already` what the same reservation holds. A request that costs nothing (local
-    models) passes caps and the pauses of budgets, not those of people.
+    A request that costs nothing (local models) passes caps and the pauses of budgets, not those of people.
     """
-    keys = counter_keys(attribution, month)
-    last_before_task = 1 + (attribution.agent_role is not None) + 2 * (attribution.campaign is not None)
-    for counter_key in keys[:last_before_task]:
-        refusal = _admit_level(book, counter_key, requested)
+    before_task = 1 + (attribution.agent_role is not None) + 2 * (attribution.campaign is not None)
+    for level in counted[:before_task]:
+        refusal = _admit_level(book, level, requested)
         if refusal is not None:
             return refusal
-    if cap is not None and requested and held_already + requested > cap:
-        scope_id = attribution.agent_role
-        return BudgetRefusal(
-            BudgetExceeded(BudgetScope.TASK, scope_id, cap, 0, held_already, requested, retryable=False)
-        )
-    for counter_key in keys[last_before_task:]:
-        refusal = _admit_level(book, counter_key, requested)
+    if task.cap is not None and requested and task.held + requested > task.cap:
+        role = attribution.agent_role
+        return BudgetRefusal(BudgetExceeded(BudgetScope.TASK, role, task.cap, 0, task.held, requested, retryable=False))
+    for level in counted[before_task:]:
+        refusal = _admit_level(book, level, requested)
         if refusal is not None:
             return refusal
     return None
@@ -244,14 +265,11 @@ def is_current(book: BudgetBook, scope: Scope) -> bool:
     return budget is not None and budget.cap == scope.pause_cap and scope.pause_period_key in (TOTAL, book.month)
 
 
-def hold(book: BudgetBook, keys: Iterable[CounterKey], amount: int) -> tuple[Counter, ...]:
-    """The counters with more (or, negative, less) held."""
-    return _moved(book, keys, 0, amount)
-
-
-def settle(book: BudgetBook, keys: Iterable[CounterKey], spent: int, held: int) -> tuple[Counter, ...]:
-    """The counters after `spent` was spent of which `held` had been held."""
-    return _moved(book, keys, spent, -held)
+def settle(counted: Iterable[Level], spent: int, held: int) -> tuple[Counter, ...]:
+    """The counters with this much more spent, and this much more (or, negative, less) held."""
+    return tuple(
+        [Counter(key, spent_before + spent, held_before + held) for (key, spent_before, held_before), _ in counted]
+    )
 
 
 def pauses_after(book: BudgetBook, counters: Iterable[Counter]) -> tuple[Scope, ...]:
@@ -259,54 +277,47 @@ def pauses_after(book: BudgetBook, counters: Iterable[Counter]) -> tuple[Scope, 
 
     `book` holds the counters before the settlement, `counters` are those after it.
     """
-    paused: list[Scope] = []
+    paused: dict[ScopeKey, Scope] = {}
     for counter in counters:
-        if counter.key.scope not in PAUSE_REASONS or counter.key.period_key not in (TOTAL, book.month):
-            continue
-        budget = book.budget(budget_key(counter.key))
-        if budget is None:
-            continue
-        before = book.counter(counter.key).spent
-        if before < budget.cap <= counter.spent:
-            scope = _pause(book, counter.key, budget.cap)
-            if scope is not None and all(scope.key != other.key for other in paused):
-                paused.append(scope)
-    return tuple(paused)
-
-
-def warnings(book: BudgetBook, attribution: Attribution, month: str) -> tuple[BudgetWarning, ...]:
-    """The budgets of this attribution whose spend stands at or above their first threshold."""
-    found: list[BudgetWarning] = []
-    for key in counter_keys(attribution, month):
+        key = counter.key
         budget = book.budget(budget_key(key))
+        if budget is None or key.scope not in PAUSE_REASONS or key.period_key not in (TOTAL, book.month):
+            continue
+        if book.counter(key).spent < budget.cap <= counter.spent:
+            scope = _pause(book, key, budget.cap)
+            if scope is not None:
+                paused.setdefault(scope.key, scope)
+    return tuple(paused.values())
+
+
+def warnings(counted: Iterable[Level]) -> tuple[BudgetWarning, ...]:
+    """The budgets whose spend stands at or above their first threshold."""
+    found: list[BudgetWarning] = []
+    for (key, spent, held), budget in counted:
         if budget is None:
             continue
-        counter = book.counter(key)
-        used = used_percent(counter.spent, budget.cap)
+        used = used_percent(spent, budget.cap)
         if budget.thresholds and used >= min(budget.thresholds):
-            found.append(BudgetWarning(key.scope, key.scope_id or None, used, budget.cap, counter.spent, counter.held))
+            found.append(BudgetWarning(key.scope, key.scope_id or None, used, budget.cap, spent, held))
     return tuple(found)
 
 
-def prompt_notice(book: BudgetBook, attribution: Attribution, month: str) -> str | None:
+def prompt_notice(counted: Iterable[Level]) -> str | None:
     """What to prepend to the agent's system prompt while its role's month stands at 80 to 99 % (document 003)."""
-    if attribution.agent_role is None:
-        return None
-    key = CounterKey(BudgetScope.AGENT, attribution.agent_role, month)
-    budget = book.budget(budget_key(key))
-    if budget is None:
-        return None
-    used = used_percent(book.counter(key).spent, budget.cap)
-    if not DEFAULT_THRESHOLDS[0] <= used < DEFAULT_THRESHOLDS[1]:
-        return None
-    return (
-        f"⚠️ BUDGET NOTICE: You have used {used // 100}% of your monthly token budget for this client.\n"
-        "You are approaching your limit. For this task:\n"
-        "- Be concise in your responses\n"
-        "- Skip optional research or elaboration steps\n"
-        "- Focus only on the core deliverable\n"
-        "- Avoid making unnecessary tool calls\n"
-    )
+    for (key, spent, _), budget in counted:
+        if key.scope is not BudgetScope.AGENT or budget is None:
+            continue
+        used = used_percent(spent, budget.cap)
+        if DEFAULT_THRESHOLDS[0] <= used < DEFAULT_THRESHOLDS[1]:
+            return (
+                f"⚠️ BUDGET NOTICE: You have used {used // 100}% of your monthly token budget for this client.\n"
+                "You are approaching your limit. For this task:\n"
+                "- Be concise in your responses\n"
+                "- Skip optional research or elaboration steps\n"
+                "- Focus only on the core deliverable\n"
+                "- Avoid making unnecessary tool calls\n"
+            )
+    return None
 
 
 def used_percent(spent: int, cap: int) -> int:
@@ -319,23 +330,23 @@ def resumed(scope: Scope) -> Scope:
     return Scope(scope.key, scope.name)
 
 
-def _admit_level(book: BudgetBook, key: CounterKey, requested: int) -> BudgetRefusal | None:
+def _level(book: BudgetBook, key: CounterKey) -> Level:
+    budget = budget_key(key)
+    return Level(book.counters.get(key) or Counter(key, 0, 0), book.budgets.get(budget) or book.defaults.get(budget))
+
+
+def _admit_level(book: BudgetBook, level: Level, requested: int) -> BudgetRefusal | None:
+    (key, spent, held), budget = level
     if key.scope in PAUSE_REASONS:
-        pause = pause_of(book, ScopeKey(ScopeKind(key.scope.value), key.scope_id), requested)
+        pause = pause_of(book, ScopeKey(SCOPE_KINDS[key.scope], key.scope_id), requested)
         if pause is not None:
             return BudgetRefusal(pause)
-    budget = book.budget(budget_key(key))
-    if budget is None or requested == 0:
+    if budget is None or requested == 0 or spent + held + requested <= budget.cap:
         return None
-    counter = book.counter(key)
-    if counter.spent + counter.held + requested <= budget.cap:
-        return None
-    alone = counter.spent + requested > budget.cap
-    whole = requested > budget.cap
-    refusal = BudgetExceeded(
-        key.scope, key.scope_id or None, budget.cap, counter.spent, counter.held, requested, retryable=not alone
-    )
+    alone = spent + requested > budget.cap
+    refusal = BudgetExceeded(key.scope, key.scope_id or None, budget.cap, spent, held, requested, retryable=not alone)
     paused = None
+    whole = requested > budget.cap
     if alone and not whole and key.scope in PAUSE_REASONS and key.period_key in (TOTAL, book.month):
         paused = _pause(book, key, budget.cap)
     return BudgetRefusal(refusal, paused)
@@ -343,16 +354,8 @@ def _admit_level(book: BudgetBook, key: CounterKey, requested: int) -> BudgetRef
 
 def _pause(book: BudgetBook, key: CounterKey, cap: int) -> Scope | None:
     """The scope paused by a budget; None where a person's pause (or a current budget's) stands already."""
-    scope_key = ScopeKey(ScopeKind(key.scope.value), key.scope_id)
+    scope_key = ScopeKey(SCOPE_KINDS[key.scope], key.scope_id)
     scope = book.scopes.get(scope_key) or Scope(scope_key)
     if scope.status is not ScopeStatus.ACTIVE and (not scope.paused_by_budget or is_current(book, scope)):
         return None
     return Scope(scope_key, scope.name, ScopeStatus.PAUSED, PAUSE_REASONS[key.scope], key.period_key, cap)
-
-
-def _moved(book: BudgetBook, keys: Iterable[CounterKey], spent: int, held: int) -> tuple[Counter, ...]:
-    counters: list[Counter] = []
-    for key in keys:
-        before = book.counter(key)
-        counters.append(Counter(key, before.spent + spent, before.held + held))
-    return tuple(counters)

@@ -84,7 +84,7 @@ def _again(books: Books, command: KeyedCommand, used: Used) -> Success:
     """What was granted before, in its present state."""
     match command:
         case Reserve() | Extend():
-            return reservations.granted(books, books.reservations[_made(used)])
+            return reservations.as_it_stands(books, books.reservations[_made(used)])
         case Consume():
             return Consumed(books.reservations[_made(used)], ())
         case Release():

@@ -5,7 +5,7 @@ budget level, every wallet that the feature draws on. Either all of it is held o
 nano-units, quantities nano, costs nano-dollars.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ from domain import budgets, ledger, prices, rates
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier, is_text
 from domain.attribution import problems as attribution_problems
 from domain.books import Books, Changes, Decision, Event, Request, debts_repaid, paused, seen
-from domain.budgets import BudgetRefusal, BudgetWarning
+from domain.budgets import BudgetRefusal, BudgetWarning, Level, TaskRoom
 from domain.holds import Hold, ModelName, Reservation, TaskKey
 from domain.ledger import Voucher
 from domain.money import NANO
@@ -123,14 +123,14 @@ class Released(NamedTuple):
     reservation: Reservation
 
 
-@dataclass(frozen=True, slots=True)
-class _Admission:
+class _Admission(NamedTuple):
     """A wish that fits: its terms, and the wallets before and amounts of each leg."""
 
     card: RateCard
     route: Route
     cost: int
     max_cost: int | None
+    levels: tuple[Level, ...]
     legs: tuple[tuple[Wallet, int], ...]
     capacity: bool
 
@@ -202,7 +202,7 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
     card = books.catalog.rate_cards.at(now, now)
     task = None if card is None else task_of(card, wish.feature, command.task_key)
     if task is not None and task in books.tasks:
-        return Decision(granted(books, books.reservations[books.tasks[task]]))
+        return Decision(as_it_stands(books, books.reservations[books.tasks[task]]))
     admission = _admit(books, wish, now)
     if isinstance(admission, BudgetRefusal):
         return _refused(admission)
@@ -243,10 +243,10 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         entries=tuple(entries),
         reservations=(reservation,),
         tasks=() if task is None else ((task, reservation.id),),
-        counters=budgets.hold(book, budgets.counter_keys(wish.attribution, book.month), admission.cost),
+        counters=budgets.settle(admission.levels, 0, admission.cost),
         seen=seen(wish.attribution),
     )
-    return Decision(granted(books, reservation), changes)
+    return Decision(granted(reservation, admission.levels), changes)
 
 
 def preview(books: Books, wish: Wish, now: datetime) -> Preview | Refusal:
@@ -256,27 +256,24 @@ def preview(books: Books, wish: Wish, now: datetime) -> Preview | Refusal:
         return admission.refusal
     if not isinstance(admission, _Admission):
         return admission
-    month = books.book.month
     return Preview(
         admission.route,
         tuple((wallet.key, amount) for wallet, amount in admission.legs),
         admission.cost,
         admission.max_cost,
-        budgets.warnings(books.book, wish.attribution, month),
-        budgets.prompt_notice(books.book, wish.attribution, month),
+        budgets.warnings(admission.levels),
+        budgets.prompt_notice(admission.levels),
     )
 
 
-def granted(books: Books, reservation: Reservation) -> Granted:
-    """A reservation as it is answered, with what its budgets say now."""
-    book = books.book
-    if not book.budgets and not book.defaults:
-        return Granted(reservation)
-    return Granted(
-        reservation,
-        budgets.warnings(book, reservation.attribution, reservation.month),
-        budgets.prompt_notice(book, reservation.attribution, reservation.month),
-    )
+def as_it_stands(books: Books, reservation: Reservation) -> Granted:
+    """A reservation as it is answered to a retry."""
+    return granted(reservation, budgets.levels(books.book, reservation.attribution, reservation.month))
+
+
+def granted(reservation: Reservation, counted: Sequence[Level]) -> Granted:
+    """A reservation as it is answered, with what its budgets say."""
+    return Granted(reservation, budgets.warnings(counted), budgets.prompt_notice(counted))
 
 
 def extend(books: Books, command: Extend, now: datetime) -> Decision[Granted | Refusal]:
@@ -303,13 +300,12 @@ def extend(books: Books, command: Extend, now: datetime) -> Decision[Granted | R
         cost = priced
     elif command.ttl_seconds is None:
         return Decision(invalid("ttlSeconds", "give ttlSeconds, an estimate, or both"))
-    keys = budgets.counter_keys(reservation.attribution, reservation.month)
-    refusal = budgets.admit(
-        books.book, reservation.attribution, reservation.month, cost, reservation.held_usd, reservation.max_cost_usd
-    )
+    counted = budgets.levels(books.book, reservation.attribution, reservation.month)
+    room = TaskRoom(reservation.max_cost_usd, reservation.held_usd)
+    refusal = budgets.admit(books.book, reservation.attribution, counted, cost, room)
     if refusal is not None:
         return _refused(refusal)
-    return _extended(books, command, reservation, cost, expires_at, keys, now)
+    return _extended(books, command, reservation, cost, expires_at, counted, now)
 
 
 def release(books: Books, command: Release, now: datetime) -> Decision[Released | Refusal]:
@@ -375,15 +371,16 @@ def _admit(books: Books, wish: Wish, now: datetime) -> _Admission | BudgetRefusa
     if card is None or not feature_rates:
         return UnknownFeature(wish.feature)
     capacity = any(_is_capacity(books.wallets.get(rate.wallet_key)) for rate in feature_rates)
-    counted = capacity or any(rate.charge_type is ChargeType.PER_RESULT for rate in feature_rates)
-    if counted and wish.quantity % NANO:
+    by_count = capacity or any(rate.charge_type is ChargeType.PER_RESULT for rate in feature_rates)
+    if by_count and wish.quantity % NANO:
         return invalid("quantity", "must be a whole number for this feature")
     cost = _estimated(books, wish, feature_rates, now)
     if not isinstance(cost, int):
         return cost
     route = _route(books, feature_rates, wish.model)
     max_cost = budgets.task_cap(books.book, wish.attribution.agent_role)
-    refusal = budgets.admit(books.book, wish.attribution, books.book.month, cost, cap=max_cost)
+    counted = budgets.levels(books.book, wish.attribution, books.book.month)
+    refusal = budgets.admit(books.book, wish.attribution, counted, cost, TaskRoom(max_cost))
     if refusal is not None:
         return refusal
     legs: list[tuple[Wallet, int]] = []
@@ -401,7 +398,7 @@ def _admit(books: Books, wish: Wish, now: datetime) -> _Admission | BudgetRefusa
             return InsufficientFunds(wallet.key, amount, available)
         if amount:
             legs.append((wallet, amount))
-    return _Admission(card, route, cost, max_cost, tuple(legs), capacity)
+    return _Admission(card, route, cost, max_cost, counted, tuple(legs), capacity)
 
 
 def _estimated(
@@ -464,7 +461,7 @@ def _extended(
     reservation: Reservation,
     cost: int,
     expires_at: datetime | None,
-    keys: Iterable[budgets.CounterKey],
+    counted: Sequence[Level],
     now: datetime,
 ) -> Decision[Granted | Refusal]:
     card = books.catalog.rate_cards.version(reservation.rate_card)
@@ -502,9 +499,9 @@ def _extended(
         wallets=tuple(wallets),
         entries=tuple(entries),
         reservations=(extended,),
-        counters=budgets.hold(books.book, keys, cost) if cost else (),
+        counters=budgets.settle(counted, 0, cost) if cost else (),
     )
-    return Decision(granted(books, extended), changes)
+    return Decision(granted(extended, counted), changes)
 
 
 def _given_back(books: Books, reservation: Reservation, state: ReservationState, voucher: Voucher) -> Changes:
@@ -515,13 +512,13 @@ def _given_back(books: Books, reservation: Reservation, state: ReservationState,
         posting = posting.then(ledger.release(posting.wallet, hold.draws, voucher))
         wallets.append(posting.wallet)
         entries.extend(posting.entries)
-    keys = budgets.counter_keys(reservation.attribution, reservation.month)
+    counted = budgets.levels(books.book, reservation.attribution, reservation.month)
     return Changes(
         wallets=tuple(wallets),
         entries=tuple(entries),
         reservations=(reservation._replace(state=state, remaining_usd=0, ended_at=voucher.at),),
         tasks=() if reservation.task is None else ((reservation.task, None),),
-        counters=budgets.settle(books.book, keys, 0, reservation.remaining_usd),
+        counters=budgets.settle(counted, 0, -reservation.remaining_usd),
     )
 
 

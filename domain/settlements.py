@@ -125,7 +125,7 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
     counters = _counted(books, reservation, events)
     scopes = budgets.pauses_after(books.book, counters)
     settled = reservation._replace(
-                    state=ReservationState.CONSUMED,
+        state=ReservationState.CONSUMED,
         remaining_usd=0,
         recorded=recorded,
         charges=tuple((wallet.key, amount) for wallet, amount in charges),
@@ -397,8 +397,8 @@ def _charge(
 
 def _counted(books: Books, reservation: Reservation, events: tuple[UsageEvent, ...]) -> tuple[Counter, ...]:
     spent, _ = _spend(events, reservation.remaining_usd)
-    keys = budgets.counter_keys(reservation.attribution, reservation.month)
-    return budgets.settle(books.book, keys, spent, reservation.remaining_usd)
+    counted = budgets.levels(books.book, reservation.attribution, reservation.month)
+    return budgets.settle(counted, spent, -reservation.remaining_usd)
 
 
 def _spend(events: tuple[UsageEvent, ...], remaining: int) -> tuple[int, int]:

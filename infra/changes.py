@@ -85,44 +85,44 @@ KEY_COLUMNS: Final = (
     ("created_at", "timestamptz"),
 )
 USAGE_COLUMNS: Final = (
-    ("tenant_id", "uuid"),
-    ("id", "uuid"),
-    ("occurred_at", "timestamptz"),
-    ("recorded_at", "timestamptz"),
-    ("kind", "text"),
-    ("provider", "text"),
-    ("model", "text"),
-    ("operation", "text"),
-    ("feature", "text"),
-    ("reservation_id", "uuid"),
-    ("project", "text"),
-    ("research", "text"),
-    ("campaign", "text"),
-    ("account", "text"),
-    ("client", "text"),
-    ("agent_role", "text"),
-    ("session", "text"),
-    ("task_run", "text"),
-    ("tags", "jsonb"),
-    ("route", "text"),
-    ("calls", "bigint"),
-    ("input_tokens", "bigint"),
-    ("output_tokens", "bigint"),
-    ("cache_read_tokens", "bigint"),
-    ("cache_write_tokens", "bigint"),
-    ("reasoning_tokens", "bigint"),
-    ("units", "bigint"),
-    ("results", "bigint"),
-    ("cost", "bigint"),
-    ("price_effective_from", "timestamptz"),
-    ("charges", "jsonb"),
-    ("duration_ms", "bigint"),
-    ("success", "boolean"),
-    ("prompt_hash", "text"),
-    ("response_hash", "text"),
-    ("trace_id", "text"),
-    ("source", "text"),
-    ("event_id", "text"),
+    "tenant_id",
+    "id",
+    "occurred_at",
+    "recorded_at",
+    "kind",
+    "provider",
+    "model",
+    "operation",
+    "feature",
+    "reservation_id",
+    "project",
+    "research",
+    "campaign",
+    "account",
+    "client",
+    "agent_role",
+    "session",
+    "task_run",
+    "tags",
+    "route",
+    "calls",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "units",
+    "results",
+    "cost",
+    "price_effective_from",
+    "charges",
+    "duration_ms",
+    "success",
+    "prompt_hash",
+    "response_hash",
+    "trace_id",
+    "source",
+    "event_id",
 )
 Columns = Sequence[tuple[str, str]]
 
@@ -201,10 +201,6 @@ def _write_money() -> str:
 
 
 WRITE_MONEY: Final = _write_money()
-WRITE_USAGE: Final = (
-    f"INSERT INTO usage_event ({_names(USAGE_COLUMNS)}) "
-    f"SELECT {_values(USAGE_COLUMNS, 'v')} FROM {_unnest(USAGE_COLUMNS, 1, 'v')}"
-)
 WRITE_USAGE_KEYS: Final = """
 INSERT INTO usage_key (tenant_id, source, event_id, usage_id)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])"""
@@ -246,7 +242,7 @@ async def write(connection: Connection, batch: Batch) -> None:
     if batch.scopes:
         await _write_scopes(connection, batch)
     for (tenant_id, key), budget in batch.budgets.items():
-        place = (tenant_id, key.scope.value, key.scope_id, key.period.value)
+        place = (tenant_id, key.scope, key.scope_id, key.period)
         if budget is None:
             await connection.execute(REMOVE_BUDGET, *place)
         else:
@@ -260,13 +256,6 @@ async def register(connection: Connection, seen: Iterable[tuple[UUID, str, str, 
     rows = sorted(seen, key=lambda row: (row[0], row[1], row[2], row[3] is None))
     unique = list({row[:3]: row for row in reversed(rows)}.values())
     await connection.execute(REGISTER_SCOPES, *_columns(unique, 4))
-
-
-async def write_usage_events(connection: Connection, events: list[tuple[UUID, UsageEvent]]) -> None:
-    """Insert events whose keys are written already."""
-    await connection.execute(
-        WRITE_USAGE, *_columns([_usage_row(tenant_id, event) for tenant_id, event in events], len(USAGE_COLUMNS))
-    )
 
 
 async def _write_money_of(connection: Connection, batch: Batch) -> None:
@@ -296,7 +285,7 @@ async def _write_money_of(connection: Connection, batch: Batch) -> None:
                         tenant_id,
                         lot.id,
                         wallet.id,
-                        lot.source.value,
+                        lot.source,
                         *amounts,
                         lot.is_open,
                         lot.granted_at,
@@ -308,7 +297,7 @@ async def _write_money_of(connection: Connection, batch: Batch) -> None:
             entry.tenant_id,
             entry.wallet_id,
             entry.sequence,
-            entry.type.value,
+            entry.type,
             entry.amount,
             entry.granted_after,
             entry.available_after,
@@ -341,12 +330,12 @@ async def _write_money_of(connection: Connection, batch: Batch) -> None:
         else:
             updated.append((tenant_id, reservation_id, *changing))
     counters = [
-        (tenant_id, key.scope.value, key.scope_id, key.period_key, counter.spent, counter.held)
+        (tenant_id, key.scope, key.scope_id, key.period_key, counter.spent, counter.held)
         for tenant_id, key in batch.counters
         for counter in (batch.tenants[tenant_id].counters[key],)
     ]
     keys = [
-        (tenant_id, operation.value, key, used.hash, used.result_id, batch.now)
+        (tenant_id, operation, key, used.hash, used.result_id, batch.now)
         for tenant_id, operation, key, used in batch.used_keys
     ]
     if not (wallets or inserted or updated or counters or keys):
@@ -371,7 +360,11 @@ async def _write_usage(connection: Connection, events: list[tuple[UUID, UsageEve
     ]
     if keyed:
         await connection.execute(WRITE_USAGE_KEYS, *_columns(keyed, 4))
-    await write_usage_events(connection, events)
+    await connection.copy_records_to_table(
+        "usage_event",
+        records=[_usage_row(tenant_id, event) for tenant_id, event in events],
+        columns=USAGE_COLUMNS,
+    )
 
 
 async def _write_tasks(connection: Connection, batch: Batch) -> None:
@@ -394,13 +387,13 @@ async def _write_scopes(connection: Connection, batch: Batch) -> None:
     for tenant_id, key in batch.scopes:
         scope = batch.tenants[tenant_id].scopes[key]
         pause = (scope.pause_reason, scope.pause_period_key, scope.pause_cap)
-        rows.append((tenant_id, key.kind.value, key.id, scope.name, scope.status.value, *pause))
+        rows.append((tenant_id, key.kind, key.id, scope.name, scope.status, *pause))
     await connection.execute(WRITE_SCOPES, *_columns(rows, 8))
 
 
 async def _write_events(connection: Connection, batch: Batch) -> None:
     rows = [
-        (tenant_id, new_id(batch.now), event.type.value, json(dict(event.payload))) for tenant_id, event in batch.events
+        (tenant_id, new_id(batch.now), event.type, json(dict(event.payload))) for tenant_id, event in batch.events
     ]
     await connection.execute(WRITE_OUTBOX, *_columns(rows, 4), batch.now)
 
@@ -412,7 +405,7 @@ def _usage_row(tenant_id: UUID, event: UsageEvent) -> tuple[Any, ...]:
         event.id,
         event.occurred_at,
         event.recorded_at,
-        usage.kind.value,
+        usage.kind,
         usage.provider,
         usage.model,
         usage.operation,
@@ -427,7 +420,7 @@ def _usage_row(tenant_id: UUID, event: UsageEvent) -> tuple[Any, ...]:
         attribution.session,
         attribution.task_run,
         json(dict(attribution.tags)) if attribution.tags else None,
-        event.route.value,
+        event.route,
         usage.calls,
         tokens.input,
         tokens.output,

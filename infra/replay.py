@@ -193,9 +193,7 @@ class _Player:
         tally.admitted += 1
         usage = Usage(tokens=Tokens(call.input_tokens, call.output_tokens))
         began = perf_counter()
-        consumed = await settlements.consume(
-            application, self._caller, key, granted.reservation.id, None, [usage]
-        )
+        consumed = await settlements.consume(application, self._caller, key, granted.reservation.id, None, [usage])
         tally.consume.add(perf_counter() - began)
         self._count(call, granted, consumed)
 

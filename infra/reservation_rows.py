@@ -112,7 +112,7 @@ def fixed_columns(tenant_id: UUID, reservation: Reservation) -> tuple[Any, ...]:
         reservation.feature,
         None if task is None else task.feature,
         None if task is None else task.key,
-        reservation.route.value,
+        reservation.route,
         reservation.quantity,
         reservation.rate_card,
         None if model is None else model.provider,
@@ -129,7 +129,7 @@ def changing_columns(reservation: Reservation) -> tuple[Any, ...]:
     """The values of CHANGING_COLUMNS."""
     recorded = reservation.recorded
     return (
-        reservation.state.value,
+        reservation.state,
         json([(hold.wallet_key, hold.amount, draws_json(hold.draws)) for hold in reservation.holds]),
         reservation.held_usd,
         reservation.remaining_usd,

@@ -509,7 +509,7 @@ def test_the_notice_is_document_003s_text() -> None:
 def test_the_notice_stands_from_80_to_99_percent_of_the_roles_month(cost: str, percent: str | None) -> None:
     books = keeper(capped(agent_month(), "10"))
     spend(books, cost)
-    notice = budgets.prompt_notice(books.books().book, BLOG_WRITER, MONTH)
+    notice = budgets.prompt_notice(budgets.levels(books.books().book, BLOG_WRITER, MONTH))
     assert (notice is None) == (percent is None)
     if notice is not None:
         assert f"You have used {percent}% of" in notice
@@ -545,8 +545,10 @@ def test_a_cap_of_zero_is_used_up_and_refuses_what_costs_anything() -> None:
     books = keeper(capped(agent_month(), "0"))
     assert budgets.used_percent(0, 0) == 10_000
     assert ask(books, "0.000000001") == over(BudgetScope.AGENT, "blog-writer", "0", "0", "0", "0.000000001")
-    assert (books.scopes, budgets.prompt_notice(books.books().book, BLOG_WRITER, MONTH)) == ({}, None)
-    assert [warning.used_percent for warning in budgets.warnings(books.books().book, BLOG_WRITER, MONTH)] == [10_000]
+    assert (books.scopes, budgets.prompt_notice(budgets.levels(books.books().book, BLOG_WRITER, MONTH))) == ({}, None)
+    assert [
+        warning.used_percent for warning in budgets.warnings(budgets.levels(books.books().book, BLOG_WRITER, MONTH))
+    ] == [10_000]
 
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------
@@ -560,7 +562,7 @@ def test_admission_refuses_exactly_above_the_cap_and_pauses_exactly_when_spend_a
     book = budgets.BudgetBook(
         MONTH, {tenant_month(): Budget(tenant_month(), cap)}, {}, {key: Counter(key, spent_, held_)}, {}
     )
-    refusal = budgets.admit(book, NOBODY, MONTH, requested)
+    refusal = budgets.admit(book, NOBODY, budgets.levels(book, NOBODY, MONTH), requested)
     assert (refusal is not None) == (requested > 0 and spent_ + held_ + requested > cap)
     if refusal is not None:
         assert isinstance(refusal.refusal, BudgetExceeded)
@@ -575,5 +577,5 @@ def test_a_settlement_pauses_exactly_when_it_crosses_the_cap(before: int, cost: 
     book = budgets.BudgetBook(
         MONTH, {tenant_month(): Budget(tenant_month(), cap)}, {}, {key: Counter(key, before, 0)}, {}
     )
-    paused_scopes = budgets.pauses_after(book, budgets.settle(book, (key,), cost, 0))
+    paused_scopes = budgets.pauses_after(book, budgets.settle(budgets.levels(book, NOBODY, MONTH), cost, 0))
     assert bool(paused_scopes) == (before < cap <= before + cost)

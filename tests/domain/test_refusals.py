@@ -85,7 +85,7 @@ def test_a_refusal_has_its_code_and_its_sentence(refusal: Refusal) -> None:
 
 
 def test_each_refusal_type_has_a_code_of_its_own() -> None:
-    codes = [kind.code for kind in {type(refusal) for refusal in SENTENCES}]
+    codes = list({type(refusal): refusal.code for refusal in SENTENCES}.values())
     assert len(set(codes)) == len(codes)
     assert set(codes) | {RefusalCode.CONFLICT} == set(RefusalCode)
 

@@ -24,6 +24,7 @@ from infra.application import Application
 from infra.identifiers import new_id
 from infra.services import budgets, reservations, tenants
 from infra.services.callers import Caller, Refused, Role
+from infra.transaction import Connection
 from tests.domain.builders import NOW, Auditor, capped, nano
 
 PER_SECOND: Final = timedelta(seconds=1)
@@ -81,7 +82,9 @@ async def reserved(
     return held(await reservations.reserve(application, caller, key, wish(**asked), task, ttl))
 
 
-async def cap(application: Application, caller: Caller, key: BudgetKey, amount: str, idempotency_key: str = "b") -> Budget:
+async def cap(
+    application: Application, caller: Caller, key: BudgetKey, amount: str, idempotency_key: str = "b"
+) -> Budget:
     """A budget that must be accepted."""
     budget = capped(key, amount)
     answer = await budgets.set_budget(application, caller, idempotency_key, budget)
@@ -164,14 +167,16 @@ async def audit(application: Application) -> None:
         await _audit_identities(connection)
 
 
-async def _audit_wallets(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _audit_wallets(connection: Connection) -> None:
     auditor = Auditor()
     for row in await connection.fetch("SELECT * FROM ledger_entry ORDER BY tenant_id, wallet_id, sequence"):
         auditor.take(entry_of(row))
     columns = "granted, available, reserved, consumed, expired"
     names = columns.split(", ")
     for row in await connection.fetch(f"SELECT id, sequence, head_hash, {columns} FROM wallet"):
-        assert [auditor.balances[row["id"]][name] for name in names] == list(row[3:]), "a wallet is the fold of its entries"
+        assert [auditor.balances[row["id"]][name] for name in names] == list(row[3:]), (
+            "a wallet is the fold of its entries"
+        )
         if row["sequence"]:
             assert auditor.heads[row["id"]] == (row["sequence"], row["head_hash"])
     rows = await connection.fetch(f"SELECT wallet_id, id, {columns} FROM lot")
@@ -184,7 +189,7 @@ async def _audit_wallets(connection: asyncpg.Connection[asyncpg.Record]) -> None
     assert stored == rebuilt, "lots can be rebuilt from draws and repayments"
 
 
-async def _audit_holds(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _audit_holds(connection: Connection) -> None:
     reserved_in: defaultdict[tuple[UUID, str], int] = defaultdict(int)
     drawn: defaultdict[UUID, int] = defaultdict(int)
     held_usd: defaultdict[UUID, int] = defaultdict(int)
@@ -207,7 +212,7 @@ async def _audit_holds(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     }, "held is what open reservations have left"
 
 
-async def _audit_identities(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _audit_identities(connection: Connection) -> None:
     astray = await connection.fetchval(
         "SELECT count(*) FROM task t LEFT JOIN reservation r ON (r.tenant_id, r.id) = (t.tenant_id, t.reservation_id)"
         " AND (r.task_feature, r.task_key) = (t.feature, t.key) AND r.state IN ('HELD', 'CONSUMED') WHERE r.id IS NULL"
@@ -225,7 +230,8 @@ def entry_of(row: "asyncpg.Record") -> Entry:
     """A ledger entry from its row."""
     draws = tuple(Draw(UUID(lot_id), amount) for lot_id, amount in json.loads(row["draws"]))
     repayments = tuple(
-        Repayment(UUID(lot_id), consumed, granted) for lot_id, consumed, granted in json.loads(row["repayments"] or "[]")
+        Repayment(UUID(lot_id), consumed, granted)
+        for lot_id, consumed, granted in json.loads(row["repayments"] or "[]")
     )
     return Entry(
         row["tenant_id"],

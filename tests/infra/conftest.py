@@ -11,7 +11,9 @@ from tests.infra.builders import Clock, open_tenant
 
 
 @pytest.fixture
-async def second_application(settings: Settings, database_url: str, application: Application) -> AsyncIterator[Application]:
+async def second_application(
+    settings: Settings, database_url: str, application: Application
+) -> AsyncIterator[Application]:
     """Another process on the same database."""
     async with open_application(settings, database_url) as opened:
         yield opened

@@ -3,7 +3,6 @@
 import asyncio
 
 import asyncpg
-import pytest
 
 from infra.application import Application
 from infra.schema import migrate
@@ -17,7 +16,9 @@ async def test_two_processes_may_migrate_at_once_and_again(database_url: str) ->
 async def test_a_fresh_database_has_no_statistics_of_empty_tables(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        rows = await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname = 'wallet' AND reltuples >= 0")
+        rows = await connection.fetch(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname = 'wallet' AND reltuples >= 0"
+        )
     finally:
         await connection.close()
     assert rows == []
