@@ -143,7 +143,7 @@ async def check(application: Application, tenant_ids: Sequence[UUID], told: Told
         assert (spent, held) == (told.pairs[tenant_id] * COST, 0), (tenant_id, spent, held)
         counters[tenant_id] += 1
     made = {row[0]: (row[1], row[2]) for row in await fetch(_STATES, tenant_ids)}
-    used = dict(await fetch(_USAGE, tenant_ids))
+    used = {row[0]: row[1] for row in await fetch(_USAGE, tenant_ids)}
     for tenant_id, pairs in told.pairs.items():
         assert counters[tenant_id] == COUNTERS_OF_A_TENANT, (tenant_id, counters[tenant_id])
         assert made[tenant_id] == (pairs, pairs), (tenant_id, made[tenant_id])

@@ -5,12 +5,12 @@ design without batches has.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing_extensions import override
 
 import asyncpg
+from typing_extensions import override
 
 from domain.decisions import Answer, Command
 from infra.application import Application
@@ -22,7 +22,7 @@ from infra.transaction import Connection, transaction
 class OneByOne(GroupCommit):
     """Stands in for the group commit; the services above it do not notice."""
 
-    def __init__(self, pool: asyncpg.Pool, deciding: Deciding, connections: list[Connection]) -> None:
+    def __init__(self, pool: asyncpg.Pool, deciding: Deciding, connections: Iterable[Connection]) -> None:
         super().__init__(pool, deciding)
         self._idle: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         for connection in connections:
@@ -49,7 +49,7 @@ async def one_by_one(application: Application, url: str, connections: int) -> As
     async with asyncpg.create_pool(
         url, min_size=connections, max_size=connections, server_settings=PINNED_PLANS
     ) as pool:
-        taken: list[Connection] = [await pool.acquire() for _ in range(connections)]
+        taken = [await pool.acquire() for _ in range(connections)]
         try:
             single = OneByOne(pool, application.group_commit.deciding, taken)
             yield replace(application, group_commit=single)

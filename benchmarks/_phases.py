@@ -6,13 +6,14 @@ of the phase in which this process was computing, whoever for.
 """
 
 import functools
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from time import perf_counter, process_time
 from typing import Any, Final
 from unittest.mock import patch
 
+import domain.decisions
 import infra.books
 import infra.changes
 import infra.deciding
@@ -26,8 +27,8 @@ class Phases:
     """Seconds by phase of the batches that were watched."""
 
     def __init__(self) -> None:
-        self.wall: Counter[str] = Counter()
-        self.cpu: Counter[str] = Counter()
+        self.wall: defaultdict[str, float] = defaultdict(float)
+        self.cpu: defaultdict[str, float] = defaultdict(float)
         self.batches = 0
         self.commands = 0
 
@@ -48,7 +49,7 @@ class Phases:
                 (infra.changes, "write", "write"),
             ):
                 patches.enter_context(patch.object(module, name, self._awaited(getattr(module, name), phase)))
-            decide = self._called(infra.deciding.decide, "decide")
+            decide = self._called(domain.decisions.decide, "decide")
             patches.enter_context(patch.object(infra.deciding, "decide", decide))
             patches.enter_context(patch.object(infra.group_commit, "transaction", self._transaction))
             patches.enter_context(patch.object(infra.deciding.Deciding, "run", counted))

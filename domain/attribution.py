@@ -1,8 +1,7 @@
 """Attribution: for whom and for what a call is made. All ids are the customer's own."""
 
 import re
-from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.refusals import FieldProblem
 
@@ -10,8 +9,7 @@ MOST_TAGS: Final = 10
 LONGEST_ID: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(NamedTuple):
     """Every field is optional; `tags` are (key, value) pairs sorted by key, each key once."""
 
     project: str | None = None
@@ -26,7 +24,7 @@ class Attribution:
 
 
 NOBODY: Final = Attribution()
-_NAMES: Final = tuple(field.name for field in fields(Attribution) if field.name != "tags")
+_NAMES: Final = tuple(name for name in Attribution._fields if name != "tags")
 
 
 def problems(attribution: Attribution, path: str) -> tuple[FieldProblem, ...]:

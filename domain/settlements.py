@@ -8,7 +8,7 @@ Amounts are nano-units, quantities nano, costs nano-dollars.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -348,7 +348,7 @@ def _named(call: Usage, model: ModelName | None) -> Usage:
     if call.kind not in (UsageKind.LLM, UsageKind.API):
         return call
     operation = model.operation if call.operation is None else call.operation
-    return replace(call, provider=model.provider, model=model.model, operation=operation)
+    return call._replace(provider=model.provider, model=model.model, operation=operation)
 
 
 def _recorded(reservation: Reservation, events: tuple[UsageEvent, ...]) -> Recorded:

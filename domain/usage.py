@@ -6,7 +6,6 @@ zero (PRODUCT.md 5). Costs are nano-dollars.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -46,8 +45,7 @@ class Route(StrEnum):
     FREE = "FREE"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """The facts of one call as the worker reports them.
 
     `cost` is what the provider reports in nano-dollars, `units` nano-units, `results` a plain count. `source` and

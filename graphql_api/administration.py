@@ -1,5 +1,6 @@
 """What an operator does from the command line: tenants, keys, overdue reservations."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -19,6 +20,7 @@ from infra.settings import Settings
 
 ANCHOR_DAY: Final = 1
 SHOWN: Final = 20
+SLUG: Final = re.compile("[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 _SLUGS: Final = "SELECT slug FROM tenant ORDER BY slug LIMIT $1"
 _TENANT: Final = "SELECT id FROM tenant WHERE slug = $1"
@@ -34,7 +36,7 @@ async def set_up_tenant(
     settings: Settings, url: str, slug: str, name: str, region: str, plan: str, *, metered: bool, time_zone: str
 ) -> None:
     """Make a tenant with the wallets of its plan and credit the running cycle."""
-    if api_keys.SLUG.fullmatch(slug) is None:
+    if SLUG.fullmatch(slug) is None:
         raise AdministrationError(f"{slug!r} is no slug: take a to z, 0 to 9 and dashes, such as acme-corp.")
     try:
         ZoneInfo(time_zone)
@@ -49,7 +51,9 @@ async def set_up_tenant(
             raise AdministrationError(f"There is a tenant {slug!r} already: nothing was changed.")
         tenant_id = await tenants.create_tenant(application, slug, name, chosen, metered=metered, time_zone=time_zone)
         await tenants.allocate(application, tenant_id, chosen, ANCHOR_DAY, time_zone)
-    typer.echo(f"Tenant {slug} is set up. Next: purser create-key --tenant {slug} --role service --name worker", err=True)
+    typer.echo(
+        f"Tenant {slug} is set up. Next: purser create-key --tenant {slug} --role service --name worker", err=True
+    )
 
 
 async def make_key(settings: Settings, url: str, tenant: str | None, role: str, name: str) -> str:

@@ -137,7 +137,9 @@ class AdmissionMutations:
 
     @field(description="Give back everything that a reservation holds.")
     async def release(
-        self, info: Info, given: Annotated[ReleaseInput, strawberry.argument(name="input", description="The reservation.")]
+        self,
+        info: Info,
+        given: Annotated[ReleaseInput, strawberry.argument(name="input", description="The reservation.")],
     ) -> ReleaseResult:
         order = _release_order(given)
         return _released(

@@ -165,7 +165,9 @@ class BudgetMutations:
 
     @field(description="Take a cap away; its counter runs on, and an operator's default applies again.")
     async def remove_budget(
-        self, info: Info, given: Annotated[RemoveBudgetInput, strawberry.argument(name="input", description="Which cap.")]
+        self,
+        info: Info,
+        given: Annotated[RemoveBudgetInput, strawberry.argument(name="input", description="Which cap.")],
     ) -> SetBudgetResult:
         key = BudgetKey(given.scope, given.scope_id or "", given.period)
         context = info.context
@@ -174,7 +176,9 @@ class BudgetMutations:
 
     @field(description="Operators: the cap of an agent role for every tenant that has set none of its own.")
     async def set_default_budget(
-        self, info: Info, given: Annotated[SetDefaultBudgetInput, strawberry.argument(name="input", description="The cap.")]
+        self,
+        info: Info,
+        given: Annotated[SetDefaultBudgetInput, strawberry.argument(name="input", description="The cap.")],
     ) -> SetDefaultBudgetResult:
         key = BudgetKey(BudgetScope.AGENT, given.agent_role or "", given.period)
         answer = await service.set_default_budget(info.context.application, key, given.cap)

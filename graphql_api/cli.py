@@ -5,27 +5,38 @@ message that says what to do, and exit code 2.
 """
 
 import asyncio
+import inspect
 import json
+import re
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 from infra.settings import Settings
 
+INTRODUCTION: Final = """Keeps the accounts of a product that spends money on every request.
+
+Begin here:
+  purser serve --demo      a server with embedded PostgreSQL and two demo tenants
+  purser demo-keys         the API keys of the demo tenants, as JSON
+  purser verify-ledger     prove that the books hold
+
+Every command works on DATABASE_URL if it is set (PostgreSQL 15 or later), else on an embedded server with its data in
+PURSER_DATA_DIR.
+"""
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def _with_kept_lines(text: str) -> str:
+    """Help in which indented lines stay lines: click flows every paragraph that is not marked so."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join([f"\b\n{each}" if "\n  " in each else each for each in paragraphs])
+
+
 app = typer.Typer(
-    name="purser",
-    help="""Keeps the accounts of a product that spends money on every request.
-
-    \b
-    Begin here:
-      purser serve --demo          a server with embedded PostgreSQL and two demo tenants
-      purser demo-keys             the API keys of the demo tenants, as JSON
-      purser verify-ledger         prove that the books hold
-
-    Every command works on DATABASE_URL if it is set (PostgreSQL 15 or later), else on an embedded server with its
-    data in PURSER_DATA_DIR.
-    """,
+    help=_with_kept_lines(INTRODUCTION),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,15 +44,29 @@ app = typer.Typer(
 )
 
 
-@app.command()
+def command(name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
+    """Register a command; its docstring is its help."""
+
+    def register(function: Function) -> Function:
+        text = function.__doc__ or ""
+        short = re.split("[.:]", text)[0]
+        return app.command(name, help=_with_kept_lines(text), short_help=short, **settings)(function)
+
+    return register
+
+
+@command()
 def serve(
-    demo: Annotated[bool, typer.Option("--demo", help="Set up the demo tenants acme and globex, and their keys.")] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")] = "127.0.0.1",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Set up the demo tenants acme and globex, and their keys.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
 ) -> None:
     """Start the server: GraphQL at /graphql, health at /healthz. Ctrl-C stops everything that it started.
 
-    \b
     Examples:
       purser serve --demo
       purser serve --demo --port 8080
@@ -61,12 +86,11 @@ def serve(
         serving.serve(settings, listener, with_demo=demo, announce=greeting.announce, ready=greeting.ready)
 
 
-@app.command("demo-keys")
+@command("demo-keys")
 def demo_keys() -> None:
     """Print the API keys of the demo tenants as JSON: operator, admin, member and service of acme, and
     other_service of globex.
 
-    \b
     Example:
       KEY=$(purser demo-keys | python3 -c 'import json, sys; print(json.load(sys.stdin)["service"])')
 
@@ -78,13 +102,12 @@ def demo_keys() -> None:
     print(json.dumps(demo_tokens(_settings()), indent=2))
 
 
-@app.command("verify-ledger")
+@command("verify-ledger")
 def verify_ledger(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Prove that the books hold: every hash recomputed, every balance folded from its entries, every hold found.
 
-    \b
     Exit codes: 0 the books hold; 1 they do not, and each imbalance is named; 2 they could not be checked.
 
     One snapshot is read, so that it may run beside a working server.
@@ -101,7 +124,7 @@ def verify_ledger(
         finally:
             await connection.close()
         print(json.dumps(as_document(report), indent=2) if as_json else as_text(report))
-        return report.holds
+        return report.hold
 
     with database(_settings()) as url:
         holds = asyncio.run(check(url))
@@ -109,13 +132,12 @@ def verify_ledger(
         raise typer.Exit(1)
 
 
-@app.command()
+@command()
 def expire(
     at_most: Annotated[int, typer.Option(min=1, help="Stop after about so many reservations.")] = 100_000,
 ) -> None:
     """Book the overdue reservations of all tenants: what they hold goes back. Harmless at any time.
 
-    \b
     Example, every minute from cron:
       * * * * * purser expire
     """
@@ -127,7 +149,7 @@ def expire(
         asyncio.run(expire_all(settings, url, at_most))
 
 
-@app.command("create-tenant")
+@command("create-tenant")
 def create_tenant(
     slug: Annotated[str, typer.Option(help="Short name in lower case, such as acme-corp.")],
     name: Annotated[str, typer.Option(help="Name to show.")],
@@ -138,7 +160,6 @@ def create_tenant(
 ) -> None:
     """Set up a tenant with the wallets of its plan, and credit the running cycle.
 
-    \b
     Example:
       purser create-tenant --slug northwind --name Northwind --region india --plan starter --metered
     """
@@ -150,7 +171,7 @@ def create_tenant(
         asyncio.run(set_up_tenant(settings, url, slug, name, region, plan, metered=metered, time_zone=time_zone))
 
 
-@app.command("create-key")
+@command("create-key")
 def create_key(
     role: Annotated[str, typer.Option(help="operator, admin, member (reads) or service (a worker).")],
     name: Annotated[str, typer.Option(help="Who uses it; the ledger names it.")],
@@ -158,7 +179,6 @@ def create_key(
 ) -> None:
     """Make an API key and print it. It is shown this once: only its hash is stored.
 
-    \b
     Examples:
       purser create-key --role operator --name anna
       purser create-key --tenant acme --role service --name worker
@@ -171,7 +191,7 @@ def create_key(
         print(asyncio.run(make_key(settings, url, tenant, role, name)))
 
 
-@app.command()
+@command()
 def migrate() -> None:
     """Bring the database's schema up to date. `serve` does it by itself."""
     from infra.database import database, prepare
@@ -181,26 +201,22 @@ def migrate() -> None:
     print("The schema is up to date.", file=sys.stderr)
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
+@command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def replay(context: typer.Context) -> None:
     """Play recorded LLM calls through reserve and consume, and check what was charged.
 
-    \b
     Example:
       purser replay calls.csv --model openai/gpt-4o-mini --concurrency 64
     """
     from graphql_api.replay import replay
 
     # Its options come with its code, which is too heavy to load for every command.
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    command.command()(replay)
-    command(context.args, prog_name="purser replay")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    alone.command()(replay)
+    alone(context.args, prog_name="purser replay")
 
 
-@app.command()
+@command()
 def schema() -> None:
     """Print the GraphQL schema (SDL)."""
     from graphql_api.schema import export_schema

@@ -14,10 +14,8 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLField,
-    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNamedType,
-    GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
@@ -100,7 +98,7 @@ class Cost:
         self.depends_on_variables = any(
             isinstance(argument.value, VariableNode)
             for field in _fields(document)
-            for argument in field.arguments
+            for argument in field.arguments or ()
             if argument.name.value in ("first", "inputs")
         )
 
@@ -156,7 +154,7 @@ def _length(node: FieldNode, field: GraphQLField, variables: Variables) -> int:
 
 def _length_argument(node: FieldNode, name: str, default: object, variables: Variables) -> int:
     given: object = default
-    for argument in node.arguments:
+    for argument in node.arguments or ():
         if argument.name.value == name:
             value = argument.value
             if isinstance(value, VariableNode):
@@ -171,9 +169,8 @@ def _length_argument(node: FieldNode, name: str, default: object, variables: Var
 
 
 def _field(parent: GraphQLNamedType, name: str) -> GraphQLField | None:
-    if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
-        return parent.fields.get(name)
-    return None
+    fields: dict[str, GraphQLField] = getattr(parent, "fields", {})
+    return fields.get(name)
 
 
 def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:

@@ -64,7 +64,7 @@ def _guard_field(root: GraphQLObjectType, name: str) -> None:
 
 
 def _checked(resolve: Resolver, roles: frozenset[Role], name: str) -> Resolver:
-    def resolve_if_allowed(source: object, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    def resolve_if_allowed(source: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
         role = info.context.caller.role
         if role not in roles:
             allowed = " or ".join(sorted(roles))

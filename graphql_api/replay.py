@@ -3,12 +3,10 @@
 import asyncio
 import math
 import signal
-import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import orjson
 import typer
@@ -18,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from domain.holds import ModelName
 from domain.money import AmountError, parse_amount
+from graphql_api.audit_report import Progress as AuditProgress
 from graphql_api.replay_report import Outcome, as_document, as_text
 from infra.application import open_application
 from infra.audit import audit
@@ -74,7 +73,7 @@ def replay(
     \b
     Exit codes: 0 all figures agree and the books hold; 1 they do not, and each difference is named; 2 it could not be
     played; 130 it was interrupted, and the report is about what was done until then.
-    """
+    """  # noqa: D301  # \b keeps the lines of a paragraph as they are
     recording = Recording(file, _model(model), _balance(balance), max_output_tokens, concurrency, _speed(speed), limit)
     try:
         calls = count_calls(file, limit)
@@ -98,18 +97,21 @@ async def _replay(url: str, recording: Recording, calls: int) -> Outcome:
     async with open_application(Settings.from_environment(), url) as application:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        # The first Ctrl-C ends the replay and still reports; a second one is not waited for.
+        # The first Ctrl-C ends the replay and still reports; a second one ends it all.
         loop.add_signal_handler(signal.SIGINT, _stop_once, loop, stop)
         with _Bar(calls) as bar:
             report = await play(application, recording, stop, bar.show)
+        loop.remove_signal_handler(signal.SIGINT)
         now = application.clock()
         card = application.catalog.rate_cards.at(now, now)
     connection = await connect_to_books(url)
     try:
-        books = await audit(connection)
+        with AuditProgress() as progress:
+            books = await audit(connection, progress.show)
     finally:
         await connection.close()
-    return Outcome(recording, report, None if card is None else card.credit_value, books)
+    assert card is not None, "without rates nothing was admitted"
+    return Outcome(recording, report, card.credit_value, books)
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -134,7 +136,7 @@ class _Bar(AbstractContextManager["_Bar"]):
         )
         self._task: TaskID = self._progress.add_task("calls", total=calls, refused=0)
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -46,12 +46,10 @@ def as_text(outcome: Outcome) -> str:
         f"  cost        {exact(tally.cost)} USD",
         f"  by hand     {exact(tally.cost_by_hand)} USD, summed separately from the admitted calls and the price list",
         f"  charged     {exact(tally.charged[METERED_KEY])} USD",
-        f"  credits     {format_amount(outcome.credits)}; the dollars charged are worth {format_amount(outcome.worth)}"
-        f" at {format_amount(outcome.credit_value)} USD a credit",
+        f"  credits     {_credits(outcome)}",
         f"  reserve     {_times(tally.reserve)}",
         f"  consume     {_times(tally.consume)}",
-        f"  speed       {tally.calls / report.seconds:,.0f} calls a second: {report.seconds:.1f} s, "
-        f"{outcome.recording.concurrency} in flight",
+        f"  speed       {tally.calls / report.seconds:,.0f} calls a second, {outcome.recording.concurrency} in flight",
     ]
     if tally.not_settled:
         lines.append(f"  not settled {tally.not_settled.total():,}{_by_code(tally.not_settled)}")
@@ -91,6 +89,11 @@ def exact(nano: int) -> str:
     """An amount with all of its nine digits, and separators between thousands."""
     whole, fraction = divmod(nano, NANO)
     return f"{whole:,}.{fraction:0{FRACTION_DIGITS}d}"
+
+
+def _credits(outcome: Outcome) -> str:
+    value = f"{format_amount(outcome.worth)} at {format_amount(outcome.credit_value)} USD a credit"
+    return f"{format_amount(outcome.credits)}; the dollars charged are worth {value}"
 
 
 def _by_code(counts: dict[str, int]) -> str:

@@ -161,7 +161,9 @@ class ReservationQueries:
 
     @field(description="Decide as reserve does, and hold, write and pause nothing.")
     async def preview_reservation(
-        self, info: Info, given: Annotated[PreviewInput, strawberry.argument(name="input", description="What would be done.")]
+        self,
+        info: Info,
+        given: Annotated[PreviewInput, strawberry.argument(name="input", description="What would be done.")],
     ) -> PreviewResult:
         answer = await service.preview(info.context.application, info.context.caller, wish_of(given))
         return refusal_of(answer) if isinstance(answer, Refused) else ReservationPreview.of(answer)

@@ -82,7 +82,9 @@ class ScopeMutations:
 
     @field(description="Let it work again, whoever paused it.")
     async def resume_scope(
-        self, info: Info, given: Annotated[ScopeInput, strawberry.argument(name="input", description="What may work again.")]
+        self,
+        info: Info,
+        given: Annotated[ScopeInput, strawberry.argument(name="input", description="What may work again.")],
     ) -> ScopeResult:
         kind = _PAUSABLE.get(given.scope)
         if kind is None:

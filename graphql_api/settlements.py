@@ -83,7 +83,9 @@ class SettlementMutations:
         "meanwhile is still settled."
     )
     async def consume(
-        self, info: Info, given: Annotated[ConsumeInput, strawberry.argument(name="input", description="What happened.")]
+        self,
+        info: Info,
+        given: Annotated[ConsumeInput, strawberry.argument(name="input", description="What happened.")],
     ) -> ConsumeResult:
         calls = given.usage or []
         if len(calls) > MOST_EVENTS:

@@ -194,7 +194,9 @@ class UsageMutations:
 
     @field(description="Record calls that happened, up to 1,000 at once; sending them again is harmless.")
     async def record_usage(
-        self, info: Info, given: Annotated[RecordUsageInput, strawberry.argument(name="input", description="The events.")]
+        self,
+        info: Info,
+        given: Annotated[RecordUsageInput, strawberry.argument(name="input", description="The events.")],
     ) -> RecordUsageResult:
         if len(given.events) > MOST_EVENTS:
             raise bad_input(f"events: at most {MOST_EVENTS} at once, these are {len(given.events)}")

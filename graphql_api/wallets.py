@@ -235,7 +235,9 @@ class WalletMutations:
 
     @field(description="Operators: put into a wallet or take back from it, with a note.")
     async def adjust_wallet(
-        self, info: Info, given: Annotated[AdjustWalletInput, strawberry.argument(name="input", description="What to move.")]
+        self,
+        info: Info,
+        given: Annotated[AdjustWalletInput, strawberry.argument(name="input", description="What to move.")],
     ) -> AdjustWalletResult:
         context = info.context
         answer = await service.adjust_wallet(

@@ -137,6 +137,7 @@ class Batch:
     tenants: dict[UUID, OpenBooks] = field(default_factory=dict)
     wallets: set[tuple[UUID, str]] = field(default_factory=set)
     reservations: set[tuple[UUID, UUID]] = field(default_factory=set)
+    extended: set[tuple[UUID, UUID]] = field(default_factory=set)
     counters: set[tuple[UUID, CounterKey]] = field(default_factory=set)
     scopes: set[tuple[UUID, ScopeKey]] = field(default_factory=set)
     tasks: set[tuple[UUID, TaskKey]] = field(default_factory=set)
@@ -154,8 +155,11 @@ class Batch:
             books.wallets[wallet.key] = wallet
             self.wallets.add((tenant_id, wallet.key))
         for reservation in changes.reservations:
-            if reservation.id not in books.reservations:
+            before = books.reservations.get(reservation.id)
+            if before is None:
                 books.new_reservations.add(reservation.id)
+            elif before.holds is not reservation.holds or before.expires_at is not reservation.expires_at:
+                self.extended.add((tenant_id, reservation.id))
             books.reservations[reservation.id] = reservation
             self.reservations.add((tenant_id, reservation.id))
         for task, reservation_id in changes.tasks:
@@ -413,11 +417,12 @@ async def read_budgets(
     """Read caps, counters and pauses of everything that the commands, the reservations read so far and `counted`
     (tenant, attribution, month) are attributed to."""
     wanted: dict[tuple[UUID, CounterKey, BudgetKey], None] = {}
+    attributed_to = set(counted)
     for command in commands:
         tenant_id = command.request.tenant_id
         books = batch.tenants[tenant_id]
         if isinstance(command, Reserve):
-            _want(wanted, tenant_id, command.wish.attribution, books.month)
+            attributed_to.add((tenant_id, command.wish.attribution, books.month))
         elif isinstance(command, SetBudget | RemoveBudget):
             key = command.budget.key if isinstance(command, SetBudget) else command.key
             period_key = TOTAL if key.period is BudgetPeriod.TOTAL else books.month
@@ -428,8 +433,8 @@ async def read_budgets(
                 wanted[tenant_id, counter, budget_key(counter)] = None
     for tenant_id, books in batch.tenants.items():
         for reservation in books.reservations.values():
-            _want(wanted, tenant_id, reservation.attribution, reservation.month)
-    for tenant_id, attribution, month in counted:
+            attributed_to.add((tenant_id, reservation.attribution, reservation.month))
+    for tenant_id, attribution, month in attributed_to:
         _want(wanted, tenant_id, attribution, month)
     asked = [item for item in wanted if item[1:] not in batch.tenants[item[0]].loaded_counters]
     if not asked:

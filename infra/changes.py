@@ -12,12 +12,14 @@ from domain.usage import UsageEvent
 from infra.books import Batch
 from infra.identifiers import new_id
 from infra.reservation_rows import (
-    CHANGING_COLUMNS,
     FIXED_COLUMNS,
-    changing_columns,
+    HOLDING_COLUMNS,
+    SETTLING_COLUMNS,
     draws_json,
     fixed_columns,
+    holding_columns,
     json,
+    settling_columns,
 )
 from infra.transaction import Connection
 
@@ -150,8 +152,9 @@ def _set(columns: Columns, alias: str) -> str:
     )
 
 
-RESERVATION_INSERT: Final = FIXED_COLUMNS + CHANGING_COLUMNS
-RESERVATION_UPDATE: Final = FIXED_COLUMNS[:2] + CHANGING_COLUMNS
+RESERVATION_INSERT: Final = FIXED_COLUMNS + HOLDING_COLUMNS + SETTLING_COLUMNS
+RESERVATION_UPDATE: Final = FIXED_COLUMNS[:2] + SETTLING_COLUMNS
+RESERVATION_EXTENSION: Final = FIXED_COLUMNS[:2] + HOLDING_COLUMNS
 
 
 def _write_money() -> str:
@@ -184,7 +187,7 @@ def _write_money() -> str:
         f"FROM {_unnest(RESERVATION_INSERT, place(RESERVATION_INSERT), 'v')})"
     )
     parts.append(
-        f"changed AS (UPDATE reservation r SET {_set(CHANGING_COLUMNS, 'v')} "
+        f"changed AS (UPDATE reservation r SET {_set(SETTLING_COLUMNS, 'v')} "
         f"FROM {_unnest(RESERVATION_UPDATE, place(RESERVATION_UPDATE), 'v')} "
         "WHERE r.tenant_id = v.tenant_id AND r.id = v.id)"
     )
@@ -201,6 +204,10 @@ def _write_money() -> str:
 
 
 WRITE_MONEY: Final = _write_money()
+EXTEND_RESERVATIONS: Final = (
+    f"UPDATE reservation r SET {_set(HOLDING_COLUMNS, 'v')} "
+    f"FROM {_unnest(RESERVATION_EXTENSION, 1, 'v')} WHERE r.tenant_id = v.tenant_id AND r.id = v.id"
+)
 WRITE_USAGE_KEYS: Final = """
 INSERT INTO usage_key (tenant_id, source, event_id, usage_id)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])"""
@@ -237,6 +244,12 @@ async def write(connection: Connection, batch: Batch) -> None:
     await _write_money_of(connection, batch)
     if batch.usage:
         await _write_usage(connection, batch.usage)
+    if batch.extended:
+        rows = [
+            (tenant_id, identifier, *holding_columns(batch.tenants[tenant_id].reservations[identifier]))
+            for tenant_id, identifier in batch.extended
+        ]
+        await connection.execute(EXTEND_RESERVATIONS, *_columns(rows, len(RESERVATION_EXTENSION)))
     if batch.tasks:
         await _write_tasks(connection, batch)
     if batch.scopes:
@@ -324,11 +337,11 @@ async def _write_money_of(connection: Connection, batch: Batch) -> None:
     for tenant_id, reservation_id in batch.reservations:
         books = batch.tenants[tenant_id]
         reservation = books.reservations[reservation_id]
-        changing = changing_columns(reservation)
+        settling = settling_columns(reservation)
         if reservation_id in books.new_reservations:
-            inserted.append(fixed_columns(tenant_id, reservation) + changing)
+            inserted.append(fixed_columns(tenant_id, reservation) + holding_columns(reservation) + settling)
         else:
-            updated.append((tenant_id, reservation_id, *changing))
+            updated.append((tenant_id, reservation_id, *settling))
     counters = [
         (tenant_id, key.scope, key.scope_id, key.period_key, counter.spent, counter.held)
         for tenant_id, key in batch.counters
@@ -392,8 +405,11 @@ async def _write_scopes(connection: Connection, batch: Batch) -> None:
 
 
 async def _write_events(connection: Connection, batch: Batch) -> None:
+    # Ids that grow with the order of the events: a pause and its end, decided at one moment, are told in turn.
+    identifiers = sorted([new_id(batch.now) for _ in batch.events])
     rows = [
-        (tenant_id, new_id(batch.now), event.type, json(dict(event.payload))) for tenant_id, event in batch.events
+        (tenant_id, identifier, event.type, json(dict(event.payload)))
+        for identifier, (tenant_id, event) in zip(identifiers, batch.events, strict=True)
     ]
     await connection.execute(WRITE_OUTBOX, *_columns(rows, 4), batch.now)
 

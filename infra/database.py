@@ -1,6 +1,5 @@
 """The database that the settings name: the given one, else the embedded server; migrated before it is used."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Final
@@ -34,7 +33,9 @@ async def connect(url: str) -> asyncpg.Connection:
     try:
         connection = await asyncpg.connect(url, timeout=SECONDS_TO_CONNECT)
     except (OSError, TimeoutError) as error:
-        raise DatabaseError(f"No PostgreSQL answers at {place} ({error}): start it, or correct DATABASE_URL.") from error
+        raise DatabaseError(
+            f"No PostgreSQL answers at {place} ({error}): start it, or correct DATABASE_URL."
+        ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"PostgreSQL at {place} refuses the connection ({error}): correct DATABASE_URL.") from error
     version = connection.get_server_version().major
@@ -51,7 +52,9 @@ async def prepare(url: str) -> None:
     try:
         await migrate(url)
     except asyncpg.InsufficientPrivilegeError as error:
-        raise DatabaseError(f"The role of DATABASE_URL may not make tables ({error}): use one that owns the database.") from error
+        raise DatabaseError(
+            f"The role of DATABASE_URL may not make tables ({error}): use one that owns the database."
+        ) from error
 
 
 async def connect_to_books(url: str) -> asyncpg.Connection:
@@ -64,13 +67,10 @@ async def connect_to_books(url: str) -> asyncpg.Connection:
 
 
 def _place(url: str) -> str:
+    """Where it is, without user and password."""
     try:
         parts = urlsplit(url)
-        return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+        place = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
     except ValueError:
-        return "DATABASE_URL"
-
-
-def run_prepare(url: str) -> None:
-    """`prepare` for whoever has no event loop."""
-    asyncio.run(prepare(url))
+        place = "DATABASE_URL"
+    return place

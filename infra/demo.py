@@ -73,7 +73,5 @@ async def _store_keys(application: Application, tenant_ids: dict[str, UUID]) -> 
     async with application.writers.acquire() as connection, transaction(connection):
         for key in DEMO_KEYS:
             tenant_id = None if key.tenant is None else tenant_ids[key.tenant]
-            await connection.execute(
-                _WRITE_KEY, new_id(now), tenant_id, key.name, key.role, hashes[key.label], now
-            )
+            await connection.execute(_WRITE_KEY, new_id(now), tenant_id, key.name, key.role, hashes[key.label], now)
         await connection.execute(_REVOKE_OTHERS, [key.name for key in DEMO_KEYS], list(hashes.values()), now)

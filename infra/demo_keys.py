@@ -16,7 +16,7 @@ from typing import Final
 
 from infra.settings import Settings, SettingsError
 
-SECRET_FILE: Final = "demo-secret"
+FILE: Final = "demo-secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _token(secret: str, key: DemoKey) -> str:
 
 
 def _kept_secret(data_dir: Path) -> str:
-    path = data_dir / SECRET_FILE
+    path = data_dir / FILE
     try:
         # As infra.embedded_postgres makes it: root's is passable, for the server's account to reach its cluster.
         data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)

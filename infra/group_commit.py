@@ -59,8 +59,11 @@ class GroupCommit:
 
     def submit(self, command: Command) -> asyncio.Future[Answer]:
         """Queue a command; its future answers after the commit. Raises Overloaded where the queue is full."""
-        lane = self._lanes[command.request.tenant_id.int % len(self._lanes)]
-        return lane.submit(command)
+        return self._lane_of(command.request.tenant_id).submit(command)
+
+    def require_room(self, tenant_id: UUID, commands: int) -> None:
+        """Raises Overloaded where so many commands of a tenant do not fit at once: then none of them is queued."""
+        self._lane_of(tenant_id).require_room(commands)
 
     async def expire(self, tenant_id: UUID) -> int:
         """Book a tenant's overdue reservations, a bounded number of them; answers how many."""
@@ -70,6 +73,9 @@ class GroupCommit:
     async def close(self) -> None:
         """Commit what waits and give the connections back."""
         await asyncio.gather(*[lane.close() for lane in self._lanes])
+
+    def _lane_of(self, tenant_id: UUID) -> "_Lane":
+        return self._lanes[tenant_id.int % len(self._lanes)]
 
 
 class _Lane:
@@ -84,8 +90,7 @@ class _Lane:
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
 
     def submit(self, command: Command) -> asyncio.Future[Answer]:
-        if self._waiting >= MOST_WAITING:
-            raise Overloaded
+        self.require_room(1)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         tenant_id = command.request.tenant_id
         queue = self._queues.get(tenant_id)
@@ -97,6 +102,10 @@ class _Lane:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return answer
+
+    def require_room(self, commands: int) -> None:
+        if self._waiting + commands > MOST_WAITING:
+            raise Overloaded
 
     async def close(self) -> None:
         while self._worker is not None and not self._worker.done():

@@ -33,7 +33,7 @@ from infra.services.callers import Caller, Refused, Role
 
 FEATURE: Final = "llm_call"
 SECONDS_BETWEEN_LOOKS: Final = 0.1
-KEPT_USAGE: Final = "SELECT count(*), coalesce(sum(cost), 0) FROM usage_event WHERE tenant_id = $1"
+KEPT_USAGE: Final = "SELECT count(*) AS events, coalesce(sum(cost), 0) AS cost FROM usage_event WHERE tenant_id = $1"
 
 
 class UnpricedModelError(ValueError):
@@ -229,15 +229,16 @@ async def _differences(application: Application, tenant_id: UUID, tally: Tally) 
         if here != there:
             found.append(f"{what}: {here} is not {there}")
 
-    kept, kept_cost = await application.readers.fetchrow(KEPT_USAGE, tenant_id)
+    kept = await application.readers.fetchrow(KEPT_USAGE, tenant_id)
     (view,) = await wallets.get_many_by_key(application, tenant_id, [METERED_KEY])
     assert view is not None
+    assert kept is not None
     settled = tally.admitted - tally.not_settled.total()
     charged = tally.charged[METERED_KEY]
     compare("admitted calls and settled ones", str(tally.admitted), str(settled))
     compare("cost answered and cost by hand", format_amount(tally.cost), format_amount(tally.cost_by_hand))
-    compare("cost answered and cost of the usage kept", format_amount(tally.cost), format_amount(int(kept_cost)))
-    compare("calls settled and usage events kept", str(settled), str(kept))
+    compare("cost answered and cost of the usage kept", format_amount(tally.cost), format_amount(int(kept["cost"])))
+    compare("calls settled and usage events kept", str(settled), str(kept["events"]))
     compare("charges answered and consumed of the wallet", format_amount(charged), format_amount(view.wallet.consumed))
     compare("nothing and what is still reserved", "0", format_amount(view.wallet.reserved))
     return tuple(found)

@@ -17,18 +17,21 @@ RESERVATION_COLUMNS: Final = """r.tenant_id, r.id, r.state, r.feature, r.task_fe
     r.rate_card, r.provider, r.model, r.operation, r.attribution, r.month, r.holds, r.held_usd, r.remaining_usd,
     r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at"""
 
-# What an UPDATE may change, in the order of `changed_columns`.
-CHANGING_COLUMNS: Final = (
+# What every change may touch, in the order of `settling_columns`.
+SETTLING_COLUMNS: Final = (
     ("state", "text"),
-    ("holds", "jsonb"),
-    ("held_usd", "bigint"),
     ("remaining_usd", "bigint"),
     ("recorded", "jsonb"),
     ("charges", "jsonb"),
     ("cost_usd", "bigint"),
     ("settled_events", "jsonb"),
-    ("expires_at", "timestamptz"),
     ("ended_at", "timestamptz"),
+)
+# What only an extension changes, in the order of `holding_columns`.
+HOLDING_COLUMNS: Final = (
+    ("holds", "jsonb"),
+    ("held_usd", "bigint"),
+    ("expires_at", "timestamptz"),
 )
 FIXED_COLUMNS: Final = (
     ("tenant_id", "uuid"),
@@ -125,13 +128,20 @@ def fixed_columns(tenant_id: UUID, reservation: Reservation) -> tuple[Any, ...]:
     )
 
 
-def changing_columns(reservation: Reservation) -> tuple[Any, ...]:
-    """The values of CHANGING_COLUMNS."""
+def holding_columns(reservation: Reservation) -> tuple[Any, ...]:
+    """The values of HOLDING_COLUMNS."""
+    return (
+        json([(hold.wallet_key, hold.amount, draws_json(hold.draws)) for hold in reservation.holds]),
+        reservation.held_usd,
+        reservation.expires_at,
+    )
+
+
+def settling_columns(reservation: Reservation) -> tuple[Any, ...]:
+    """The values of SETTLING_COLUMNS."""
     recorded = reservation.recorded
     return (
         reservation.state,
-        json([(hold.wallet_key, hold.amount, draws_json(hold.draws)) for hold in reservation.holds]),
-        reservation.held_usd,
         reservation.remaining_usd,
         None
         if recorded is NOTHING_RECORDED
@@ -139,7 +149,6 @@ def changing_columns(reservation: Reservation) -> tuple[Any, ...]:
         json(reservation.charges) if reservation.charges else None,
         reservation.cost_usd,
         json([event.hex for event in reservation.settled_events]) if reservation.settled_events else None,
-        reservation.expires_at,
         reservation.ended_at,
     )
 
@@ -148,7 +157,7 @@ def attribution_json(attribution: Attribution) -> str:
     """The fields that are set, as JSON."""
     if attribution is NOBODY:
         return "{}"
-    return json({name: value for name in Attribution.__slots__ if (value := getattr(attribution, name))})
+    return json({name: value for name in Attribution._fields if (value := getattr(attribution, name))})
 
 
 def attribution_of(text: str) -> Attribution:

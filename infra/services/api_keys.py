@@ -66,7 +66,9 @@ class Keyring:
             raise TenantRequiredError("an operator's key names the tenant that it acts on in the header Purser-Tenant")
         tenant_id = await self._find_tenant(tenant)
         if tenant_id is None:
-            raise TenantRequiredError(f"there is no tenant {tenant[:80]!r}: the header Purser-Tenant takes a slug or an id")
+            raise TenantRequiredError(
+                f"there is no tenant {tenant[:80]!r}: the header Purser-Tenant takes a slug or an id"
+            )
         return Caller(tenant_id, key.role, key.actor)
 
     async def _find_key(self, digest: bytes) -> "_Key | None":

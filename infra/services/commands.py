@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from hashlib import sha256
 from typing import TypeVar
+from uuid import UUID
 
 import orjson
 
@@ -20,7 +21,7 @@ Success = TypeVar("Success")
 def request_of(caller: Caller, operation: Operation, idempotency_key: str, asked: object) -> Request:
     """The request of a command. `asked` is all that the client asked for but the key: the same key with anything
     else is refused. Fields that are added later must stay out of it while they are not set."""
-    digest = sha256(orjson.dumps(asked, default=tuple)).digest()
+    digest = sha256(_as_bytes(asked)).digest()
     return Request(caller.tenant_id, caller.actor, operation, idempotency_key, digest)
 
 
@@ -51,6 +52,18 @@ async def _outcome(
         return outcome
     assert isinstance(outcome, Refusal), f"{command.request.operation} answered {type(outcome).__name__}"
     return refused(application, command.request, outcome)
+
+
+def _as_bytes(asked: object) -> bytes:
+    try:
+        return orjson.dumps(asked, default=_plain)
+    except orjson.JSONEncodeError:  # half of a surrogate pair: the command's problems name its field
+        return repr(asked).encode(errors="surrogatepass")
+
+
+def _plain(value: object) -> object:
+    # Ids that were read from the database are of a class that asyncpg derives from UUID.
+    return str(value) if isinstance(value, UUID) else tuple(value)  # type: ignore[arg-type]
 
 
 async def _answered(answer: Refused) -> Refused:

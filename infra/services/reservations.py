@@ -29,8 +29,6 @@ from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
 from infra.transaction import BEGIN_READING, transaction
 
-LONGEST_REASON = 1_000
-
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -65,6 +63,7 @@ async def reserve(
 
 async def reserve_many(application: Application, caller: Caller, orders: Sequence[Order]) -> list[Granted | Refused]:
     """Each its own decision, in order."""
+    application.group_commit.require_room(caller.tenant_id, len(orders))
     return await asyncio.gather(*[_reserve(application, caller, order) for order in orders])
 
 
@@ -104,6 +103,7 @@ async def release_many(
     application: Application, caller: Caller, orders: Sequence[ReleaseOrder]
 ) -> list[Released | Refused]:
     """Each its own decision, in order."""
+    application.group_commit.require_room(caller.tenant_id, len(orders))
     return await asyncio.gather(*[_release(application, caller, order) for order in orders])
 
 
@@ -151,9 +151,7 @@ def _reserve(application: Application, caller: Caller, order: Order) -> Awaitabl
 def _release(application: Application, caller: Caller, order: ReleaseOrder) -> Awaitable[Released | Refused]:
     asked = (order.reservation_id, order.reason)
     request = request_of(caller, Operation.RELEASE, order.idempotency_key, asked)
-    problems: list[FieldProblem] = []
-    if len(order.reason) > LONGEST_REASON or "\0" in order.reason:
-        problems.append(FieldProblem("reason", f"at most {LONGEST_REASON} characters"))
+    problems = reservations.reason_problems(order.reason)
     return start(application, Released, Release(request, order.reservation_id, order.reason), problems)
 
 

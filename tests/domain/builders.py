@@ -442,7 +442,7 @@ class Bookkeeper:
         at: datetime = NOW,
     ) -> Recording:
         named = [
-            call if call.source is not None else replace(call, source="test", event_id=self.key()) for call in calls
+            call if call.source is not None else call._replace(source="test", event_id=self.key()) for call in calls
         ]
         events = tuple(
             Reported(self.fresh_id(at), call, feature, None if under is None else under.id, attribution)

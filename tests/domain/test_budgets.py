@@ -3,7 +3,6 @@
 Levels, reasons and the notice are document 003's; figures are dollars of provider cost.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -52,7 +51,7 @@ from tests.domain.builders import (
 )
 
 DECEMBER = datetime(2026, 12, 1, tzinfo=UTC)
-TAGGED = replace(BLOG_WRITER, tags=(("team", "red"),))
+TAGGED = BLOG_WRITER._replace(tags=(("team", "red"),))
 AGENT = ScopeKey(ScopeKind.AGENT, "blog-writer")
 CAMPAIGN = ScopeKey(ScopeKind.CAMPAIGN, "spring")
 TENANT = ScopeKey(ScopeKind.TENANT, "")
@@ -209,7 +208,7 @@ def test_tag_budgets_refuse_by_month_and_in_total_and_never_pause() -> None:
     assert (books.scopes, books.events) == ({}, [])
     spend(books, "3", TAGGED, at=DECEMBER)
     assert ask(books, "1.5", TAGGED, at=DECEMBER) == over(BudgetScope.TAG, "team=red", "8", "7", "0", "1.5")
-    blue = replace(TAGGED, tags=(("team", "blue"),))
+    blue = TAGGED._replace(tags=(("team", "blue"),))
     assert held(books.reserve("llm_call", cost="9", attribution=blue)).held_usd == nano("9")
 
 
@@ -298,7 +297,7 @@ def test_a_paused_agent_stops_neither_other_agents_nor_its_campaign() -> None:
     books = keeper(capped(agent_month(), "10"))
     spend(books, "9.5")
     ask(books, "0.6")
-    assert held(books.reserve("llm_call", cost="0.6", attribution=replace(BLOG_WRITER, agent_role="email-writer")))
+    assert held(books.reserve("llm_call", cost="0.6", attribution=BLOG_WRITER._replace(agent_role="email-writer")))
 
 
 def test_when_only_other_holds_are_in_the_way_the_answer_is_retryable_and_nothing_is_paused() -> None:
@@ -367,7 +366,7 @@ def test_one_settlement_that_reaches_both_caps_of_a_campaign_pauses_it_once_by_i
 
 def test_late_usage_of_a_month_that_is_over_pauses_nothing_now() -> None:
     books = keeper(capped(tenant_month(), "10"))
-    books.record(replace(spent("50"), occurred_at=NOW), at=DECEMBER)
+    books.record(spent("50")._replace(occurred_at=NOW), at=DECEMBER)
     assert books.counter(tenant_month()) == ("50", "0")
     assert books.scopes == {}
 

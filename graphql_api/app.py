@@ -1,0 +1,34 @@
+"""The web application: what is answered at which path."""
+
+from typing import Final
+
+import asyncpg
+from graphql import GraphQLSchema
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from graphql_api.context import Context
+from graphql_api.http import GraphQLEndpoint
+from graphql_api.schema import create_schema
+from infra.application import Application
+from infra.services.api_keys import Keyring
+
+SECONDS_FOR_HEALTH: Final = 5.0
+
+
+def create_app(application: Application, schema: GraphQLSchema | None = None) -> Starlette:
+    """The application over an open installation. Another schema may be served in the same way (benchmarks do)."""
+    endpoint = GraphQLEndpoint(
+        schema or create_schema(), Keyring(application), lambda caller: Context(application, caller)
+    )
+
+    async def health(_request: Request) -> Response:
+        try:
+            await application.readers.fetchval("SELECT 1", timeout=SECONDS_FOR_HEALTH)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return JSONResponse({"status": "the database does not answer"}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(routes=[Route("/graphql", endpoint), Route("/healthz", health)])

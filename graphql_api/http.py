@@ -1,0 +1,147 @@
+"""HTTP: what a GraphQL request must look like on the wire, and how it is answered.
+
+`POST` with a JSON object and a key. The key is checked before the body is looked at. Answers are GraphQL-shaped
+whatever goes wrong; their status is 200 as soon as there was a request to execute.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import orjson
+from graphql import GraphQLSchema
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from graphql_api import errors, limits
+from graphql_api.errors import ErrorCode, RequestError
+from graphql_api.execution import Engine
+from infra.services.api_keys import Keyring, TenantRequiredError
+from infra.services.callers import Caller
+
+_JSON: Final = (b"content-type", b"application/json")
+
+ContextOf = Callable[[Caller], object]
+
+
+class HttpError(Exception):
+    """A request that is answered without being executed."""
+
+    def __init__(self, status: int, code: ErrorCode, message: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+class GraphQLEndpoint:
+    """The ASGI application at /graphql, for one schema."""
+
+    def __init__(self, schema: GraphQLSchema, keyring: Keyring, context_of: ContextOf) -> None:
+        self._engine = Engine(schema)
+        self._keyring = keyring
+        self._context_of = context_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status: int = 200
+        headers: Sequence[tuple[bytes, bytes]] = ()
+        try:
+            caller = await self._caller(scope)
+            query, variables, operation_name = _read(await _body(scope, receive))
+            answer = await self._engine.answer(query, variables, operation_name, self._context_of(caller))
+        except HttpError as error:
+            answer = {"errors": errors.formatted([RequestError(error.code, str(error))])}
+            status, headers = error.status, error.headers
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001  # masked, and logged in full
+            answer, status, headers = {"errors": errors.formatted([errors.internal(error)])}, 500, ()
+        body = orjson.dumps(answer)
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _caller(self, scope: Scope) -> Caller:
+        if scope["method"] != "POST":
+            raise HttpError(
+                405, ErrorCode.BAD_USER_INPUT, 'send POST with a JSON body: {"query": "..."}', (b"allow", b"POST")
+            )
+        headers = Headers(scope=scope)
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send the header Content-Type: application/json")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthenticated("send a key in the header Authorization: Bearer psk_...")
+        try:
+            caller = await self._keyring.authenticate(token.strip(), headers.get("purser-tenant"))
+        except TenantRequiredError as error:
+            raise HttpError(400, ErrorCode.TENANT_REQUIRED, str(error)) from error
+        if caller is None:
+            raise _unauthenticated("the key is unknown, expired or revoked")
+        return caller
+
+
+def _unauthenticated(message: str) -> HttpError:
+    return HttpError(401, ErrorCode.UNAUTHENTICATED, message, (b"www-authenticate", b"Bearer"))
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, unless it is too large."""
+    declared = Headers(scope=scope).get("content-length", "0")
+    if not declared.isdigit() or int(declared[:20]) > limits.MOST_BYTES:
+        raise _too_large()
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limits.MOST_BYTES:
+            raise _too_large()
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large() -> HttpError:
+    return HttpError(413, ErrorCode.TOO_COMPLEX, f"a request has at most {limits.MOST_BYTES} bytes: send fewer at once")
+
+
+def _read(body: bytes) -> tuple[str, dict[str, Any], str | None]:
+    """Query, variables and operation name of a request."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(f"the body is no valid JSON: {error}") from error
+    if isinstance(request, list):
+        raise _malformed("send one request at a time; reserveMany, releaseMany and recordUsage take many at once")
+    if not isinstance(request, dict):
+        raise _malformed('the body is a JSON object: {"query": "..."}')
+    query, variables, operation_name = request.get("query"), request.get("variables"), request.get("operationName")
+    if not isinstance(query, str) or not query.strip():
+        raise _malformed("query must be the text of a GraphQL document")
+    if variables is not None and not isinstance(variables, dict):
+        raise _malformed("variables must be a JSON object")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise _malformed("operationName must be a string")
+    if b"\\u0000" in body:
+        _refuse_nul(variables, "variables")
+    return query, variables or {}, operation_name
+
+
+def _refuse_nul(value: object, path: str) -> None:
+    """PostgreSQL stores no NUL, so say where it is."""
+    if isinstance(value, str) and "\0" in value:
+        raise _malformed(f"{path} holds the character NUL (U+0000), which cannot be stored")
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_nul(part, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            _refuse_nul(part, f"{path}.{index}")
+
+
+def _malformed(message: str) -> HttpError:
+    return HttpError(400, ErrorCode.BAD_USER_INPUT, message)

@@ -1,0 +1,237 @@
+"""Audit of the books: one snapshot, read as streams, so that millions of entries need no more memory than a few.
+
+What a wallet's entries, lots and hashes must be is decided by `domain.audit`; what must agree across rows is
+asked by `infra.audit_checks`. Nothing is locked: it runs beside a working server.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from domain import budgets
+from domain.audit import Finding, FindingKind, WalletAudit
+from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
+from domain.wallets import BucketType, Lot, LotSource, Unit, Wallet, WalletKind
+from infra.audit_checks import CHECKS, COUNTED
+from infra.reservation_rows import attribution_of
+from infra.transaction import BEGIN_READING, Connection, transaction
+
+ROWS_AT_A_TIME: Final = 2_000
+MOST_FINDINGS: Final = 1_000
+
+# Memory for the sorts and sums across rows, of this transaction only.
+_SETTINGS: Final = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
+_WALLETS: Final = """
+SELECT w.tenant_id, w.id, w.key, w.kind, w.unit, w.bucket_type, w.granted, w.available, w.reserved, w.consumed,
+    w.expired, w.sequence, w.head_hash, w.low_balance, coalesce(t.slug, w.tenant_id::text),
+    l.id, l.source, l.granted, l.available, l.reserved, l.consumed, l.expired, l.granted_at, l.expires_at
+FROM wallet w LEFT JOIN tenant t ON t.id = w.tenant_id
+LEFT JOIN lot l ON l.tenant_id = w.tenant_id AND l.wallet_id = w.id
+ORDER BY w.tenant_id, w.id"""
+_ENTRIES: Final = """
+SELECT tenant_id, wallet_id, sequence, type, amount, granted_after, available_after, reserved_after, consumed_after,
+    expired_after, draws, repayments, actor, created_at, reservation_id, reference, note, idempotency_key,
+    previous_hash, hash
+FROM ledger_entry ORDER BY tenant_id, wallet_id, sequence"""
+_REMAINING: Final = """
+SELECT tenant_id, attribution, month, remaining_usd FROM reservation WHERE state = 'HELD' AND remaining_usd > 0"""
+_HELD: Final = """
+SELECT tenant_id, scope, scope_id, period_key, held, coalesce(slug, tenant_id::text)
+FROM budget_counter LEFT JOIN tenant ON tenant.id = tenant_id WHERE held <> 0"""
+
+# What is being checked, how much of it is done, and of how much.
+Show = Callable[[str, int, int], None]
+Place = tuple[UUID, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """`at`: the moment of the snapshot. `counts`: how much was checked, by name. `found`: how many findings there
+    were; the first MOST_FINDINGS are in `findings`."""
+
+    at: datetime
+    counts: tuple[tuple[str, int], ...]
+    findings: tuple[Finding, ...]
+    found: int
+
+    @property
+    def hold(self) -> bool:
+        """Whether the books hold."""
+        return self.found == 0
+
+
+@dataclass(slots=True)
+class _Findings:
+    kept: list[Finding] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, finding: Finding) -> None:
+        self.count += 1
+        if len(self.kept) < MOST_FINDINGS:
+            self.kept.append(finding)
+
+
+async def audit(connection: Connection, show: Show | None = None) -> AuditReport:
+    """Prove the books, or say what does not hold. The connection must be in no transaction."""
+    show = show or _show_nothing
+    findings = _Findings()
+    async with transaction(connection, BEGIN_READING):
+        await connection.execute(_SETTINGS)
+        at: datetime = await connection.fetchval("SELECT now()")
+        counts = await _check_wallets(connection, findings, show)
+        for number, check in enumerate(CHECKS):
+            show(check.title, number, len(CHECKS) + 1)
+            async for rows in _stream(connection, check.query):
+                for place, *values in rows:
+                    names = list(rows[0].keys())[1:]
+                    figures = tuple((name, _figure(value)) for name, value in zip(names, values, strict=True))
+                    findings.add(Finding(check.kind, place, figures))
+        show("budget counters", len(CHECKS), len(CHECKS) + 1)
+        await _check_counters(connection, findings)
+        for name, table, condition in COUNTED:
+            counts.append((name, await connection.fetchval(f"SELECT count(*) FROM {table} {condition}")))  # noqa: S608
+    return AuditReport(at, tuple(counts), tuple(findings.kept), findings.count)
+
+
+async def _check_wallets(connection: Connection, findings: _Findings, show: Show) -> list[tuple[str, int]]:
+    """Wallets and entries in the same order, so that each wallet meets its own entries."""
+    total = int(await connection.fetchval("SELECT coalesce(sum(sequence), 0) FROM wallet"))
+    wallets = _wallets(connection)
+    count = _Counts()
+    current = await _next_wallet(wallets, count)
+    without_wallet: Place | None = None
+    async for rows in _stream(connection, _ENTRIES):
+        show("ledger entries", count.entries, total)
+        count.entries += len(rows)
+        for row in rows:
+            place = (row[0], row[1])
+            while current is not None and current.place < place:
+                current.finish(findings)
+                current = await _next_wallet(wallets, count)
+            if current is not None and current.place == place:
+                for finding in current.audit.take(_entry(row)):
+                    findings.add(finding)
+            elif place != without_wallet:
+                without_wallet = place
+                findings.add(Finding(FindingKind.ENTRY_WITHOUT_WALLET, f"{place[0]}/{place[1]}", ()))
+    while current is not None:
+        current.finish(findings)
+        current = await _next_wallet(wallets, count)
+    return [("wallets", count.wallets), ("lots", count.lots), ("ledger entries", count.entries)]
+
+
+@dataclass(slots=True)
+class _Counts:
+    wallets: int = 0
+    lots: int = 0
+    entries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    place: Place
+    audit: WalletAudit
+
+    def finish(self, findings: _Findings) -> None:
+        for finding in self.audit.finish():
+            findings.add(finding)
+
+
+async def _next_wallet(wallets: AsyncIterator[tuple[Wallet, str]], count: _Counts) -> _Current | None:
+    async for wallet, slug in wallets:
+        count.wallets += 1
+        count.lots += len(wallet.lots)
+        return _Current((wallet.tenant_id, wallet.id), WalletAudit(wallet, f"{slug}/{wallet.key}"))
+    return None
+
+
+async def _wallets(connection: Connection) -> AsyncIterator[tuple[Wallet, str]]:
+    """Each wallet with all its lots, and its tenant's slug. The rows of one may come in two pieces."""
+    pending: list[asyncpg.Record] = []
+    async for rows in _stream(connection, _WALLETS):
+        for _, group in groupby(rows, key=itemgetter(0, 1)):
+            of_wallet = list(group)
+            if pending and pending[0][:2] != of_wallet[0][:2]:
+                yield _wallet(pending)
+                pending = []
+            pending += of_wallet
+    if pending:
+        yield _wallet(pending)
+
+
+def _wallet(rows: list[asyncpg.Record]) -> tuple[Wallet, str]:
+    lots = tuple([Lot(row[15], LotSource(row[16]), *row[17:24]) for row in rows if row[15] is not None])
+    row = rows[0]
+    wallet = Wallet(
+        row[0],
+        row[1],
+        row[2],
+        WalletKind(row[3]),
+        Unit(row[4]),
+        BucketType(row[5]),
+        *row[6:14],
+        lots,  # type: ignore[call-arg]  # a slice has no known length
+    )
+    return wallet, row[14]
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    return Entry(
+        row[0],
+        row[1],
+        row[2],
+        EntryType(row[3]),
+        *row[4:10],
+        tuple([Draw(UUID(hex=lot), amount) for lot, amount in orjson.loads(row[10])]),
+        ()
+        if row[11] is None
+        else tuple([Repayment(UUID(hex=lot), used, granted) for lot, used, granted in orjson.loads(row[11])]),
+        Voucher(*row[12:18]),  # type: ignore[call-arg]  # a slice has no known length
+        row[18],
+        row[19],
+    )
+
+
+async def _check_counters(connection: Connection, findings: _Findings) -> None:
+    """A counter's held is what is left of the open reservations whose attribution it counts."""
+    held: dict[tuple[UUID, str, str, str], int] = {}
+    async for rows in _stream(connection, _REMAINING):
+        for tenant_id, attribution, month, remaining in rows:
+            for key in budgets.counter_keys(attribution_of(attribution), month):
+                place = (tenant_id, key.scope.value, key.scope_id, key.period_key)
+                held[place] = held.get(place, 0) + remaining
+    async for rows in _stream(connection, _HELD):
+        for tenant_id, scope, scope_id, period_key, stored, slug in rows:
+            expected = held.pop((tenant_id, scope, scope_id, period_key), 0)
+            if expected != stored:
+                findings.add(_counter_finding(f"{slug} {scope} {scope_id} {period_key}", expected, stored))
+    for (tenant_id, scope, scope_id, period_key), expected in held.items():
+        findings.add(_counter_finding(f"{tenant_id} {scope} {scope_id} {period_key}", expected, 0))
+
+
+def _counter_finding(place: str, expected: int, stored: int) -> Finding:
+    return Finding(FindingKind.COUNTER_HELD, place, (("held_by_reservations", expected), ("held", stored)))
+
+
+async def _stream(connection: Connection, query: str) -> AsyncIterator[list[asyncpg.Record]]:
+    """A query's rows through a cursor on the server, some at a time."""
+    cursor = await connection.cursor(query)
+    while rows := await cursor.fetch(ROWS_AT_A_TIME):
+        yield rows
+
+
+def _figure(value: object) -> str | int | None:
+    if value is None or isinstance(value, int | str):
+        return value
+    return str(value)
+
+
+def _show_nothing(_title: str, _done: int, _total: int) -> None:
+    pass
