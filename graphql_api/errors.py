@@ -60,6 +60,8 @@ def internal(error: BaseException) -> RequestError:
 
 def _formatted(error: GraphQLError) -> GraphQLFormattedError:
     cause = error.original_error
+    while isinstance(cause, GraphQLError) and not isinstance(cause, RequestError):
+        cause = cause.original_error
     if isinstance(error, RequestError) or isinstance(cause, RequestError):
         shown = error.formatted
     elif isinstance(cause, Overloaded):

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import signal
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Self
@@ -32,30 +31,36 @@ def replay(
     file: Annotated[
         Path,
         typer.Argument(
+            metavar="FILE",
             exists=True,
             dir_okay=False,
             readable=True,
             help="CSV with columns TIMESTAMP, ContextTokens, GeneratedTokens.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="What to price the calls as: PROVIDER/MODEL.")] = "openai/gpt-4o-mini",
+    model: Annotated[
+        str, typer.Option(metavar="PROVIDER/MODEL", help="What to price the calls as.")
+    ] = "openai/gpt-4o-mini",
     balance: Annotated[
         str, typer.Option(metavar="USD", help="What the tenant's metered wallet starts with.")
     ] = "1000000",
     max_output_tokens: Annotated[
         int,
         typer.Option(
+            metavar="COUNT",
             min=0,
             max=1_000_000,
             help="Output tokens that each call reserves. How long an answer gets is not known before the call, so a "
             "worker reserves the limit that it sends along with it; a longer answer is charged in full all the same.",
         ),
     ] = 1024,
-    concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Calls in flight at a time.")] = 64,
+    concurrency: Annotated[int, typer.Option(metavar="COUNT", min=1, max=4096, help="Calls in flight at a time.")] = 64,
     speed: Annotated[
-        str, typer.Option(help="fastest; recorded, which waits as long as the calls did; or a factor of that.")
+        str, typer.Option(metavar="PACE", help="fastest; recorded, which keeps the recorded pace; or a factor of that.")
     ] = "fastest",
-    limit: Annotated[int | None, typer.Option(min=1, help="Play only so many calls from the beginning.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="COUNT", min=1, help="Play only so many calls from the beginning.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Play recorded LLM calls, at present time, through reserve and consume of the feature llm_call, for a new tenant
@@ -71,8 +76,9 @@ def replay(
       purser replay calls.csv --speed recorded --concurrency 256
 
     \b
-    Exit codes: 0 all figures agree and the books hold; 1 they do not, and each difference is named; 2 it could not be
-    played; 130 it was interrupted, and the report is about what was done until then.
+    Exit codes: 0 all figures agree and the books hold; 1 they do not, and each
+    difference is named; 2 it could not be played; 130 it was interrupted, and
+    the report is about what was done until then.
     """  # noqa: D301  # \b keeps the lines of a paragraph as they are
     recording = Recording(file, _model(model), _balance(balance), max_output_tokens, concurrency, _speed(speed), limit)
     try:
@@ -119,7 +125,7 @@ def _stop_once(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     stop.set()
 
 
-class _Bar(AbstractContextManager["_Bar"]):
+class _Bar:
     """Progress on a terminal; elsewhere nothing."""
 
     def __init__(self, calls: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from domain.money import FRACTION_DIGITS, NANO, format_amount, mark_up_rounding_up
 from domain.wallets import METERED_KEY
-from infra.audit import Report as Books
+from infra.audit import AuditReport
 from infra.replay import FEATURE, Latencies, Recording, Report
 
 
@@ -16,12 +16,12 @@ class Outcome:
     recording: Recording
     report: Report
     credit_value: int
-    books: Books
+    books: AuditReport
 
     @property
     def agrees(self) -> bool:
         """Whether every figure agrees with its counterpart and the books hold."""
-        return not self.report.differences and self.books.holds
+        return not self.report.differences and self.books.hold
 
     @property
     def credits(self) -> int:
@@ -54,7 +54,7 @@ def as_text(outcome: Outcome) -> str:
     if tally.not_settled:
         lines.append(f"  not settled {tally.not_settled.total():,}{_by_code(tally.not_settled)}")
     lines.extend(f"  DIFFERENCE  {difference}" for difference in report.differences)
-    lines.append(f"  books       {'verified' if outcome.books.holds else 'DO NOT HOLD: see purser verify-ledger'}")
+    lines.append(f"  books       {'verified' if outcome.books.hold else 'DO NOT HOLD: see purser verify-ledger'}")
     return "\n".join(lines)
 
 
@@ -81,7 +81,7 @@ def as_document(outcome: Outcome) -> dict[str, Any]:
         "callsPerSecond": round(tally.calls / report.seconds, 1),
         "concurrency": recording.concurrency,
         "differences": list(report.differences),
-        "booksVerified": outcome.books.holds,
+        "booksVerified": outcome.books.hold,
     }
 
 

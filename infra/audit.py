@@ -19,7 +19,7 @@ from domain import budgets
 from domain.audit import Finding, FindingKind, WalletAudit
 from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
 from domain.wallets import BucketType, Lot, LotSource, Unit, Wallet, WalletKind
-from infra.audit_checks import CHECKS, COUNTED
+from infra.audit_checks import CHECKS, COUNTS, Check
 from infra.reservation_rows import attribution_of
 from infra.transaction import BEGIN_READING, Connection, transaction
 
@@ -42,13 +42,13 @@ SELECT tenant_id, wallet_id, sequence, type, amount, granted_after, available_af
 FROM ledger_entry ORDER BY tenant_id, wallet_id, sequence"""
 _REMAINING: Final = """
 SELECT tenant_id, attribution, month, remaining_usd FROM reservation WHERE state = 'HELD' AND remaining_usd > 0"""
-_HELD: Final = """
-SELECT tenant_id, scope, scope_id, period_key, held, coalesce(slug, tenant_id::text)
-FROM budget_counter LEFT JOIN tenant ON tenant.id = tenant_id WHERE held <> 0"""
+_HELD: Final = "SELECT tenant_id, scope, scope_id, period_key, held FROM budget_counter WHERE held <> 0"
+_SLUG: Final = "SELECT slug FROM tenant WHERE id = $1"
 
 # What is being checked, how much of it is done, and of how much.
 Show = Callable[[str, int, int], None]
 Place = tuple[UUID, UUID]
+CounterPlace = tuple[UUID, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,12 @@ async def audit(connection: Connection, show: Show | None = None) -> AuditReport
         counts = await _check_wallets(connection, findings, show)
         for number, check in enumerate(CHECKS):
             show(check.title, number, len(CHECKS) + 1)
-            async for rows in _stream(connection, check.query):
-                for place, *values in rows:
-                    names = list(rows[0].keys())[1:]
-                    figures = tuple((name, _figure(value)) for name, value in zip(names, values, strict=True))
-                    findings.add(Finding(check.kind, place, figures))
+            await _check_rows(connection, findings, check)
         show("budget counters", len(CHECKS), len(CHECKS) + 1)
         await _check_counters(connection, findings)
-        for name, table, condition in COUNTED:
-            counts.append((name, await connection.fetchval(f"SELECT count(*) FROM {table} {condition}")))  # noqa: S608
+        rows = await connection.fetchrow(COUNTS)
+        assert rows is not None, "counts are one row"
+        counts.extend(rows.items())
     return AuditReport(at, tuple(counts), tuple(findings.kept), findings.count)
 
 
@@ -199,25 +196,39 @@ def _entry(row: asyncpg.Record) -> Entry:
     )
 
 
+async def _check_rows(connection: Connection, findings: _Findings, check: Check) -> None:
+    async for rows in _stream(connection, check.query):
+        for row in rows:
+            (_, tenant_id), (_, place), *figures = row.items()
+            slug = await _slug(connection, tenant_id)
+            findings.add(Finding(check.kind, f"{slug} {place}", tuple((name, _figure(it)) for name, it in figures)))
+
+
 async def _check_counters(connection: Connection, findings: _Findings) -> None:
     """A counter's held is what is left of the open reservations whose attribution it counts."""
-    held: dict[tuple[UUID, str, str, str], int] = {}
+    held: dict[CounterPlace, int] = {}
     async for rows in _stream(connection, _REMAINING):
         for tenant_id, attribution, month, remaining in rows:
             for key in budgets.counter_keys(attribution_of(attribution), month):
                 place = (tenant_id, key.scope.value, key.scope_id, key.period_key)
                 held[place] = held.get(place, 0) + remaining
+    stored: dict[CounterPlace, int] = {}
     async for rows in _stream(connection, _HELD):
-        for tenant_id, scope, scope_id, period_key, stored, slug in rows:
-            expected = held.pop((tenant_id, scope, scope_id, period_key), 0)
-            if expected != stored:
-                findings.add(_counter_finding(f"{slug} {scope} {scope_id} {period_key}", expected, stored))
-    for (tenant_id, scope, scope_id, period_key), expected in held.items():
-        findings.add(_counter_finding(f"{tenant_id} {scope} {scope_id} {period_key}", expected, 0))
+        for tenant_id, scope, scope_id, period_key, amount in rows:
+            counter = (tenant_id, scope, scope_id, period_key)
+            if held.get(counter) == amount:
+                del held[counter]
+            else:
+                stored[counter] = amount
+    for place in sorted({*held, *stored}):
+        name = " ".join([await _slug(connection, place[0]), "counter", *filter(None, place[1:])])
+        figures = (("held_by_reservations", held.get(place, 0)), ("held", stored.get(place, 0)))
+        findings.add(Finding(FindingKind.COUNTER_HELD, name, figures))
 
 
-def _counter_finding(place: str, expected: int, stored: int) -> Finding:
-    return Finding(FindingKind.COUNTER_HELD, place, (("held_by_reservations", expected), ("held", stored)))
+async def _slug(connection: Connection, tenant_id: UUID) -> str:
+    """Asked for findings only, which are rare."""
+    return str(await connection.fetchval(_SLUG, tenant_id) or tenant_id)
 
 
 async def _stream(connection: Connection, query: str) -> AsyncIterator[list[asyncpg.Record]]:

@@ -1,7 +1,7 @@
 """What the audit proves across rows, as queries that answer what does not hold.
 
-Each answers a place and the figures that differ, by column name. They stand in for the foreign keys and
-triggers that the hot path does without (DESIGN.md 3).
+Each answers the tenant, a place, and the figures that differ under their columns' names. They stand in for the
+foreign keys and triggers that the hot path does without (DESIGN.md 3).
 """
 
 from typing import Final, NamedTuple
@@ -17,126 +17,117 @@ class Check(NamedTuple):
     query: str
 
 
-_TENANT: Final = "LEFT JOIN tenant ON tenant.id = tenant_id"
-_SLUG: Final = "coalesce(tenant.slug, tenant_id::text)"
-_RESERVATION: Final = "'rsv_' || replace({}::text, '-', '')"
-_OWNED: Final = (
-    "api_key", "wallet", "lot", "reservation", "task", "idempotency_key", "budget_counter", "scope", "usage_key",
-    "usage_event", "outbox",
-)  # fmt: skip
-
-WALLET_RESERVED: Final = f"""
+WALLET_RESERVED: Final = """
 WITH held AS (
     SELECT tenant_id, hold ->> 0 AS key, sum((hold ->> 1)::numeric) AS amount
     FROM reservation, jsonb_array_elements(holds) AS hold WHERE state = 'HELD' GROUP BY 1, 2
 )
-SELECT {_SLUG} || '/' || key AS place, coalesce(held.amount, 0) AS held, coalesce(wallet.reserved, 0) AS reserved
-FROM wallet FULL JOIN held USING (tenant_id, key) {_TENANT}
-WHERE coalesce(held.amount, 0) <> coalesce(wallet.reserved, 0) ORDER BY 1"""
+SELECT tenant_id, key AS place, coalesce(amount, 0) AS held_by_reservations, coalesce(reserved, 0) AS reserved
+FROM wallet FULL JOIN held USING (tenant_id, key)
+WHERE coalesce(amount, 0) <> coalesce(reserved, 0) ORDER BY 1, 2"""
 
-LOT_RESERVED: Final = f"""
+LOT_RESERVED: Final = """
 WITH held AS (
     SELECT tenant_id, (draw ->> 0)::uuid AS id, sum((draw ->> 1)::numeric) AS amount
     FROM reservation, jsonb_array_elements(holds) AS hold, jsonb_array_elements(hold -> 2) AS draw
     WHERE state = 'HELD' GROUP BY 1, 2
 )
-SELECT {_SLUG} || ' lot ' || lot_or_hold.id AS place, held, reserved
-FROM (
-    SELECT tenant_id, id, coalesce(held.amount, 0) AS held, coalesce(lot.reserved, 0) AS reserved
-    FROM lot FULL JOIN held USING (tenant_id, id)
-) AS lot_or_hold {_TENANT}
-WHERE held <> reserved ORDER BY 1"""
+SELECT tenant_id, 'lot ' || id AS place, coalesce(amount, 0) AS held_by_reservations, coalesce(reserved, 0) AS reserved
+FROM lot FULL JOIN held USING (tenant_id, id)
+WHERE coalesce(amount, 0) <> coalesce(reserved, 0) ORDER BY 1, 2"""
 
-HOLD_DRAWS: Final = f"""
-SELECT {_SLUG} || ' ' || {_RESERVATION.format("held.id")} || ' in ' || key AS place, amount, drawn
+HOLD_DRAWS: Final = """
+SELECT tenant_id, 'rsv_' || replace(id::text, '-', '') || ' in ' || key AS place, amount, drawn
 FROM (
     SELECT tenant_id, id, hold ->> 0 AS key, (hold ->> 1)::numeric AS amount,
         (SELECT coalesce(sum((draw ->> 1)::numeric), 0) FROM jsonb_array_elements(hold -> 2) AS draw) AS drawn
     FROM reservation, jsonb_array_elements(holds) AS hold WHERE state = 'HELD'
-) AS held {_TENANT}
-WHERE amount <> drawn ORDER BY 1"""
+) AS held
+WHERE amount <> drawn ORDER BY 1, 2"""
 
-# What is open: reserved, and neither released nor consumed. One pass over the entries serves both comparisons.
-RESERVATION_ENTRIES: Final = f"""
+# Open is what was reserved and neither released nor consumed. One pass over the entries serves both comparisons.
+RESERVATION_ENTRIES: Final = """
 WITH booked AS (
     SELECT tenant_id, reservation_id AS id, wallet_id,
-        sum(CASE WHEN type = 'RESERVED' THEN amount WHEN type IN ('RELEASED', 'CONSUMED') THEN -amount ELSE 0 END) AS open,
+        sum(CASE WHEN type = 'RESERVED' THEN amount WHEN type IN ('RELEASED', 'CONSUMED') THEN -amount ELSE 0 END)
+            AS open,
         sum(CASE WHEN type = 'CONSUMED' THEN amount ELSE 0 END) AS consumed
     FROM ledger_entry WHERE reservation_id IS NOT NULL GROUP BY 1, 2, 3
-), legs AS (
-    SELECT tenant_id, id, leg ->> 0 AS key, (leg ->> 1)::numeric AS held, 0 AS charged
-    FROM reservation, jsonb_array_elements(holds) AS leg WHERE state = 'HELD'
+), leg AS (
+    SELECT tenant_id, id, hold ->> 0 AS key, (hold ->> 1)::numeric AS held, 0 AS charged
+    FROM reservation, jsonb_array_elements(holds) AS hold WHERE state = 'HELD'
     UNION ALL
-    SELECT tenant_id, id, leg ->> 0, 0, (leg ->> 1)::numeric
-    FROM reservation, jsonb_array_elements(charges) AS leg WHERE state = 'CONSUMED'
+    SELECT tenant_id, id, charge ->> 0, 0, (charge ->> 1)::numeric
+    FROM reservation, jsonb_array_elements(charges) AS charge WHERE state = 'CONSUMED'
 ), told AS (
-    SELECT tenant_id, legs.id, wallet.id AS wallet_id, sum(held) AS held, sum(charged) AS charged
-    FROM legs LEFT JOIN wallet USING (tenant_id, key) GROUP BY 1, 2, 3
+    SELECT tenant_id, leg.id, wallet.id AS wallet_id, sum(held) AS held, sum(charged) AS charged
+    FROM leg LEFT JOIN wallet USING (tenant_id, key) GROUP BY 1, 2, 3
 ), compared AS (
     SELECT tenant_id, id, wallet_id, coalesce(held, 0) AS held, coalesce(open, 0) AS open_in_entries,
         coalesce(charged, 0) AS charged, coalesce(consumed, 0) AS consumed_in_entries
     FROM told FULL JOIN booked USING (tenant_id, id, wallet_id)
 )
-SELECT {_SLUG} || ' ' || {_RESERVATION.format("compared.id")} || ' in ' || coalesce(wallet.key, 'no wallet') AS place,
+SELECT c.tenant_id, 'rsv_' || replace(c.id::text, '-', '') || ' in ' || coalesce(w.key, 'no wallet') AS place,
     held, open_in_entries, charged, consumed_in_entries
-FROM compared LEFT JOIN wallet ON wallet.tenant_id = compared.tenant_id AND wallet.id = wallet_id
-LEFT JOIN tenant ON tenant.id = compared.tenant_id
-WHERE held <> open_in_entries OR charged <> consumed_in_entries ORDER BY 1"""
+FROM compared c LEFT JOIN wallet w ON w.tenant_id = c.tenant_id AND w.id = c.wallet_id
+WHERE held <> open_in_entries OR charged <> consumed_in_entries ORDER BY 1, 2"""
 
-# An open reservation must find its task's row, too: else a retry would be charged again.
-TASKS: Final = f"""
-SELECT {_SLUG} || ' task ' || feature || ' ' || key AS place, points_to, state
-FROM (
-    SELECT task.tenant_id, task.feature, task.key, {_RESERVATION.format("reservation_id")} AS points_to, r.state
-    FROM task LEFT JOIN reservation r ON r.tenant_id = task.tenant_id AND r.id = reservation_id
-    WHERE r.state IS NULL OR r.state NOT IN ('HELD', 'CONSUMED')
-        OR (r.task_feature, r.task_key) IS DISTINCT FROM (task.feature, task.key)
-    UNION ALL
-    SELECT r.tenant_id, r.task_feature, r.task_key, NULL, r.state
-    FROM reservation r LEFT JOIN task
-        ON task.tenant_id = r.tenant_id AND task.feature = r.task_feature AND task.key = r.task_key
-    WHERE r.state = 'HELD' AND r.task_key IS NOT NULL AND task.reservation_id IS DISTINCT FROM r.id
-) AS wrong {_TENANT} ORDER BY 1"""
+# An open reservation must be its task's: else a retry would be charged again.
+TASKS: Final = """
+SELECT t.tenant_id, 'task ' || t.feature || ' ' || t.key AS place,
+    'rsv_' || replace(reservation_id::text, '-', '') AS reservation, state, task_feature, task_key
+FROM task t LEFT JOIN reservation r ON r.tenant_id = t.tenant_id AND r.id = reservation_id
+WHERE state IS NULL OR state NOT IN ('HELD', 'CONSUMED') OR (task_feature, task_key) IS DISTINCT FROM (t.feature, t.key)
+UNION ALL
+SELECT r.tenant_id, 'task ' || task_feature || ' ' || task_key,
+    'rsv_' || replace(r.id::text, '-', '') || ' is not found by it', state, task_feature, task_key
+FROM reservation r LEFT JOIN task t ON t.tenant_id = r.tenant_id AND t.feature = task_feature AND t.key = task_key
+WHERE state = 'HELD' AND task_key IS NOT NULL AND t.reservation_id IS DISTINCT FROM r.id
+ORDER BY 1, 2"""
 
-USAGE_KEYS: Final = f"""
+USAGE_KEYS: Final = """
 WITH event AS (
     SELECT tenant_id, source, event_id, id AS usage_id, count(*) AS events
     FROM usage_event WHERE source IS NOT NULL GROUP BY 1, 2, 3, 4
 )
-SELECT {_SLUG} || ' event ' || source || ' ' || event_id AS place, keys, events
+SELECT tenant_id, 'event ' || source || ' ' || event_id AS place, keys, events
 FROM (
     SELECT tenant_id, source, event_id, CASE WHEN usage_key.tenant_id IS NULL THEN 0 ELSE 1 END AS keys,
         coalesce(events, 0) AS events
     FROM usage_key FULL JOIN event USING (tenant_id, source, event_id, usage_id)
-) AS pair {_TENANT}
-WHERE keys <> 1 OR events <> 1 ORDER BY 1"""
+) AS pair
+WHERE keys <> 1 OR events <> 1 ORDER BY 1, 2"""
 
-IDEMPOTENCY_KEYS: Final = f"""
-SELECT {_SLUG} || ' ' || operation || ' key ' || key AS place, {_RESERVATION.format("result_id")} AS missing
-FROM idempotency_key {_TENANT}
-WHERE result_id IS NOT NULL AND NOT EXISTS (
-    SELECT FROM reservation r WHERE r.tenant_id = idempotency_key.tenant_id AND r.id = result_id) ORDER BY 1"""
+IDEMPOTENCY_KEYS: Final = """
+SELECT k.tenant_id, 'key of ' || k.operation || ' ' || k.key AS place,
+    'rsv_' || replace(result_id::text, '-', '') AS missing
+FROM idempotency_key k LEFT JOIN reservation r ON r.tenant_id = k.tenant_id AND r.id = result_id
+WHERE result_id IS NOT NULL AND r.id IS NULL ORDER BY 1, 2"""
 
-REFERENCES: Final = f"""
-SELECT {_SLUG} || ' ' || what AS place, count(*) AS rows
+REFERENCES: Final = """
+SELECT tenant_id, what || ' without its tenant' AS place, count(*) AS rows
 FROM (
-    {" UNION ALL ".join(f"SELECT tenant_id, '{table} without its tenant' AS what FROM {table}" for table in _OWNED)}
-) AS owned {_TENANT}
-WHERE tenant.id IS NULL AND tenant_id IS NOT NULL GROUP BY 1
+    SELECT tenant_id, 'api_key' AS what FROM api_key WHERE tenant_id IS NOT NULL
+    UNION ALL SELECT tenant_id, 'wallet' FROM wallet
+    UNION ALL SELECT tenant_id, 'reservation' FROM reservation
+    UNION ALL SELECT tenant_id, 'idempotency_key' FROM idempotency_key
+    UNION ALL SELECT tenant_id, 'budget_counter' FROM budget_counter
+    UNION ALL SELECT tenant_id, 'scope' FROM scope
+    UNION ALL SELECT tenant_id, 'usage_event' FROM usage_event
+    UNION ALL SELECT tenant_id, 'outbox' FROM outbox
+) AS owned LEFT JOIN tenant ON tenant.id = tenant_id
+WHERE tenant.id IS NULL GROUP BY 1, 2
 UNION ALL
-SELECT {_SLUG} || ' ' || what, count(*)
+SELECT l.tenant_id, 'lot ' || l.id || ' without its wallet', 1
+FROM lot l LEFT JOIN wallet w ON w.tenant_id = l.tenant_id AND w.id = l.wallet_id WHERE w.id IS NULL
+UNION ALL
+SELECT named.tenant_id, what || ' of a missing rsv_' || replace(reservation_id::text, '-', ''), count(*)
 FROM (
-    SELECT tenant_id, 'lot ' || id || ' without its wallet' AS what FROM lot
-    WHERE NOT EXISTS (SELECT FROM wallet w WHERE w.tenant_id = lot.tenant_id AND w.id = lot.wallet_id)
-    UNION ALL
-    SELECT tenant_id, {_RESERVATION.format("reservation_id")} || ' of ledger entries is missing' FROM ledger_entry e
-    WHERE reservation_id IS NOT NULL
-        AND NOT EXISTS (SELECT FROM reservation r WHERE r.tenant_id = e.tenant_id AND r.id = e.reservation_id)
-    UNION ALL
-    SELECT tenant_id, {_RESERVATION.format("reservation_id")} || ' of usage events is missing' FROM usage_event u
-    WHERE reservation_id IS NOT NULL
-        AND NOT EXISTS (SELECT FROM reservation r WHERE r.tenant_id = u.tenant_id AND r.id = u.reservation_id)
-) AS lost {_TENANT} GROUP BY 1 ORDER BY 1"""
+    SELECT tenant_id, 'ledger_entry' AS what, reservation_id FROM ledger_entry WHERE reservation_id IS NOT NULL
+    UNION ALL SELECT tenant_id, 'usage_event', reservation_id FROM usage_event WHERE reservation_id IS NOT NULL
+) AS named LEFT JOIN reservation r ON r.tenant_id = named.tenant_id AND r.id = reservation_id
+WHERE r.id IS NULL GROUP BY 1, 2
+ORDER BY 1, 2"""
 
 CHECKS: Final = (
     Check(FindingKind.WALLET_RESERVED, "holds of wallets", WALLET_RESERVED),
@@ -149,14 +140,10 @@ CHECKS: Final = (
     Check(FindingKind.REFERENCE, "references", REFERENCES),
 )
 
-# What is counted for the report, besides wallets, lots and entries, which are counted as they are read.
-COUNTED: Final = (
-    ("tenants", "tenant", ""),
-    ("reservations", "reservation", ""),
-    ("open reservations", "reservation", "WHERE state = 'HELD'"),
-    ("budget counters", "budget_counter", ""),
-    ("tasks", "task", ""),
-    ("usage events", "usage_event", ""),
-    ("usage keys", "usage_key", ""),
-    ("idempotency keys", "idempotency_key", ""),
-)
+# Counted for the report, besides wallets, lots and entries, which are counted as they are read.
+COUNTS: Final = """
+SELECT (SELECT count(*) FROM tenant) AS "tenants", (SELECT count(*) FROM reservation) AS "reservations",
+    (SELECT count(*) FROM reservation WHERE state = 'HELD') AS "open reservations",
+    (SELECT count(*) FROM budget_counter) AS "budget counters", (SELECT count(*) FROM task) AS "tasks",
+    (SELECT count(*) FROM usage_event) AS "usage events", (SELECT count(*) FROM usage_key) AS "usage keys",
+    (SELECT count(*) FROM idempotency_key) AS "idempotency keys" """

@@ -6,8 +6,6 @@ over.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,10 +14,9 @@ import asyncpg
 
 from domain.adjustments import AdjustWallet, Grant
 from domain.attribution import NOBODY, Attribution
-from domain.books import Books, Changes, Event, Operation, Seen, Used
+from domain.books import Operation, Used
 from domain.budgets import (
     Budget,
-    BudgetBook,
     BudgetKey,
     BudgetPeriod,
     Counter,
@@ -34,15 +31,15 @@ from domain.budgets import (
 from domain.catalog import Catalog
 from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Command
-from domain.holds import Reservation, TaskKey
-from domain.ledger import Entry
+from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
 from domain.refusals import BudgetScope, ReservationState
 from domain.reservations import Extend, Release, Reserve, task_of
 from domain.settlements import Consume, Record, Reported, occurred
 from domain.tenants import Tenant, TenantStatus
-from domain.usage import UsageEvent, attributed
+from domain.usage import attributed
 from domain.wallets import BucketType, Lot, LotSource, Unit, Wallet, WalletKind, in_burn_order
+from infra.batch import Batch, OpenBooks
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.transaction import Connection
 
@@ -89,111 +86,6 @@ FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, source, eve
 JOIN usage_key k USING (tenant_id, source, event_id)"""
 
 
-@dataclass(slots=True)
-class OpenBooks:
-    """One tenant's books while a batch is decided: what was read, overlaid by what was changed.
-
-    `books` looks into these same dictionaries, so that each decision sees what the ones before it did.
-    """
-
-    tenant: Tenant
-    month: str
-    wallets: dict[str, Wallet] = field(default_factory=dict)
-    reservations: dict[UUID, Reservation] = field(default_factory=dict)
-    tasks: dict[TaskKey, UUID] = field(default_factory=dict)
-    used_keys: dict[tuple[Operation, str], Used] = field(default_factory=dict)
-    budgets: dict[BudgetKey, Budget] = field(default_factory=dict)
-    defaults: dict[BudgetKey, Budget] = field(default_factory=dict)
-    counters: dict[CounterKey, Counter] = field(default_factory=dict)
-    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
-    recorded: set[tuple[str, str]] = field(default_factory=set)
-    loaded_lots: dict[UUID, Lot] = field(default_factory=dict)
-    loaded_counters: set[tuple[CounterKey, BudgetKey]] = field(default_factory=set)
-    loaded_budgets: set[BudgetKey] = field(default_factory=set)
-    new_reservations: set[UUID] = field(default_factory=set)
-    due_is_booked: bool = False
-
-    def view(self, catalog: Catalog, own_keys_allowed: bool) -> Books:
-        """What the rules look at."""
-        book = BudgetBook(self.month, self.budgets, self.defaults, self.counters, self.scopes)
-        return Books(
-            self.tenant,
-            catalog,
-            own_keys_allowed,
-            self.wallets,
-            book,
-            self.reservations,
-            self.tasks,
-            self.used_keys,
-            self.recorded,
-        )
-
-
-@dataclass(slots=True)
-class Batch:
-    """All that a batch has read and will write. `changed_*` hold the keys of what differs from the database."""
-
-    now: datetime
-    tenants: dict[UUID, OpenBooks] = field(default_factory=dict)
-    wallets: set[tuple[UUID, str]] = field(default_factory=set)
-    reservations: set[tuple[UUID, UUID]] = field(default_factory=set)
-    extended: set[tuple[UUID, UUID]] = field(default_factory=set)
-    counters: set[tuple[UUID, CounterKey]] = field(default_factory=set)
-    scopes: set[tuple[UUID, ScopeKey]] = field(default_factory=set)
-    tasks: set[tuple[UUID, TaskKey]] = field(default_factory=set)
-    budgets: dict[tuple[UUID, BudgetKey], Budget | None] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    usage: list[tuple[UUID, UsageEvent]] = field(default_factory=list)
-    used_keys: list[tuple[UUID, Operation, str, Used]] = field(default_factory=list)
-    events: list[tuple[UUID, Event]] = field(default_factory=list)
-    seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
-
-    def apply(self, tenant_id: UUID, changes: Changes) -> None:
-        """Make a decision's changes part of the books that the next one sees, and of what is written."""
-        books = self.tenants[tenant_id]
-        for wallet in changes.wallets:
-            books.wallets[wallet.key] = wallet
-            self.wallets.add((tenant_id, wallet.key))
-        for reservation in changes.reservations:
-            before = books.reservations.get(reservation.id)
-            if before is None:
-                books.new_reservations.add(reservation.id)
-            elif before.holds is not reservation.holds or before.expires_at is not reservation.expires_at:
-                self.extended.add((tenant_id, reservation.id))
-            books.reservations[reservation.id] = reservation
-            self.reservations.add((tenant_id, reservation.id))
-        for task, reservation_id in changes.tasks:
-            if reservation_id is None:
-                books.tasks.pop(task, None)
-            else:
-                books.tasks[task] = reservation_id
-            self.tasks.add((tenant_id, task))
-        for counter in changes.counters:
-            books.counters[counter.key] = counter
-            self.counters.add((tenant_id, counter.key))
-        for scope in changes.scopes:
-            books.scopes[scope.key] = scope
-            self.scopes.add((tenant_id, scope.key))
-        for key, budget in changes.budgets:
-            if budget is None:
-                books.budgets.pop(key, None)
-            else:
-                books.budgets[key] = budget
-            self.budgets[tenant_id, key] = budget
-        for operation, key_text, used in changes.used_keys:
-            books.used_keys[operation, key_text] = used
-            self.used_keys.append((tenant_id, operation, key_text, used))
-        self.entries.extend(changes.entries)
-        for event in changes.usage:
-            if event.usage.source is not None and event.usage.event_id is not None:
-                books.recorded.add((event.usage.source, event.usage.event_id))
-            self.usage.append((tenant_id, event))
-        for message in changes.events:
-            self.events.append((tenant_id, message))
-        for seen in changes.seen:
-            self.seen[tenant_id, seen] = None
-
-
 async def lock(connection: Connection, tenant_ids: Iterable[UUID], *, for_update: bool) -> list[Tenant]:
     """Take the tenants' rows, sorted, so that two batches can never wait for each other in a circle. Every writer
     of money or counters takes them first, and there is no other lock."""
@@ -225,14 +117,6 @@ async def lock(connection: Connection, tenant_ids: Iterable[UUID], *, for_update
             own_key_providers,
         ) in rows
     ]
-
-
-def open_batch(tenants: Iterable[Tenant], now: datetime) -> Batch:
-    """Empty books for each tenant."""
-    batch = Batch(now)
-    for tenant in tenants:
-        batch.tenants[tenant.id] = OpenBooks(tenant, month_key(now, tenant.zone))
-    return batch
 
 
 async def read(connection: Connection, batch: Batch, commands: Iterable[Command], catalog: Catalog) -> None:
@@ -377,19 +261,8 @@ async def read_wallets(
 ) -> None:
     """Read, with their open lots, the wallets that these features draw on (under the card in force), those that
     the reservations read so far hold or will charge, and those named."""
-    wanted = dict.fromkeys(wallet_keys)
-    current = catalog.rate_cards.at(batch.now, batch.now)
-    if current is not None:
-        for tenant_id, feature in features:
-            for rate in current.rates_of(feature):
-                wanted[tenant_id, rate.wallet_key] = None
-    for tenant_id, books in batch.tenants.items():
-        for reservation in books.reservations.values():
-            for hold in reservation.holds:
-                wanted[tenant_id, hold.wallet_key] = None
-            card = catalog.rate_cards.version(reservation.rate_card)
-            for rate in () if card is None else card.rates_of(reservation.feature):
-                wanted[tenant_id, rate.wallet_key] = None
+    wanted = _wanted_wallets(batch, catalog, features)
+    wanted.update(dict.fromkeys(wallet_keys))
     asked = [(tenant_id, key) for tenant_id, key in wanted if key not in batch.tenants[tenant_id].wallets]
     if not asked:
         return
@@ -406,6 +279,25 @@ async def read_wallets(
         for lot in lots:
             books.loaded_lots[lot.id] = lot
         books.wallets[key] = _with_lots(wallet, tuple(lots))
+
+
+def _wanted_wallets(
+    batch: Batch, catalog: Catalog, features: Iterable[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], None]:
+    wanted: dict[tuple[UUID, str], None] = {}
+    current = catalog.rate_cards.at(batch.now, batch.now)
+    if current is not None:
+        for tenant_id, feature in features:
+            for rate in current.rates_of(feature):
+                wanted[tenant_id, rate.wallet_key] = None
+    for tenant_id, books in batch.tenants.items():
+        for reservation in books.reservations.values():
+            for hold in reservation.holds:
+                wanted[tenant_id, hold.wallet_key] = None
+            card = catalog.rate_cards.version(reservation.rate_card)
+            for rate in () if card is None else card.rates_of(reservation.feature):
+                wanted[tenant_id, rate.wallet_key] = None
+    return wanted
 
 
 async def read_budgets(

@@ -5,251 +5,54 @@ data-modifying CTEs over unnest; what is rarer has statements of its own, run on
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from domain.usage import UsageEvent
-from infra.books import Batch
+from infra.batch import Batch
 from infra.identifiers import new_id
 from infra.reservation_rows import (
-    FIXED_COLUMNS,
-    HOLDING_COLUMNS,
-    SETTLING_COLUMNS,
     draws_json,
     fixed_columns,
     holding_columns,
     json,
     settling_columns,
 )
+from infra.statements import (
+    COUNTER_COLUMNS,
+    ENTRY_COLUMNS,
+    EXTEND_RESERVATIONS,
+    KEY_COLUMNS,
+    LOT_COLUMNS,
+    REGISTER_SCOPES,
+    REMOVE_BUDGET,
+    REMOVE_TASKS,
+    RESERVATION_EXTENSION,
+    RESERVATION_INSERT,
+    RESERVATION_UPDATE,
+    USAGE_COLUMNS,
+    WALLET_COLUMNS,
+    WRITE_BUDGET,
+    WRITE_MONEY,
+    WRITE_OUTBOX,
+    WRITE_SCOPES,
+    WRITE_TASKS,
+    WRITE_USAGE_KEYS,
+)
 from infra.transaction import Connection
-
-WALLET_COLUMNS: Final = (
-    ("tenant_id", "uuid"),
-    ("id", "uuid"),
-    ("granted", "bigint"),
-    ("available", "bigint"),
-    ("reserved", "bigint"),
-    ("consumed", "bigint"),
-    ("expired", "bigint"),
-    ("sequence", "bigint"),
-    ("head_hash", "bytea"),
-)
-LOT_COLUMNS: Final = (
-    ("tenant_id", "uuid"),
-    ("id", "uuid"),
-    ("wallet_id", "uuid"),
-    ("source", "text"),
-    ("granted", "bigint"),
-    ("available", "bigint"),
-    ("reserved", "bigint"),
-    ("consumed", "bigint"),
-    ("expired", "bigint"),
-    ("is_open", "boolean"),
-    ("granted_at", "timestamptz"),
-    ("expires_at", "timestamptz"),
-)
-ENTRY_COLUMNS: Final = (
-    ("tenant_id", "uuid"),
-    ("wallet_id", "uuid"),
-    ("sequence", "bigint"),
-    ("type", "text"),
-    ("amount", "bigint"),
-    ("granted_after", "bigint"),
-    ("available_after", "bigint"),
-    ("reserved_after", "bigint"),
-    ("consumed_after", "bigint"),
-    ("expired_after", "bigint"),
-    ("draws", "jsonb"),
-    ("repayments", "jsonb"),
-    ("reservation_id", "uuid"),
-    ("reference", "text"),
-    ("note", "text"),
-    ("actor", "text"),
-    ("idempotency_key", "text"),
-    ("created_at", "timestamptz"),
-    ("previous_hash", "bytea"),
-    ("hash", "bytea"),
-)
-COUNTER_COLUMNS: Final = (
-    ("tenant_id", "uuid"),
-    ("scope", "text"),
-    ("scope_id", "text"),
-    ("period_key", "text"),
-    ("spent", "bigint"),
-    ("held", "bigint"),
-)
-KEY_COLUMNS: Final = (
-    ("tenant_id", "uuid"),
-    ("operation", "text"),
-    ("key", "text"),
-    ("request_hash", "bytea"),
-    ("result_id", "uuid"),
-    ("created_at", "timestamptz"),
-)
-USAGE_COLUMNS: Final = (
-    "tenant_id",
-    "id",
-    "occurred_at",
-    "recorded_at",
-    "kind",
-    "provider",
-    "model",
-    "operation",
-    "feature",
-    "reservation_id",
-    "project",
-    "research",
-    "campaign",
-    "account",
-    "client",
-    "agent_role",
-    "session",
-    "task_run",
-    "tags",
-    "route",
-    "calls",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "units",
-    "results",
-    "cost",
-    "price_effective_from",
-    "charges",
-    "duration_ms",
-    "success",
-    "prompt_hash",
-    "response_hash",
-    "trace_id",
-    "source",
-    "event_id",
-)
-Columns = Sequence[tuple[str, str]]
-
-
-def _names(columns: Columns, prefix: str = "") -> str:
-    return ", ".join(f"{prefix}{name}" for name, _ in columns)
-
-
-def _unnest(columns: Columns, first: int, alias: str) -> str:
-    """FROM item over one array parameter per column; jsonb comes as text."""
-    arrays = ", ".join(
-        f"${first + index}::{'text' if kind == 'jsonb' else kind}[]" for index, (_, kind) in enumerate(columns)
-    )
-    return f"unnest({arrays}) AS {alias} ({_names(columns)})"
-
-
-def _values(columns: Columns, alias: str) -> str:
-    """The unnested columns as they are stored."""
-    return ", ".join(f"{alias}.{name}::jsonb" if kind == "jsonb" else f"{alias}.{name}" for name, kind in columns)
-
-
-def _set(columns: Columns, alias: str) -> str:
-    return ", ".join(
-        f"{name} = {alias}.{name}::jsonb" if kind == "jsonb" else f"{name} = {alias}.{name}" for name, kind in columns
-    )
-
-
-RESERVATION_INSERT: Final = FIXED_COLUMNS + HOLDING_COLUMNS + SETTLING_COLUMNS
-RESERVATION_UPDATE: Final = FIXED_COLUMNS[:2] + SETTLING_COLUMNS
-RESERVATION_EXTENSION: Final = FIXED_COLUMNS[:2] + HOLDING_COLUMNS
-
-
-def _write_money() -> str:
-    first = 1
-    parts: list[str] = []
-
-    def place(columns: Columns) -> int:
-        nonlocal first
-        start = first
-        first += len(columns)
-        return start
-
-    parts.append(
-        f"wallets AS (UPDATE wallet w SET {_set(WALLET_COLUMNS[2:], 'v')} "
-        f"FROM {_unnest(WALLET_COLUMNS, place(WALLET_COLUMNS), 'v')} "
-        "WHERE w.tenant_id = v.tenant_id AND w.id = v.id)"
-    )
-    parts.append(
-        f"lots AS (INSERT INTO lot ({_names(LOT_COLUMNS)}) "
-        f"SELECT {_values(LOT_COLUMNS, 'v')} FROM {_unnest(LOT_COLUMNS, place(LOT_COLUMNS), 'v')} "
-        f"ON CONFLICT (tenant_id, id) DO UPDATE SET {_set(LOT_COLUMNS[4:10], 'EXCLUDED')})"
-    )
-    parts.append(
-        f"entries AS (INSERT INTO ledger_entry ({_names(ENTRY_COLUMNS)}) "
-        f"SELECT {_values(ENTRY_COLUMNS, 'v')} FROM {_unnest(ENTRY_COLUMNS, place(ENTRY_COLUMNS), 'v')})"
-    )
-    parts.append(
-        f"reserved AS (INSERT INTO reservation ({_names(RESERVATION_INSERT)}) "
-        f"SELECT {_values(RESERVATION_INSERT, 'v')} "
-        f"FROM {_unnest(RESERVATION_INSERT, place(RESERVATION_INSERT), 'v')})"
-    )
-    parts.append(
-        f"changed AS (UPDATE reservation r SET {_set(SETTLING_COLUMNS, 'v')} "
-        f"FROM {_unnest(RESERVATION_UPDATE, place(RESERVATION_UPDATE), 'v')} "
-        "WHERE r.tenant_id = v.tenant_id AND r.id = v.id)"
-    )
-    parts.append(
-        f"counters AS (INSERT INTO budget_counter ({_names(COUNTER_COLUMNS)}) "
-        f"SELECT {_values(COUNTER_COLUMNS, 'v')} FROM {_unnest(COUNTER_COLUMNS, place(COUNTER_COLUMNS), 'v')} "
-        "ON CONFLICT (tenant_id, scope, scope_id, period_key) DO UPDATE SET spent = EXCLUDED.spent, held = EXCLUDED.held)"
-    )
-    keys = (
-        f"INSERT INTO idempotency_key ({_names(KEY_COLUMNS)}) "
-        f"SELECT {_values(KEY_COLUMNS, 'v')} FROM {_unnest(KEY_COLUMNS, place(KEY_COLUMNS), 'v')}"
-    )
-    return f"WITH {', '.join(parts)} {keys}"
-
-
-WRITE_MONEY: Final = _write_money()
-EXTEND_RESERVATIONS: Final = (
-    f"UPDATE reservation r SET {_set(HOLDING_COLUMNS, 'v')} "
-    f"FROM {_unnest(RESERVATION_EXTENSION, 1, 'v')} WHERE r.tenant_id = v.tenant_id AND r.id = v.id"
-)
-WRITE_USAGE_KEYS: Final = """
-INSERT INTO usage_key (tenant_id, source, event_id, usage_id)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])"""
-WRITE_TASKS: Final = """
-INSERT INTO task (tenant_id, feature, key, reservation_id)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
-ON CONFLICT (tenant_id, feature, key) DO UPDATE SET reservation_id = EXCLUDED.reservation_id"""
-REMOVE_TASKS: Final = """
-DELETE FROM task t USING unnest($1::uuid[], $2::text[], $3::text[]) AS v (tenant_id, feature, key)
-WHERE t.tenant_id = v.tenant_id AND t.feature = v.feature AND t.key = v.key"""
-WRITE_SCOPES: Final = """
-INSERT INTO scope (tenant_id, kind, id, name, status, pause_reason, pause_period_key, pause_cap)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
-ON CONFLICT (tenant_id, kind, id) DO UPDATE SET status = EXCLUDED.status, pause_reason = EXCLUDED.pause_reason,
-    pause_period_key = EXCLUDED.pause_period_key, pause_cap = EXCLUDED.pause_cap"""
-REGISTER_SCOPES: Final = """
-INSERT INTO scope AS s (tenant_id, kind, id, client, status)
-SELECT v.*, 'ACTIVE' FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS v (tenant_id, kind, id, client)
-ON CONFLICT (tenant_id, kind, id) DO UPDATE SET client = EXCLUDED.client
-WHERE s.client IS NULL AND EXCLUDED.client IS NOT NULL"""
-WRITE_BUDGET: Final = """
-INSERT INTO budget (tenant_id, scope, scope_id, period, cap, thresholds)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (tenant_id, scope, scope_id, period) DO UPDATE SET cap = EXCLUDED.cap, thresholds = EXCLUDED.thresholds"""
-REMOVE_BUDGET: Final = "DELETE FROM budget WHERE tenant_id = $1 AND scope = $2 AND scope_id = $3 AND period = $4"
-WRITE_OUTBOX: Final = """
-INSERT INTO outbox (tenant_id, id, type, payload, created_at)
-SELECT v.tenant_id, v.id, v.type, v.payload::jsonb, $5
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS v (tenant_id, id, type, payload)"""
 
 
 async def write(connection: Connection, batch: Batch) -> None:
     """Write all that the batch has changed."""
-    await _write_money_of(connection, batch)
-    if batch.usage:
-        await _write_usage(connection, batch.usage)
-    if batch.extended:
+    if batch.extended:  # first: at no moment may more be left of a hold than was held
         rows = [
             (tenant_id, identifier, *holding_columns(batch.tenants[tenant_id].reservations[identifier]))
             for tenant_id, identifier in batch.extended
         ]
         await connection.execute(EXTEND_RESERVATIONS, *_columns(rows, len(RESERVATION_EXTENSION)))
+    await _write_money_of(connection, batch)
+    if batch.usage:
+        await _write_usage(connection, batch.usage)
     if batch.tasks:
         await _write_tasks(connection, batch)
     if batch.scopes:

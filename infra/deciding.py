@@ -16,7 +16,8 @@ from domain.prices import Tokens
 from domain.refusals import NotFound, Refusal, ReservationState
 from domain.reservations import Preview, Reserve, Wish
 from infra import books, changes
-from infra.books import NIL, Batch
+from infra.batch import Batch, open_batch
+from infra.books import NIL
 from infra.transaction import Connection
 
 SYSTEM: Final = "system"
@@ -95,7 +96,7 @@ class Deciding:
         tokens: Tokens | None,
     ) -> bool | None:
         """Whether running work goes on; None: there is no such reservation."""
-        batch = books.open_batch(await books.lock(connection, [tenant_id], for_update=False), self.clock())
+        batch = open_batch(await books.lock(connection, [tenant_id], for_update=False), self.clock())
         if tenant_id not in batch.tenants:
             return None
         await books.read_reservations(connection, batch, [(tenant_id, reservation_id)])
@@ -114,11 +115,11 @@ class Deciding:
     async def _open(self, connection: Connection, tenant_ids: Sequence[UUID]) -> Batch:
         """Lock the tenants and start a batch. Its time is taken under the lock, so that it never runs backwards."""
         tenants = await books.lock(connection, tenant_ids, for_update=True)
-        return books.open_batch(tenants, self.clock())
+        return open_batch(tenants, self.clock())
 
     async def _read(self, connection: Connection, command: Command) -> Batch:
         tenants = await books.lock(connection, [command.request.tenant_id], for_update=False)
-        batch = books.open_batch(tenants, self.clock())
+        batch = open_batch(tenants, self.clock())
         await books.read(connection, batch, [command], self.catalog)
         return batch
 

@@ -12,6 +12,7 @@ run again, and what was committed answers by its idempotency key.
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -19,13 +20,15 @@ from uuid import UUID
 import asyncpg
 
 from domain.decisions import Answer, Command
+from domain.settlements import Recording
 from infra.deciding import Deciding
-from infra.transaction import transaction
+from infra.transaction import Connection, transaction
 
 LARGEST_BATCH: Final = 256
 MOST_WAITING: Final = 20_000
 MOST_ATTEMPTS: Final = 20
 SECONDS_BETWEEN_ATTEMPTS: Final = 0.5
+RECORDED_AS: Final = "SELECT usage_id FROM usage_key WHERE tenant_id = $1 AND source = $2 AND event_id = $3"
 # Startup parameters of its connections: stale statistics must not choose another plan (DESIGN.md 3).
 PINNED_PLANS: Final = {
     "plan_cache_mode": "force_generic_plan",
@@ -119,8 +122,8 @@ class _Lane:
         while self._turns and len(taken) < self._largest_batch:
             tenant_id = self._turns.popleft()
             queue = self._queues[tenant_id]
-            for _ in range(min(share, len(queue), self._largest_batch - len(taken))):
-                taken.append(queue.popleft())
+            size = min(share, len(queue), self._largest_batch - len(taken))
+            taken.extend([queue.popleft() for _ in range(size)])
             if queue:
                 self._turns.append(tenant_id)
             else:
@@ -129,15 +132,15 @@ class _Lane:
         return taken
 
     async def _work(self) -> None:
-        # Callers that become ready in one turn of the loop are to share a batch.
-        await asyncio.sleep(0)
         while self._turns:
+            # Callers that become ready in one turn of the loop share a batch, those just answered too.
+            await asyncio.sleep(0)
             await self._settle(self._take())
 
     async def _settle(self, waiting: list[_Waiting]) -> None:
         try:
             answers = await self._commit_surely([item.command for item in waiting])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, every caller must be answered
             if len(waiting) > 1 and not _is_connection_lost(error):
                 middle = len(waiting) // 2
                 await self._settle(waiting[:middle])
@@ -153,9 +156,10 @@ class _Lane:
 
     async def _commit_surely(self, commands: list[Command]) -> list[Answer]:
         attempt = 1
+        recordings: dict[int, Recording] = {}
         while True:
             try:
-                return await self._commit(commands)
+                return await self._commit(commands, recordings)
             except Exception as error:
                 if not _is_connection_lost(error):
                     raise
@@ -165,18 +169,42 @@ class _Lane:
                 await asyncio.sleep(0 if attempt == 1 else SECONDS_BETWEEN_ATTEMPTS)
                 attempt += 1
 
-    async def _commit(self, commands: list[Command]) -> list[Answer]:
+    async def _commit(self, commands: list[Command], recordings: dict[int, Recording]) -> list[Answer]:
         if self._connection is None:
             self._connection = await self._pool.acquire()
         async with transaction(self._connection):
             answers, batch = await self._deciding.run(self._connection, commands)
+            for index, answer in enumerate(answers):
+                if isinstance(answer, Recording):
+                    answers[index] = await self._as_told(self._connection, commands[index], answer, recordings, index)
         self._deciding.committed(batch)
         return answers
+
+    async def _as_told(
+        self,
+        connection: Connection,
+        command: Command,
+        answer: Recording,
+        recordings: dict[int, Recording],
+        index: int,
+    ) -> Recording:
+        """Usage has no key of its own to answer by: if it was taken by an attempt whose commit went unheard, it is no
+        duplicate of itself. `recordings` are the answers of the attempts before, by place in the batch."""
+        if answer.events:
+            recordings[index] = answer
+        elif index in recordings:
+            first = recordings[index].events[0]
+            place = (command.request.tenant_id, first.usage.source, first.usage.event_id)
+            if await connection.fetchval(RECORDED_AS, *place) == first.id:
+                return recordings[index]
+        return answer
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._pool.release(connection)
+            # One that is broken cannot be reset, and that it cannot is no news.
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._pool.release(connection)
 
 
 def _is_connection_lost(error: Exception) -> bool:
@@ -184,4 +212,7 @@ def _is_connection_lost(error: Exception) -> bool:
     complaint about a parameter's value: then it is a ValueError too.)"""
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)
-    return isinstance(error, asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError | OSError)
+    return isinstance(
+        error,
+        asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError | asyncpg.TooManyConnectionsError | OSError,
+    )

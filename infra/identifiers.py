@@ -12,7 +12,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 # Ids are no secrets: a generator seeded by the system spares a system call for each.
-_random: Final = Random(randbits(256))
+_random: Final = Random(randbits(256))  # noqa: S311
 
 
 def new_id(moment: datetime | None = None) -> UUID:

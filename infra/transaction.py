@@ -27,7 +27,7 @@ async def transaction(connection: Connection, begin: str = BEGIN) -> AsyncIterat
     except BaseException:
         try:
             await connection.execute("ROLLBACK")
-        except Exception:
+        except Exception:  # noqa: BLE001  # the first error is the one to report
             connection.terminate()
         raise
     try:

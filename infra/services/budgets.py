@@ -7,9 +7,9 @@ from domain.controls import BudgetState, RemoveBudget, SetBudget
 from domain.refusals import BudgetScope, FieldProblem, InvalidInput
 from infra.application import Application
 from infra.books import NIL
-from infra.changes import REMOVE_BUDGET, WRITE_BUDGET
 from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
+from infra.statements import REMOVE_BUDGET, WRITE_BUDGET
 
 
 async def set_budget(
@@ -30,7 +30,7 @@ async def remove_budget(
     return await start(application, BudgetState, RemoveBudget(request, key), controls.budget_problems(key, None))
 
 
-async def set_default_budget(application: Application, key: BudgetKey, cap: int | None) -> Budget | None | Refused:
+async def set_default_budget(application: Application, key: BudgetKey, cap: int | None) -> Budget | Refused | None:
     """The operator's cap for an agent role of every tenant that has none of its own; None removes it."""
     budget = None if cap is None else Budget(key, cap)
     problems = list(controls.budget_problems(key, budget))

@@ -131,20 +131,20 @@ async def expire_due(application: Application, tenant_id: UUID) -> int:
 
 def _reserve(application: Application, caller: Caller, order: Order) -> Awaitable[Granted | Refused]:
     wish = order.wish
+    problems = [*reservations.problems(wish), *reservations.ttl_problems(order.ttl_seconds)]
+    if order.task_key is not None and not is_identifier(order.task_key):
+        problems.append(FieldProblem("taskKey", IDENTIFIER_RULE))
     asked = (
         wish.feature,
         wish.quantity,
         _model(wish.model),
         _estimate(wish.estimate),
-        attribution_json(wish.attribution),
+        None if problems else attribution_json(wish.attribution),
         order.task_key,
         order.ttl_seconds,
     )
     request = request_of(caller, Operation.RESERVE, order.idempotency_key, asked)
     command = Reserve(request, new_id(), wish, order.task_key, order.ttl_seconds)
-    problems = [*reservations.problems(wish), *reservations.ttl_problems(order.ttl_seconds)]
-    if order.task_key is not None and not is_identifier(order.task_key):
-        problems.append(FieldProblem("taskKey", IDENTIFIER_RULE))
     return start(application, Granted, command, problems)
 
 

@@ -29,7 +29,7 @@ def over(requested: str, *, retryable: bool, scope_id: str | None = "spring") ->
 
 
 SPRING = "The budget of campaign spring is 10 USD: 8 spent, 1.5 held"
-SENTENCES = {
+SENTENCES: dict[Refusal, tuple[str, str]] = {
     InsufficientFunds("credits", nano("2"), nano("-0.5")): (
         "INSUFFICIENT_FUNDS",
         "Wallet credits has -0.5 available, 2 is needed: add 2.5 or ask for less.",

@@ -210,7 +210,7 @@ async def test_a_value_that_postgresql_refuses_hurts_no_neighbour(application: A
     )
     assert [isinstance(outcome, Granted) for outcome in outcomes] == [True] * 5 + [False] * 3 + [True] * 15
     assert isinstance(outcomes[5], asyncpg.PostgresError)
-    assert isinstance(outcomes[6], ValueError)
+    assert isinstance(outcomes[6], asyncpg.PostgresError)
     assert await balance(application, caller, "credits") == ("280", "20", "0")
     await audit(application)
 
@@ -420,7 +420,7 @@ async def test_leaving_the_application_commits_what_waits(
     assert await count(application, "reservation") == 30
 
 
-async def test_overload_amid_many_orders_is_told_per_order_and_leaves_no_hold_unanswered(
+async def test_many_orders_that_do_not_fit_the_queue_are_overload_and_none_of_them_is_decided(
     application: Application, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "MOST_WAITING", 5)

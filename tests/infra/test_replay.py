@@ -9,10 +9,11 @@ import pytest
 
 from domain.holds import ModelName
 from domain.money import NANO
+from domain.prices import Price
 from infra.application import Application
 from infra.recorded_calls import RecordedCall, RecordedCallsError, count_calls, read_calls
-from infra.replay import Latencies, Recording, Report, Tally, UnpricedModelError, play
-from tests.domain.builders import nano
+from infra.replay import Latencies, Recording, Report, Tally, UnpricedModelError, cost_by_hand, play
+from tests.domain.builders import NOW, nano
 from tests.infra.builders import audit, count
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
@@ -120,16 +121,29 @@ async def test_a_local_model_costs_nothing(application: Application, tmp_path: P
     assert report.differences == ()
 
 
-async def test_fractions_of_a_nano_dollar_are_rounded_up_call_by_call(application: Application, tmp_path: Path) -> None:
-    model = ModelName("openrouter", "deepseek/deepseek-v3.2")
-    report = await played(application, recording(written(tmp_path, CALLS), model=model))
-    expected = dollars(CALLS, Fraction("0.2288"), Fraction("0.3432"))
-    whole = dollars(
-        [(sum(read for read, _ in CALLS), sum(made for _, made in CALLS))], Fraction("0.2288"), Fraction("0.3432")
+def test_the_sum_by_hand_rounds_fractions_of_a_nano_dollar_up_call_by_call() -> None:
+    price = Price(
+        "openrouter",
+        "uneven",
+        operation=None,
+        input_per_million=93_750_000,
+        output_per_million=250_000_001,
+        cache_read_per_million=None,
+        cache_write_per_million=None,
+        reasoning_per_million=None,
+        context_above=None,
+        per_call=None,
+        effective_from=NOW,
+        effective_to=None,
+        published_at=NOW,
     )
-    assert expected > whole
-    assert report.tally.cost == report.tally.cost_by_hand == expected
-    assert report.differences == ()
+    assert [cost_by_hand(price, *tokens) for tokens in [(0, 0), (1, 0), (16, 0), (1, 1), (0, 10**6)]] == [
+        0,
+        94,  # 93.75
+        1_500,  # 1500 exactly
+        344,  # 343.750001
+        250_000_001,
+    ]
 
 
 async def test_a_model_without_a_price_is_not_played_at_all(application: Application, tmp_path: Path) -> None:

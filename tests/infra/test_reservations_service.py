@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from uuid import UUID
 
 import pytest
 
@@ -497,3 +498,46 @@ async def test_a_task_runs_on_only_while_it_is_held_unpaused_and_within_its_cap(
     assert await goes_on() is True
     await settlements.consume(application, caller, "c", reservation.id, None, [Usage(cost=1)])
     assert await goes_on() is False
+
+
+async def test_work_that_holds_no_balance_may_be_extended_within_its_budget(
+    application: Application, caller: Caller
+) -> None:
+    reservation = await reserved(application, caller, feature="public_data_query", cost="0.1")
+    assert reservation.holds == ()
+    extended = await reservations.extend(application, caller, "e", reservation.id, None, Estimate(cost=nano("0.2")))
+    assert held(extended).held_usd == nano("0.3")
+    consumed = await settlements.consume(application, caller, "c", reservation.id, None, [Usage(cost=nano("0.25"))])
+    assert not isinstance(consumed, Refused)
+    assert await counter(application, caller, "TENANT", "", reservation.month) == ("0.25", "0")
+    await audit(application)
+
+
+async def test_a_retry_with_an_id_that_was_read_from_the_database_is_the_same_request(
+    application: Application, caller: Caller
+) -> None:
+    await reserved(application, caller, "key")
+    read = await reserved(application, caller, "key")
+    first = await reservations.release(application, caller, "release", read.id)
+    again = await reservations.release(application, caller, "release", UUID(int=read.id.int))
+    assert isinstance(first, Released)
+    assert again == first
+
+
+async def test_half_of_a_surrogate_pair_is_a_wrong_field_and_no_failure(
+    application: Application, caller: Caller
+) -> None:
+    held_one = await reserved(application, caller)
+    answers = [
+        await reservations.reserve(application, caller, "key", wish("\ud800")),
+        await reservations.reserve(application, caller, "key \ud800", wish()),
+        await reservations.reserve(application, caller, "key", wish(attribution=Attribution(campaign="\udfff"))),
+        await reservations.release(application, caller, "key", held_one.id, "because \ud800"),
+    ]
+    paths = [
+        field.path
+        for answer in answers
+        if isinstance(answer, Refused) and isinstance(answer.refusal, InvalidInput)
+        for field in answer.refusal.fields
+    ]
+    assert paths == ["feature", "idempotencyKey", "attribution.campaign", "reason"]

@@ -1,0 +1,142 @@
+"""A batch while it is decided: each tenant's books as they were read, overlaid by what was changed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from domain.books import Books, Changes, Event, Operation, Seen, Used
+from domain.budgets import Budget, BudgetBook, BudgetKey, Counter, CounterKey, Scope, ScopeKey
+from domain.catalog import Catalog
+from domain.holds import Reservation, TaskKey
+from domain.ledger import Entry
+from domain.periods import month_key
+from domain.tenants import Tenant
+from domain.usage import UsageEvent
+from domain.wallets import Lot, Wallet
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class OpenBooks:
+    """One tenant's books while a batch is decided: what was read, overlaid by what was changed.
+
+    `books` looks into these same dictionaries, so that each decision sees what the ones before it did.
+    """
+
+    tenant: Tenant
+    month: str
+    wallets: dict[str, Wallet] = field(default_factory=dict)
+    reservations: dict[UUID, Reservation] = field(default_factory=dict)
+    tasks: dict[TaskKey, UUID] = field(default_factory=dict)
+    used_keys: dict[tuple[Operation, str], Used] = field(default_factory=dict)
+    budgets: dict[BudgetKey, Budget] = field(default_factory=dict)
+    defaults: dict[BudgetKey, Budget] = field(default_factory=dict)
+    counters: dict[CounterKey, Counter] = field(default_factory=dict)
+    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
+    recorded: set[tuple[str, str]] = field(default_factory=set)
+    loaded_lots: dict[UUID, Lot] = field(default_factory=dict)
+    loaded_counters: set[tuple[CounterKey, BudgetKey]] = field(default_factory=set)
+    loaded_budgets: set[BudgetKey] = field(default_factory=set)
+    new_reservations: set[UUID] = field(default_factory=set)
+    due_is_booked: bool = False
+
+    def view(self, catalog: Catalog, own_keys_allowed: bool) -> Books:
+        """What the rules look at."""
+        book = BudgetBook(self.month, self.budgets, self.defaults, self.counters, self.scopes)
+        return Books(
+            self.tenant,
+            catalog,
+            own_keys_allowed,
+            self.wallets,
+            book,
+            self.reservations,
+            self.tasks,
+            self.used_keys,
+            self.recorded,
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """All that a batch has read and will write. `changed_*` hold the keys of what differs from the database."""
+
+    now: datetime
+    tenants: dict[UUID, OpenBooks] = field(default_factory=dict)
+    wallets: set[tuple[UUID, str]] = field(default_factory=set)
+    reservations: set[tuple[UUID, UUID]] = field(default_factory=set)
+    extended: set[tuple[UUID, UUID]] = field(default_factory=set)
+    counters: set[tuple[UUID, CounterKey]] = field(default_factory=set)
+    scopes: set[tuple[UUID, ScopeKey]] = field(default_factory=set)
+    tasks: set[tuple[UUID, TaskKey]] = field(default_factory=set)
+    budgets: dict[tuple[UUID, BudgetKey], Budget | None] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    usage: list[tuple[UUID, UsageEvent]] = field(default_factory=list)
+    used_keys: list[tuple[UUID, Operation, str, Used]] = field(default_factory=list)
+    events: list[tuple[UUID, Event]] = field(default_factory=list)
+    seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
+
+    def apply(self, tenant_id: UUID, changes: Changes) -> None:
+        """Make a decision's changes part of the books that the next one sees, and of what is written."""
+        books = self.tenants[tenant_id]
+        for wallet in changes.wallets:
+            books.wallets[wallet.key] = wallet
+            self.wallets.add((tenant_id, wallet.key))
+        for reservation in changes.reservations:
+            self._apply_reservation(tenant_id, books, reservation)
+        for counter in changes.counters:
+            books.counters[counter.key] = counter
+            self.counters.add((tenant_id, counter.key))
+        for operation, key_text, used in changes.used_keys:
+            books.used_keys[operation, key_text] = used
+            self.used_keys.append((tenant_id, operation, key_text, used))
+        self.entries.extend(changes.entries)
+        for event in changes.usage:
+            if event.usage.source is not None and event.usage.event_id is not None:
+                books.recorded.add((event.usage.source, event.usage.event_id))
+            self.usage.append((tenant_id, event))
+        for seen in changes.seen:
+            self.seen[tenant_id, seen] = None
+        if changes.tasks or changes.scopes or changes.budgets or changes.events:
+            self._apply_rare(tenant_id, books, changes)
+
+    def _apply_reservation(self, tenant_id: UUID, books: OpenBooks, reservation: Reservation) -> None:
+        before = books.reservations.get(reservation.id)
+        if before is None:
+            books.new_reservations.add(reservation.id)
+        elif before.holds is not reservation.holds or before.expires_at is not reservation.expires_at:
+            self.extended.add((tenant_id, reservation.id))
+        books.reservations[reservation.id] = reservation
+        self.reservations.add((tenant_id, reservation.id))
+
+    def _apply_rare(self, tenant_id: UUID, books: OpenBooks, changes: Changes) -> None:
+        for task, reservation_id in changes.tasks:
+            _put(books.tasks, task, reservation_id)
+            self.tasks.add((tenant_id, task))
+        for scope in changes.scopes:
+            books.scopes[scope.key] = scope
+            self.scopes.add((tenant_id, scope.key))
+        for key, budget in changes.budgets:
+            _put(books.budgets, key, budget)
+            self.budgets[tenant_id, key] = budget
+        for message in changes.events:
+            self.events.append((tenant_id, message))
+
+
+def open_batch(tenants: Iterable[Tenant], now: datetime) -> Batch:
+    """Empty books for each tenant."""
+    batch = Batch(now)
+    for tenant in tenants:
+        batch.tenants[tenant.id] = OpenBooks(tenant, month_key(now, tenant.zone))
+    return batch
+
+
+def _put(places: dict[Key, Value], key: Key, value: Value | None) -> None:
+    """Put a value in its place; None empties it."""
+    if value is None:
+        places.pop(key, None)
+    else:
+        places[key] = value
