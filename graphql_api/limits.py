@@ -1,7 +1,7 @@
 """Limits: how much one request may ask for.
 
-Three bounds, from cheap to exact. The parser stops at a number of tokens. Depth and aliases are counted on the parsed
-document. The cost of an operation counts each field once for every object that it would be read from: a list counts as
+Three bounds, from cheap to exact. The parser stops at a number of tokens. Depth, fields and aliases are counted on the parsed
+document, introspection left out. The cost of an operation counts each field once for every object that it would be read from: a list counts as
 long as its `first` or its `inputs` say, else as five; it is known before anything is executed.
 """
 
@@ -31,6 +31,7 @@ from graphql_api.errors import ErrorCode, RequestError
 
 MOST_BYTES: Final = 4_000_000
 MOST_TOKENS: Final = 5_000
+MOST_SELECTIONS: Final = 500
 MOST_ALIASES: Final = 30
 GREATEST_DEPTH: Final = 12
 GREATEST_COST: Final = 100_000
@@ -42,11 +43,14 @@ Variables = Mapping[str, Any]
 
 
 def check_shape(document: DocumentNode) -> None:
-    """Refuse documents that are too deep or have too many aliases. Cycles of fragments are left to validation."""
+    """Refuse documents that are too deep, or have too many fields or aliases, before validation compares them with each
+    other. Cycles of fragments are left to validation."""
     shape = _Shape(document)
     for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
+        if isinstance(definition, OperationDefinitionNode):
             shape.measure(definition.selection_set)
+    if shape.selections > MOST_SELECTIONS:
+        raise _too_complex(f"a request selects at most {MOST_SELECTIONS} fields, this one has {shape.selections}")
     if shape.aliases > MOST_ALIASES:
         raise _too_complex(f"a request has at most {MOST_ALIASES} aliases, this one has {shape.aliases}")
 
@@ -54,12 +58,14 @@ def check_shape(document: DocumentNode) -> None:
 class _Shape:
     def __init__(self, document: DocumentNode) -> None:
         self.aliases = 0
+        self.selections = 0
         self._fragments = _fragments(document)
         self._depths: dict[str, int] = {}
 
     def measure(self, selections: SelectionSetNode) -> int:
         """The depth below a selection set, introspection left out."""
         deepest = 0
+        self.selections += len(selections.selections)
         for selection in selections.selections:
             if isinstance(selection, FieldNode):
                 self.aliases += selection.alias is not None
@@ -82,9 +88,7 @@ class _Shape:
             return 0
         if name not in self._depths:
             self._depths[name] = 0
-            aliases = self.aliases
             self._depths[name] = self.measure(fragment.selection_set)
-            self.aliases = aliases
         return self._depths[name]
 
 
