@@ -100,6 +100,8 @@ class Batch:
             self.usage.append((tenant_id, event))
         for seen in changes.seen:
             self.seen[tenant_id, seen] = None
+            if seen.key not in books.scopes:
+                books.scopes[seen.key] = Scope(seen.key)
         if changes.tasks or changes.scopes or changes.budgets or changes.events:
             self._apply_rare(tenant_id, books, changes)
 
@@ -107,7 +109,7 @@ class Batch:
         before = books.reservations.get(reservation.id)
         if before is None:
             books.new_reservations.add(reservation.id)
-        elif before.holds is not reservation.holds or before.expires_at is not reservation.expires_at:
+        elif before.held_usd != reservation.held_usd or before.expires_at is not reservation.expires_at:
             self.extended.add((tenant_id, reservation.id))
         books.reservations[reservation.id] = reservation
         self.reservations.add((tenant_id, reservation.id))

@@ -8,7 +8,7 @@ from domain import ledger
 from domain.audit import Finding, FindingKind, WalletAudit
 from domain.ledger import Draw, Entry, EntryType, Repayment
 from domain.wallets import LotSource, Wallet
-from tests.domain.builders import CYCLE_END, NOW, draws, empty_wallet, number, voucher
+from tests.domain.builders import CYCLE_END, NOW, empty_wallet, number, voucher
 
 PLAN, TOP_UP = number(1), number(2)
 
@@ -20,12 +20,12 @@ def history() -> tuple[Wallet, tuple[Entry, ...]]:
     plan = ledger.new_lot(PLAN, LotSource.PLAN, NOW, CYCLE_END)
     posting = ledger.grant(wallet, EntryType.ALLOCATED, plan, 100, at)
     posting = posting.then(ledger.reserve(posting.wallet, 60, at))
-    posting = posting.then(ledger.settle(posting.wallet, draws(posting.entries[-1]), 130, at))
+    posting = posting.then(ledger.settle(posting.wallet, posting.entries[-1].draws, 130, at))
     posting = posting.then(ledger.take_back(posting.wallet, 5, at))
     top_up = ledger.new_lot(TOP_UP, LotSource.TOP_UP, NOW, None)
     posting = posting.then(ledger.grant(posting.wallet, EntryType.TOPPED_UP, top_up, 50, at))
     posting = posting.then(ledger.reserve(posting.wallet, 10, at))
-    posting = posting.then(ledger.release(posting.wallet, draws(posting.entries[-1]), at))
+    posting = posting.then(ledger.release(posting.wallet, posting.entries[-1].draws, at))
     month = ledger.new_lot(number(3), LotSource.PLAN, NOW, CYCLE_END)
     posting = posting.then(ledger.grant(posting.wallet, EntryType.ALLOCATED, month, 7, at))
     posting = posting.then(ledger.expire_due(posting.wallet, voucher(CYCLE_END + timedelta(days=1))))
@@ -108,7 +108,7 @@ def test_the_newest_entry_may_not_be_cut_off() -> None:
 
 def test_a_hash_that_was_put_in_anew_breaks_the_link_after_it() -> None:
     wallet, entries = history()
-    lie = entries[2]._replace(amount=entries[2].amount, hash=bytes(32))
+    lie = entries[2]._replace(hash=bytes(32))
     assert found(wallet, with_entry(entries, 2, lie)) == [
         (FindingKind.ENTRY_HASH, " entry 3"),
         (FindingKind.ENTRY_LINK, " entry 4"),

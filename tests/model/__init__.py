@@ -1,0 +1,1 @@
+"""One random history, played through the rules alone and through the services, and compared."""
