@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import uvloop
 
+from benchmarks._books import check_books
 from benchmarks._figures import Steps, Window, ratio, show, summary
 from benchmarks._load import Told, Workload, check, drive, make_tenants
 from benchmarks._one_by_one import one_by_one
@@ -116,6 +117,7 @@ class Benchmark:
         """All that was answered stands in the books."""
         await check(self._application, tenants, self.told)
         await self._pgbench.check()
+        await check_books(self._application)
 
     async def _window(self, application: Application, workload: Workload, seconds: float) -> Window:
         self._runs += 1

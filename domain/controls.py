@@ -96,19 +96,15 @@ def budget_problems(key: BudgetKey, budget: Budget | None) -> tuple[FieldProblem
             found.append(FieldProblem("scopeId", "a tag is addressed as key=value"))
     elif not is_identifier(key.scope_id):
         found.append(FieldProblem("scopeId", IDENTIFIER_RULE))
-    if budget is not None:
-        if budget.cap < 0:
-            found.append(FieldProblem("cap", "must not be negative"))
-        fits = all(0 < threshold <= HIGHEST_THRESHOLD for threshold in budget.thresholds)
-        if not fits or not 0 < len(budget.thresholds) <= MOST_THRESHOLDS:
-            found.append(FieldProblem("thresholds", f"1 to {MOST_THRESHOLDS} percents above 0 and up to 1000"))
-    return tuple(found)
+    return (*found, *_figure_problems(budget))
 
 
 def scope_problems(key: ScopeKey, reason: str) -> tuple[FieldProblem, ...]:
     """What is wrong with the address of a pause."""
     found: list[FieldProblem] = []
-    if key.kind is ScopeKind.TENANT:
+    if key.kind not in budgets.SCOPE_KINDS.values():
+        found.append(FieldProblem("scope", "only TENANT, AGENT and CAMPAIGN can be paused"))
+    elif key.kind is ScopeKind.TENANT:
         if key.id:
             found.append(FieldProblem("scopeId", "the tenant itself has no scopeId: leave it out"))
     elif not is_identifier(key.id):
@@ -180,6 +176,17 @@ def _changed(books: Books, key: BudgetKey, budget: Budget | None) -> Decision[Bu
             scope = after
     state = budget_state(books, key, in_force, scope)
     return Decision(state, Changes(budgets=((key, budget),), scopes=scopes, events=events))
+
+
+def _figure_problems(budget: Budget | None) -> tuple[FieldProblem, ...]:
+    found: list[FieldProblem] = []
+    if budget is not None and budget.cap < 0:
+        found.append(FieldProblem("cap", "must not be negative"))
+    if budget is not None:
+        fits = all(0 < threshold <= HIGHEST_THRESHOLD for threshold in budget.thresholds)
+        if not fits or not 0 < len(budget.thresholds) <= MOST_THRESHOLDS:
+            found.append(FieldProblem("thresholds", f"1 to {MOST_THRESHOLDS} percents above 0 and up to 1000"))
+    return tuple(found)
 
 
 def _made_by(scope: Scope, key: BudgetKey) -> bool:

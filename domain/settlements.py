@@ -323,19 +323,19 @@ def _events(
             if name in books.recorded or name in taken:
                 continue
             taken.add(name)
-        call = _named(call, reservation.model)
+        named = _named(call, reservation.model)
         at = reservation.created_at
         events.append(
             UsageEvent(
                 identifier,
-                call,
+                named,
                 occurred(identifier, call),
                 now,
                 reservation.feature,
                 reservation.id,
                 reservation.attribution,
                 reservation.route,
-                usage.price(call, books.catalog.prices, at, at),
+                usage.price(named, books.catalog.prices, at, at),
             )
         )
     return tuple(events)
@@ -358,7 +358,7 @@ def _recorded(reservation: Reservation, events: tuple[UsageEvent, ...]) -> Recor
         before.events + len(events),
         before.cost + sum([event.priced.cost or 0 for event in events]),
         sum(counts) if counts else None,
-        before.unpriced or any([event.priced.cost is None for event in events]),
+        before.unpriced or any(event.priced.cost is None for event in events),
     )
 
 
@@ -404,7 +404,7 @@ def _counted(books: Books, reservation: Reservation, events: tuple[UsageEvent, .
 def _spend(events: tuple[UsageEvent, ...], remaining: int) -> tuple[int, int]:
     """What events add to spent, and how much of that had been held: an unpriced one counts as all that is left."""
     cost = sum([event.priced.cost or 0 for event in events])
-    if any([event.priced.cost is None for event in events]):
+    if any(event.priced.cost is None for event in events):
         cost = max(cost, remaining)
     return cost, min(cost, remaining)
 

@@ -19,7 +19,7 @@ SECONDS_FOR_HEALTH: Final = 5.0
 
 
 def create_app(application: Application, schema: GraphQLSchema | None = None) -> Starlette:
-    """The application over an open installation. Another schema may be served in the same way (benchmarks do)."""
+    """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do."""
     endpoint = GraphQLEndpoint(
         schema or create_schema(), Keyring(application), lambda caller: Context(application, caller)
     )

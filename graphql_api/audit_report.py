@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from domain.audit import Figure
 from infra.audit import AuditReport
 
 SHOWN = 50
@@ -47,18 +48,28 @@ def as_text(report: AuditReport) -> str:
         lines.append(f"{kind}: {place}: {', '.join(f'{name} {value}' for name, value in figures) or 'see --json'}")
     if report.found > SHOWN:
         lines.append(f"and {report.found - SHOWN} more (the first {len(report.findings)} with --json)")
-    return "\n".join([*lines, f"The books do not hold: {report.found} findings. Amounts are nano-units."])
+    findings = "1 finding" if report.found == 1 else f"{report.found} findings"
+    return "\n".join([*lines, f"The books do not hold: {findings}. Amounts are nano-units."])
 
 
 def as_document(report: AuditReport) -> dict[str, Any]:
-    """The report as JSON values; figures that outgrow a double are texts already where they are sums."""
+    """The report as JSON values."""
     return {
         "holds": report.hold,
         "at": report.at.isoformat(),
         "checked": dict(report.counts),
         "found": report.found,
         "findings": [
-            {"kind": finding.kind.value, "place": finding.place, "figures": dict(finding.figures)}
+            {
+                "kind": finding.kind.value,
+                "place": finding.place,
+                "figures": {name: _text(value) for name, value in finding.figures},
+            }
             for finding in report.findings
         ],
     }
+
+
+def _text(value: Figure) -> str | None:
+    """Amounts as texts: they outgrow what JSON's readers keep exactly."""
+    return None if value is None else str(value)

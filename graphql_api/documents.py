@@ -11,7 +11,9 @@ from typing import Final
 
 from graphql import (
     DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
+    GraphQLObjectType,
     GraphQLSchema,
     GraphQLSyntaxError,
     OperationDefinitionNode,
@@ -19,9 +21,13 @@ from graphql import (
     parse,
     validate,
 )
+from graphql.execution.collect_fields import FragmentDetails, GroupedFieldSet, collect_fields
+from graphql.execution.values import VariableValues
 
 from graphql_api import limits
 from graphql_api.errors import ErrorCode, RequestError, bad_input
+from graphql_api.plans import Plans
+from graphql_api.reading import VariableReader
 from graphql_api.validation import RULES
 
 MOST_KEPT: Final = 256
@@ -29,11 +35,24 @@ LONGEST_KEPT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A document that may be executed: its operations by name (None: the only one), each with its cost."""
+class Operation:
+    """One operation of a valid document, with all that can be known of it before it is executed.
 
-    document: DocumentNode
-    costs: Mapping[str | None, limits.Cost]
+    `root_fields` and `plans` are None where directives decide anew for each request what is selected.
+    """
+
+    node: OperationDefinitionNode
+    root_type: GraphQLObjectType
+    fragment_nodes: dict[str, FragmentDefinitionNode]
+    fragments: dict[str, FragmentDetails]
+    cost: limits.Cost
+    variables: VariableReader
+    root_fields: GroupedFieldSet | None
+    plans: Plans | None
+
+
+# The operations of a document by name; None: the only one.
+Prepared = Mapping[str | None, Operation]
 
 
 class InvalidDocumentError(Exception):
@@ -73,19 +92,32 @@ class Documents:
         found = validate(self._schema, document, RULES)
         if found:
             raise InvalidDocumentError(found)
-        operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-        costs: dict[str | None, limits.Cost] = {}
-        for operation in operations:
-            if operation.operation is OperationType.SUBSCRIPTION:
-                raise bad_input("subscriptions need a websocket")
-            cost = limits.Cost(self._schema, document, operation)
-            if not cost.depends_on_variables:
-                cost.check({})
-            if operation.name is not None:
-                costs[operation.name.value] = cost
-            if len(operations) == 1:
-                costs[None] = cost
-        return Prepared(document, costs)
+        nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        varies = "@" in query
+        operations: dict[str | None, Operation] = {}
+        for node in nodes:
+            operation = self._operation(document, node, varies=varies)
+            if node.name is not None:
+                operations[node.name.value] = operation
+            if len(nodes) == 1:
+                operations[None] = operation
+        return operations
+
+    def _operation(self, document: DocumentNode, node: OperationDefinitionNode, *, varies: bool) -> Operation:
+        root_type = self._schema.get_root_type(node.operation)
+        if root_type is None or node.operation is OperationType.SUBSCRIPTION:
+            raise bad_input("subscriptions need a websocket")
+        cost = limits.Cost(self._schema, document, node)
+        if not cost.depends_on_variables:
+            cost.check({})
+        fragment_nodes = limits.fragments_of(document)
+        fragments = {name: FragmentDetails(fragment) for name, fragment in fragment_nodes.items()}
+        root_fields = None
+        if not varies:
+            collected = collect_fields(self._schema, fragments, VariableValues({}, {}), root_type, node)
+            root_fields = collected.grouped_field_set
+        reader = VariableReader(self._schema, node)
+        return Operation(node, root_type, fragment_nodes, fragments, cost, reader, root_fields, None if varies else {})
 
 
 def _parse(query: str) -> DocumentNode:

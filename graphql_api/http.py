@@ -4,12 +4,11 @@
 whatever goes wrong; their status is 200 as soon as there was a request to execute.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 from graphql import GraphQLSchema
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -21,13 +20,14 @@ from infra.services.callers import Caller
 
 _JSON: Final = (b"content-type", b"application/json")
 
+Header = tuple[bytes, bytes]
 ContextOf = Callable[[Caller], object]
 
 
 class HttpError(Exception):
     """A request that is answered without being executed."""
 
-    def __init__(self, status: int, code: ErrorCode, message: str, *headers: tuple[bytes, bytes]) -> None:
+    def __init__(self, status: int, code: ErrorCode, message: str, *headers: Header) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -44,36 +44,38 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status: int = 200
-        headers: Sequence[tuple[bytes, bytes]] = ()
+        extra: Sequence[Header] = ()
         try:
-            caller = await self._caller(scope)
-            query, variables, operation_name = _read(await _body(scope, receive))
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            caller = await self._caller(scope["method"], headers)
+            query, variables, operation_name = _read(await _body(headers, receive))
             answer = await self._engine.answer(query, variables, operation_name, self._context_of(caller))
         except HttpError as error:
             answer = {"errors": errors.formatted([RequestError(error.code, str(error))])}
-            status, headers = error.status, error.headers
+            status, extra = error.status, error.headers
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001  # masked, and logged in full
-            answer, status, headers = {"errors": errors.formatted([errors.internal(error)])}, 500, ()
+            answer = {"errors": errors.formatted([errors.internal(error)])}
+            status = 500
         body = orjson.dumps(answer)
         length = (b"content-length", b"%d" % len(body))
-        await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
+        await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *extra]})
         await send({"type": "http.response.body", "body": body})
 
-    async def _caller(self, scope: Scope) -> Caller:
-        if scope["method"] != "POST":
+    async def _caller(self, method: str, headers: Mapping[bytes, bytes]) -> Caller:
+        if method != "POST":
             raise HttpError(
                 405, ErrorCode.BAD_USER_INPUT, 'send POST with a JSON body: {"query": "..."}', (b"allow", b"POST")
             )
-        headers = Headers(scope=scope)
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
             raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send the header Content-Type: application/json")
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated("send a key in the header Authorization: Bearer psk_...")
+        tenant = headers.get(b"purser-tenant")
         try:
-            caller = await self._keyring.authenticate(token.strip(), headers.get("purser-tenant"))
+            caller = await self._keyring.authenticate(token.strip(), tenant.decode("latin-1") if tenant else None)
         except TenantRequiredError as error:
             raise HttpError(400, ErrorCode.TENANT_REQUIRED, str(error)) from error
         if caller is None:
@@ -85,9 +87,9 @@ def _unauthenticated(message: str) -> HttpError:
     return HttpError(401, ErrorCode.UNAUTHENTICATED, message, (b"www-authenticate", b"Bearer"))
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
+async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     """The whole body, unless it is too large."""
-    declared = Headers(scope=scope).get("content-length", "0")
+    declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared[:20]) > limits.MOST_BYTES:
         raise _too_large()
     chunks: list[bytes] = []

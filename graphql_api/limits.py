@@ -59,7 +59,7 @@ class _Shape:
     def __init__(self, document: DocumentNode) -> None:
         self.aliases = 0
         self.selections = 0
-        self._fragments = _fragments(document)
+        self._fragments = fragments_of(document)
         self._depths: dict[str, int] = {}
 
     def measure(self, selections: SelectionSetNode) -> int:
@@ -98,7 +98,7 @@ class Cost:
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
         self._schema = schema
         self._operation = operation
-        self._fragments = _fragments(document)
+        self._fragments = fragments_of(document)
         self.depends_on_variables = any(
             isinstance(argument.value, VariableNode)
             for field in _fields(document)
@@ -177,7 +177,8 @@ def _field(parent: GraphQLNamedType, name: str) -> GraphQLField | None:
     return fields.get(name)
 
 
-def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+def fragments_of(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    """The fragments that a document defines, by name."""
     return {
         definition.name.value: definition
         for definition in document.definitions

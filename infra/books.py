@@ -62,7 +62,7 @@ SELECT {RESERVATION_COLUMNS}
 FROM unnest($1::uuid[], $2::uuid[]) AS asked (tenant_id, id) JOIN reservation r USING (tenant_id, id)"""
 DUE: Final = f"""
 SELECT {RESERVATION_COLUMNS} FROM reservation r
-WHERE tenant_id = $1 AND state = 'HELD' AND expires_at <= $2 ORDER BY expires_at LIMIT $3"""
+WHERE tenant_id = $1 AND state = 'HELD' AND expires_at <= $2 ORDER BY expires_at, id LIMIT $3"""
 WALLETS: Final = """
 SELECT w.tenant_id, w.id, w.key, w.kind, w.unit, w.bucket_type, w.granted, w.available, w.reserved, w.consumed,
     w.expired, w.sequence, w.head_hash, w.low_balance,

@@ -188,7 +188,7 @@ class _Player:
         granted = await reservations.reserve(application, self._caller, key, wish)
         tally.reserve.add(perf_counter() - began)
         if isinstance(granted, Refused):
-            tally.refused[granted.refusal.code] += 1
+            tally.refused[granted.refusal.code.value] += 1
             return
         tally.admitted += 1
         usage = Usage(tokens=Tokens(call.input_tokens, call.output_tokens))
@@ -200,7 +200,7 @@ class _Player:
     def _count(self, call: RecordedCall, granted: Granted, consumed: Consumed | Refused) -> None:
         tally = self.tally
         if isinstance(consumed, Refused):
-            tally.not_settled[consumed.refusal.code] += 1
+            tally.not_settled[consumed.refusal.code.value] += 1
             return
         settled = consumed.reservation
         tally.cost += settled.cost_usd or 0

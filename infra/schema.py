@@ -9,7 +9,7 @@ import asyncpg
 from piccolo.apps.migrations.commands.forwards import ForwardsMigrationManager
 from piccolo.engine.postgres import PostgresEngine
 
-from infra import piccolo_conf
+from infra import piccolo_conf, roles
 
 MIGRATION_LOCK: Final = 7_291_004_001
 
@@ -30,5 +30,6 @@ async def migrate(url: str) -> None:
             result = await ForwardsMigrationManager(app_name="purser").run()
         if not result.success:
             raise MigrationError(result.message or printed.getvalue())
+        await roles.establish(connection)
     finally:
         await connection.close()

@@ -30,6 +30,7 @@ from domain.tenants import Tenant, TenantStatus
 from domain.usage import Usage, UsageEvent, UsageKind
 from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Wallet, WalletKind, new_wallet
 from infra import catalog
+from tests.model.commands import Step
 
 CATALOG: Final = catalog.load()
 NO_CARD: Final = replace(CATALOG, rate_cards=RateCards(()))
@@ -335,6 +336,22 @@ class Bookkeeper:
         decision = decisions.decide(self.books(now), command, now)
         self.apply(decision.changes)
         return decision
+
+    def submit(self, command: Command, now: datetime) -> Decision[Answer]:
+        """Decide as a batch does: before work is refused for lack of room, what is overdue goes back."""
+        decision = decisions.decide(self.books(now), command, now)
+        if reservations.lacks_room(decision.answer) and self.overdue(now):
+            self.expire_overdue(now)
+            decision = decisions.decide(self.books(now), command, now)
+        self.apply(decision.changes)
+        return decision
+
+    def play(self, step: Step) -> Answer | None:
+        """One step of a random history; None: the job that books what is overdue."""
+        if step.command is None:
+            self.expire_overdue(step.at)
+            return None
+        return self.submit(step.command, step.at).answer
 
     def forget_closed_lots(self) -> None:
         """What a fresh read from the database does: only open lots are loaded."""

@@ -738,6 +738,10 @@ def test_a_good_wish_has_no_problems() -> None:
     full = Wish("blog_post", 1, ModelName("openai", "gpt-4o", "chat"), Estimate(Tokens(1, 1), 1), BLOG_WRITER)
     assert reservations.problems(full) == ()
     assert reservations.problems(Wish("blog_post")) == ()
+    for bound in (0, 10**12):
+        assert reservations.problems(Wish("blog_post", 1, GPT_4O, Estimate(Tokens(bound, bound)))) == ()
+    for bound in (0, 10**15):
+        assert reservations.problems(Wish("blog_post", estimate=Estimate(cost=bound))) == ()
 
 
 @pytest.mark.parametrize(

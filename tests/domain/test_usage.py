@@ -82,6 +82,23 @@ def test_a_full_report_has_no_problems() -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"calls": 0},
+        {"calls": 10**9},
+        {"cost": 0},
+        {"cost": 10**15},
+        {"units": 0},
+        {"results": 10**12},
+        {"duration_ms": 10**12},
+        {"tokens": Tokens(10**12, 10**12, 10**12, 10**12, 10**12)},
+    ],
+)
+def test_counts_may_reach_their_bounds(change: dict[str, object]) -> None:
+    assert problems(FULL._replace(**change), "usage.0", NOW) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("change", "field", "message"),
     [
         ({"provider": ""}, "provider", IDENTIFIER_RULE),

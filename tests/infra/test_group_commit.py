@@ -1,7 +1,7 @@
 """The group commit: batches, their neighbours, and what a lost connection may not do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -59,6 +59,15 @@ def batches_of(application: Application, monkeypatch: pytest.MonkeyPatch) -> lis
     return seen
 
 
+async def eventually(is_so: Callable[[], bool]) -> None:
+    """Let the others work until something is so."""
+    for _ in range(60_000):
+        if is_so():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it never was so")
+
+
 def reserve_command(caller: Caller, key: str, feature: str = "social_post") -> Reserve:
     return Reserve(request_by(caller, Operation.RESERVE, key), fresh_id(), wish(feature))
 
@@ -76,8 +85,7 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(
 ) -> None:
     batches = batches_of(application, monkeypatch)
     first = application.group_commit.submit(reserve_command(caller, "first"))
-    while not batches:
-        await asyncio.sleep(0)
+    await eventually(lambda: bool(batches))
     others = [application.group_commit.submit(reserve_command(caller, f"r{number}")) for number in range(10)]
     await asyncio.gather(first, *others)
     assert [len(batch) for batch in batches] == [1, 10]
@@ -134,8 +142,9 @@ async def test_a_full_queue_answers_overloaded_and_works_on(
 ) -> None:
     monkeypatch.setattr(group_commit, "MOST_WAITING", 5)
     waiting = [application.group_commit.submit(reserve_command(caller, f"r{number}")) for number in range(5)]
+    one_more = reserve_command(caller, "one too many")
     with pytest.raises(Overloaded):
-        application.group_commit.submit(reserve_command(caller, "one too many"))
+        waiting.append(application.group_commit.submit(one_more))
     assert all(isinstance(answer, Granted) for answer in await asyncio.gather(*waiting))
     await reserved(application, caller, "one too many")
     assert await count(application, "reservation") == 6
@@ -149,8 +158,7 @@ async def test_a_caller_that_goes_away_cancels_nothing(
     for _ in range(2):
         await asyncio.sleep(0)
     calls[3].cancel()
-    while not batches:
-        await asyncio.sleep(0)
+    await eventually(lambda: bool(batches))
     calls[7].cancel()
     calls[8].cancel()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -322,15 +330,20 @@ async def test_a_connection_cut_at_any_moment_answers_every_caller_and_books_onc
 
 @pytest.mark.parametrize(("before", "cut"), CUTS.values(), ids=CUTS)
 async def test_a_cut_amid_mixed_work_loses_and_doubles_nothing(
-    settings: Settings, database_url: str, application: Application, before: bool, cut: Cut
+    settings: Settings,
+    database_url: str,
+    application: Application,
+    before: bool,
+    cut: Cut,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(group_commit, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
     caller = await open_tenant(application, credits="6")
     async with through_a_proxy(settings, database_url) as (cut_off, proxy):
         running = asyncio.create_task(mixed_load(cut_off, caller))
         for _ in range(3):
             proxy.before, proxy.after = (cut, None) if before else (None, cut)
-            while not running.done() and (proxy.before or proxy.after):
-                await asyncio.sleep(0.001)
+            await eventually(lambda: running.done() or not (proxy.before or proxy.after))
         answers = await running
         assert proxy.cuts >= 1
     assert [type(answer) for answer in answers[:60]] == [Released, Consumed] * 30
@@ -356,8 +369,9 @@ async def test_usage_whose_commit_went_unheard_is_not_called_a_duplicate(
 
 
 async def test_backends_that_are_terminated_at_any_time_lose_and_double_nothing(
-    application: Application, second_application: Application
+    application: Application, second_application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(group_commit, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
     caller = await open_tenant(second_application, credits="6")
     running = asyncio.create_task(mixed_load(application, caller))
     terminated = 0
@@ -385,8 +399,7 @@ async def test_a_database_that_is_away_for_a_while_delays_and_loses_nothing(
         proxy.cut_all()
         connections = proxy.connections
         waiting = asyncio.gather(*[reserved(cut_off, caller, f"r{number}") for number in range(10)])
-        while proxy.connections < connections + 3:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: proxy.connections >= connections + 3)
         proxy.is_down = False
         assert len({reservation.id for reservation in await waiting}) == 10
     assert await balance(application, caller, "credits") == ("78", "22", "0")

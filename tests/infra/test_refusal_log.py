@@ -1,0 +1,96 @@
+"""The log of refusals: kept for receipts, as well as can be, and never in anybody's way."""
+
+import asyncio
+import json
+import logging
+
+import asyncpg
+import pytest
+
+from domain.attribution import Attribution
+from domain.money import NANO
+from domain.refusals import InsufficientFunds
+from domain.reservations import Wish
+from infra import refusal_log
+from infra.application import Application, open_application
+from infra.services import reservations
+from infra.services.callers import Caller, Refused
+from infra.settings import Settings
+from tests.domain.builders import nano, tenant_month
+from tests.infra.builders import cap, count, open_tenant, wish
+
+
+async def test_every_refusal_is_kept_with_its_figures_under_the_id_that_was_answered(
+    settings: Settings, database_url: str, application: Application, caller: Caller
+) -> None:
+    async with open_application(settings, database_url) as leaving:
+        await cap(leaving, caller, tenant_month(), "1")
+        answers = [
+            await reservations.reserve(
+                leaving, caller, "1", Wish("context_file", 200 * NANO, attribution=Attribution())
+            ),
+            await reservations.reserve(leaving, caller, "2", wish("no_such_feature")),
+            await reservations.reserve(leaving, caller, "", wish()),
+            await reservations.release(leaving, caller, "4", caller.tenant_id),
+        ]
+    rows = await application.readers.fetch(
+        "SELECT id, operation, code, message, figures FROM refusal ORDER BY created_at, id"
+    )
+    assert len(rows) == 4
+    kept = {row[0]: tuple(row[1:3]) for row in rows}
+    assert [kept[answer.id] for answer in answers if isinstance(answer, Refused) and answer.id is not None] == [
+        ("reserve", "BUDGET_EXCEEDED"),
+        ("reserve", "UNKNOWN_FEATURE"),
+        ("reserve", "INVALID_INPUT"),
+        ("release", "NOT_FOUND"),
+    ]
+    for answer in answers:
+        assert isinstance(answer, Refused)
+        row = next(row for row in rows if row[0] == answer.id)
+        assert row[3] == answer.refusal.message
+    figures = next(json.loads(row[4]) for row in rows if row[2] == "BUDGET_EXCEEDED")
+    assert figures == {
+        "scope": "TENANT",
+        "scope_id": None,
+        "cap": nano("1"),
+        "spent": 0,
+        "held": 0,
+        "requested": nano("120"),
+        "retryable": False,
+    }
+
+
+async def test_when_too_many_wait_the_newest_are_dropped_and_counted(
+    application: Application, caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(refusal_log, "MOST_KEPT", 3)
+    refusal = InsufficientFunds("credits", 2, 1)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            application.refusals.add(caller.tenant_id, caller.tenant_id, "reserve", refusal, application.clock())
+        await application.refusals.close()
+    assert await count(application, "refusal") <= 3
+    assert any(record.getMessage() == "refusals were dropped: 2" for record in caplog.records)
+
+
+async def test_a_log_that_cannot_be_written_hurts_no_caller(
+    settings: Settings, database_url: str, application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = await open_tenant(application, credits="1")
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("ALTER TABLE refusal RENAME TO away")
+        answers = await asyncio.gather(
+            *[reservations.reserve(application, caller, f"r{number}", wish()) for number in range(5)]
+        )
+        await application.refusals.close()
+        assert all(isinstance(answer, Refused) for answer in answers)
+        assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+            "refusals were not kept: 5"
+        ]
+        await connection.execute("ALTER TABLE away RENAME TO refusal")
+        await reservations.reserve(application, caller, "again", wish())
+        await application.refusals.close()
+        assert await count(application, "refusal") == 1
+    finally:
+        await connection.close()
