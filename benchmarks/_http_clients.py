@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvloop
 from typing_extensions import override
@@ -21,6 +21,7 @@ mutation Reserve($input: ReserveInput!) {
   reserve(input: $input) { __typename ... on Reservation { id state heldUsd expiresAt } ... on Refusal { code message } }
 }"""
 QUERY_THAT_DOES_NOTHING: Final = "mutation Reserve($input: ReserveInput!) { reserve(input: $input) }"
+SECONDS_TO_ANSWER: Final = 30
 KEY: Final = "the-key-of-the-request-"
 INPUT: Final[dict[str, Any]] = {
     "idempotencyKey": KEY,
@@ -55,8 +56,8 @@ class Client(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
         self._send()
 
     @override
@@ -104,7 +105,8 @@ async def load(asked: dict[str, Any]) -> dict[str, float]:
         client = Client(asked, number, started + asked["seconds"], latencies)
         clients.append(client)
         await loop.create_connection(lambda client=client: client, "127.0.0.1", asked["port"])  # type: ignore[misc]
-    await asyncio.gather(*[client.done for client in clients])
+    async with asyncio.timeout(asked["seconds"] + SECONDS_TO_ANSWER):
+        await asyncio.gather(*[client.done for client in clients])
     seconds = perf_counter() - started
     latencies.sort()
     return {

@@ -7,6 +7,7 @@ Prints its port once it accepts, and ends when its standard input does.
 """
 
 import asyncio
+import logging
 import socket
 import sys
 from typing import Annotated
@@ -19,7 +20,9 @@ from strawberry.schema.config import StrawberryConfig
 
 from graphql_api.app import create_app
 from graphql_api.fields import field
+from graphql_api.permissions import guard
 from graphql_api.scalars import SCALARS
+from graphql_api.tuning import tune
 from graphql_api.wishes import ReserveInput
 from infra.application import open_application
 from infra.settings import Settings
@@ -27,9 +30,9 @@ from infra.settings import Settings
 
 @strawberry.type
 class Query:
-    """A schema needs one."""
+    """A schema needs one; the name is one that has a permission."""
 
-    nothing: bool = True
+    wallets: bool = True
 
 
 @strawberry.type
@@ -42,9 +45,11 @@ class Mutation:
 
 
 def schema_that_does_nothing() -> GraphQLSchema:
-    """One mutation with the product's input type, scalars and all."""
+    """One mutation with the product's input type, tuned and guarded as the product's schema is."""
     described = strawberry.Schema(Query, Mutation, config=StrawberryConfig(scalar_map=SCALARS))
     schema: GraphQLSchema = described._schema  # noqa: SLF001  # Strawberry has no public name for it
+    tune(schema)
+    guard(schema)
     return schema
 
 
@@ -65,5 +70,7 @@ async def serve(url: str, kind: str) -> None:
 
 
 if __name__ == "__main__":
+    # The clients stop at the first answer that is not as expected: there is no need to hear of all the others.
+    logging.disable()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(sys.argv[1], sys.argv[2]))

@@ -5,7 +5,7 @@ design without batches has.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -44,15 +44,20 @@ class OneByOne(GroupCommit):
 
 
 @asynccontextmanager
-async def one_by_one(application: Application, url: str, connections: int) -> AsyncIterator[Application]:
-    """The application, deciding one by one on so many connections, set up like the group commit's."""
-    async with asyncpg.create_pool(
-        url, min_size=connections, max_size=connections, server_settings=PINNED_PLANS
-    ) as pool:
-        taken = [await pool.acquire() for _ in range(connections)]
+async def one_by_one(
+    application: Application, url: str, numbers: Sequence[int]
+) -> AsyncIterator[dict[int, Application]]:
+    """The application, deciding one by one, for each number of connections. They share their connections, which are
+    set up like the group commit's: only one of them may be used at a time."""
+    most = max(numbers)
+    async with asyncpg.create_pool(url, min_size=most, max_size=most, server_settings=PINNED_PLANS) as pool:
+        taken = [await pool.acquire() for _ in range(most)]
+        deciding = application.group_commit.deciding
         try:
-            single = OneByOne(pool, application.group_commit.deciding, taken)
-            yield replace(application, group_commit=single)
+            yield {
+                number: replace(application, group_commit=OneByOne(pool, deciding, taken[:number]))
+                for number in numbers
+            }
         finally:
             for connection in taken:
                 await pool.release(connection)

@@ -136,10 +136,7 @@ async def run(url: str, size: Size, *, profile: bool) -> dict[str, Any]:
     await migrate(url)
     async with AsyncExitStack() as stack:
         application = await stack.enter_async_context(open_application(Settings.from_environment(), url))
-        singles = {
-            connections: await stack.enter_async_context(one_by_one(application, url, connections))
-            for connections in size.connections
-        }
+        singles = await stack.enter_async_context(one_by_one(application, url, size.connections))
         pgbench = Pgbench(url)
         await pgbench.prepare()
         benchmark = Benchmark(application, singles, pgbench, size)

@@ -1,5 +1,8 @@
 """The web application: what is answered at which path."""
 
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
@@ -16,6 +19,8 @@ from infra.application import Application
 from infra.services.api_keys import Keyring
 
 SECONDS_FOR_HEALTH: Final = 5.0
+# A request leaves no cycles behind, so looking for them every 700 objects is in vain: it took a third of the time.
+COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 
 
 def create_app(application: Application, schema: GraphQLSchema | None = None) -> Starlette:
@@ -31,4 +36,18 @@ def create_app(application: Application, schema: GraphQLSchema | None = None) ->
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    return Starlette(routes=[Route("/graphql", endpoint), Route("/healthz", health)])
+    return Starlette(routes=[Route("/graphql", endpoint), Route("/healthz", health)], lifespan=_lifespan)
+
+
+@asynccontextmanager
+async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
+    """While requests are answered, the garbage collector leaves alone what was there before, and comes seldom."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -10,11 +10,12 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from infra.settings import Settings
+from infra.settings import DeploymentMode, Settings, SettingsError
 
 INTRODUCTION: Final = """Keeps the accounts of a product that spends money on every request.
 
@@ -239,10 +240,6 @@ def main() -> None:
 
 def _settings(*, self_hosted: bool = False) -> Settings:
     """The settings; who did not say whose deployment it is runs a demo as their own, and all else as a hosted one."""
-    from dataclasses import replace
-
-    from infra.settings import DeploymentMode
-
     settings = Settings.from_environment()
     if settings.deployment_mode is not None:
         return settings
@@ -251,11 +248,9 @@ def _settings(*, self_hosted: bool = False) -> Settings:
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Errors whose messages say what to do."""
-    from infra.catalog.reading import CatalogError
-    from infra.settings import SettingsError
-
-    expected: list[type[Exception]] = [SettingsError, CatalogError]
+    expected: list[type[Exception]] = [SettingsError]
     for module, name in (
+        ("infra.catalog.reading", "CatalogError"),
         ("infra.embedded_postgres", "EmbeddedPostgresError"),
         ("infra.schema", "MigrationError"),
         ("infra.database", "DatabaseError"),

@@ -24,6 +24,7 @@ from graphql import (
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
+from graphql.type import GraphQLResolveInfoHelpers
 from typing_extensions import override
 
 from graphql_api.tuning import ATTRIBUTE, PYTHON_CLASS
@@ -32,6 +33,13 @@ Complete = Callable[[Any], Any]
 Plans = dict[tuple[int, ...], Complete | None]
 
 _MISSING: Final = object()
+
+
+def _not_provided(*_: object) -> Any:
+    raise NotImplementedError
+
+
+_NO_HELPERS: Final = GraphQLResolveInfoHelpers(gather=_not_provided, track=_not_provided)
 
 
 class NotPlainError(Exception):
@@ -43,6 +51,12 @@ class PlannedExecutor(Executor[Any]):
     directives make each request another one."""
 
     plans: Plans | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # The engine's helpers hold the executor and it holds them: a cycle that only the garbage collector ends. No
+        # resolver of ours uses them.
+        self.async_helpers = _NO_HELPERS
 
     @override
     def complete_value(

@@ -13,33 +13,27 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from domain import budgets
 from domain.audit import Finding, FindingKind, WalletAudit
-from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
-from domain.wallets import BucketType, Lot, LotSource, Unit, Wallet, WalletKind
+from domain.wallets import Wallet
 from infra.audit_checks import CHECKS, COUNTS, Check
+from infra.ledger_rows import ENTRY_COLUMNS, entry_of
 from infra.reservation_rows import attribution_of
 from infra.transaction import BEGIN_READING, Connection, transaction
+from infra.wallet_rows import LOT_COLUMNS, LOT_WIDTH, WALLET_COLUMNS, WALLET_WIDTH, lot_of, wallet_of
 
 ROWS_AT_A_TIME: Final = 2_000
 MOST_FINDINGS: Final = 1_000
 
 # Memory for the sorts and sums across rows, of this transaction only.
 _SETTINGS: Final = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
-_WALLETS: Final = """
-SELECT w.tenant_id, w.id, w.key, w.kind, w.unit, w.bucket_type, w.granted, w.available, w.reserved, w.consumed,
-    w.expired, w.sequence, w.head_hash, w.low_balance, coalesce(t.slug, w.tenant_id::text),
-    l.id, l.source, l.granted, l.available, l.reserved, l.consumed, l.expired, l.granted_at, l.expires_at
+_WALLETS: Final = f"""
+SELECT {WALLET_COLUMNS}, {LOT_COLUMNS}, coalesce(t.slug, w.tenant_id::text)
 FROM wallet w LEFT JOIN tenant t ON t.id = w.tenant_id
 LEFT JOIN lot l ON l.tenant_id = w.tenant_id AND l.wallet_id = w.id
 ORDER BY w.tenant_id, w.id"""
-_ENTRIES: Final = """
-SELECT tenant_id, wallet_id, sequence, type, amount, granted_after, available_after, reserved_after, consumed_after,
-    expired_after, draws, repayments, actor, created_at, reservation_id, reference, note, idempotency_key,
-    previous_hash, hash
-FROM ledger_entry ORDER BY tenant_id, wallet_id, sequence"""
+_ENTRIES: Final = f"SELECT {ENTRY_COLUMNS} FROM ledger_entry ORDER BY tenant_id, wallet_id, sequence"
 _REMAINING: Final = """
 SELECT tenant_id, attribution, month, remaining_usd FROM reservation WHERE state = 'HELD' AND remaining_usd > 0"""
 _HELD: Final = "SELECT tenant_id, scope, scope_id, period_key, held FROM budget_counter WHERE held <> 0"
@@ -113,7 +107,7 @@ async def _check_wallets(connection: Connection, findings: _Findings, show: Show
                 current.finish(findings)
                 current = await _next_wallet(wallets, count)
             if current is not None and current.place == place:
-                for finding in current.audit.take(_entry(row)):
+                for finding in current.audit.take(entry_of(row[:])):
                     findings.add(finding)
             elif place != without_wallet:
                 without_wallet = place
@@ -164,36 +158,9 @@ async def _wallets(connection: Connection) -> AsyncIterator[tuple[Wallet, str]]:
 
 
 def _wallet(rows: list[asyncpg.Record]) -> tuple[Wallet, str]:
-    lots = tuple([Lot(row[15], LotSource(row[16]), *row[17:24]) for row in rows if row[15] is not None])
-    row = rows[0]
-    wallet = Wallet(
-        row[0],
-        row[1],
-        row[2],
-        WalletKind(row[3]),
-        Unit(row[4]),
-        BucketType(row[5]),
-        *row[6:14],
-        lots,  # type: ignore[call-arg]  # a slice has no known length
-    )
-    return wallet, row[14]
-
-
-def _entry(row: asyncpg.Record) -> Entry:
-    return Entry(
-        row[0],
-        row[1],
-        row[2],
-        EntryType(row[3]),
-        *row[4:10],
-        tuple([Draw(UUID(hex=lot), amount) for lot, amount in orjson.loads(row[10])]),
-        ()
-        if row[11] is None
-        else tuple([Repayment(UUID(hex=lot), used, granted) for lot, used, granted in orjson.loads(row[11])]),
-        Voucher(*row[12:18]),  # type: ignore[call-arg]  # a slice has no known length
-        row[18],
-        row[19],
-    )
+    lots = [lot_of(row[WALLET_WIDTH : WALLET_WIDTH + LOT_WIDTH]) for row in rows]
+    wallet = wallet_of(rows[0][:WALLET_WIDTH], tuple([lot for lot in lots if lot is not None]))
+    return wallet, rows[0][-1]
 
 
 async def _check_rows(connection: Connection, findings: _Findings, check: Check) -> None:

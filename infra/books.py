@@ -38,10 +38,11 @@ from domain.reservations import Extend, Release, Reserve, task_of
 from domain.settlements import Consume, Record, Reported, occurred
 from domain.tenants import Tenant, TenantStatus
 from domain.usage import attributed
-from domain.wallets import BucketType, Lot, LotSource, Unit, Wallet, WalletKind, in_burn_order
+from domain.wallets import Lot, Wallet, in_burn_order
 from infra.batch import Batch, OpenBooks
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.transaction import Connection
+from infra.wallet_rows import LOT_COLUMNS, WALLET_COLUMNS, WALLET_WIDTH, lot_of, wallet_of
 
 NIL: Final = UUID(int=0)
 MOST_DUE: Final = 500
@@ -63,10 +64,8 @@ FROM unnest($1::uuid[], $2::uuid[]) AS asked (tenant_id, id) JOIN reservation r 
 DUE: Final = f"""
 SELECT {RESERVATION_COLUMNS} FROM reservation r
 WHERE tenant_id = $1 AND state = 'HELD' AND expires_at <= $2 ORDER BY expires_at, id LIMIT $3"""
-WALLETS: Final = """
-SELECT w.tenant_id, w.id, w.key, w.kind, w.unit, w.bucket_type, w.granted, w.available, w.reserved, w.consumed,
-    w.expired, w.sequence, w.head_hash, w.low_balance,
-    l.id, l.source, l.granted, l.available, l.reserved, l.consumed, l.expired, l.granted_at, l.expires_at
+WALLETS: Final = f"""
+SELECT {WALLET_COLUMNS}, {LOT_COLUMNS}
 FROM unnest($1::uuid[], $2::text[]) AS asked (tenant_id, key) JOIN wallet w USING (tenant_id, key)
 LEFT JOIN lot l ON l.tenant_id = w.tenant_id AND l.wallet_id = w.id AND l.is_open"""
 BUDGETS: Final = """
@@ -271,14 +270,15 @@ async def read_wallets(
     for row in await connection.fetch(WALLETS, tenant_ids, keys):
         place = (row[0], row[2])
         if place not in found:
-            found[place] = (_wallet_of(row), [])
-        if row[14] is not None:
-            found[place][1].append(Lot(row[14], LotSource(row[15]), *row[16:23]))
+            found[place] = (wallet_of(row[:WALLET_WIDTH]), [])
+        lot = lot_of(row[WALLET_WIDTH:])
+        if lot is not None:
+            found[place][1].append(lot)
     for (tenant_id, key), (wallet, lots) in found.items():
         books = batch.tenants[tenant_id]
         for lot in lots:
             books.loaded_lots[lot.id] = lot
-        books.wallets[key] = _with_lots(wallet, tuple(lots))
+        books.wallets[key] = wallet._replace(lots=in_burn_order(wallet, tuple(lots)))
 
 
 def _wanted_wallets(
@@ -390,36 +390,3 @@ def _reservation_ids(command: Command) -> Iterable[UUID | None]:
             return [event.reservation_id for event in command.events]
         case _:
             return ()
-
-
-def _wallet_of(row: asyncpg.Record) -> Wallet:
-    return Wallet(
-        row[0],
-        row[1],
-        row[2],
-        WalletKind(row[3]),
-        Unit(row[4]),
-        BucketType(row[5]),
-        *row[6:14],
-        (),  # type: ignore[call-arg]  # a slice has no known length
-    )
-
-
-def _with_lots(wallet: Wallet, lots: tuple[Lot, ...]) -> Wallet:
-    return Wallet(
-        wallet.tenant_id,
-        wallet.id,
-        wallet.key,
-        wallet.kind,
-        wallet.unit,
-        wallet.bucket_type,
-        wallet.granted,
-        wallet.available,
-        wallet.reserved,
-        wallet.consumed,
-        wallet.expired,
-        wallet.sequence,
-        wallet.head_hash,
-        wallet.low_balance,
-        in_burn_order(wallet, lots),
-    )

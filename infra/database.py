@@ -34,7 +34,7 @@ async def connect(url: str) -> asyncpg.Connection:
         connection = await asyncpg.connect(url, timeout=SECONDS_TO_CONNECT)
     except (OSError, TimeoutError) as error:
         raise DatabaseError(
-            f"No PostgreSQL answers at {place} ({error}): start it, or correct DATABASE_URL."
+            f"No PostgreSQL answers at {place} ({str(error) or 'no answer'}): start it, or correct DATABASE_URL."
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseError(f"PostgreSQL at {place} refuses the connection ({error}): correct DATABASE_URL.") from error

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ import pytest
 
 from infra.application import Application, open_application
 from infra.embedded_postgres import embedded_postgres
+from infra.embedded_postgres_lifetime import postmaster
 from infra.schema import migrate
 from infra.settings import DeploymentMode, Settings
 
@@ -70,7 +72,9 @@ def postgres_url(pytestconfig: pytest.Config) -> Iterator[str]:
     if given:
         yield given
     else:
-        with embedded_postgres(pytestconfig.stash[FOLDER] / "data") as url:
+        data_dir = pytestconfig.stash[FOLDER] / "data"
+        with embedded_postgres(data_dir) as url:
+            _forgo_durability(data_dir)
             yield url
 
 
@@ -114,6 +118,14 @@ async def application(settings: Settings, database_url: str) -> AsyncIterator[Ap
     """The application on the test's own database."""
     async with open_application(settings, database_url) as opened:
         yield opened
+
+
+def _forgo_durability(data_dir: Path) -> None:
+    """These databases outlive nothing: the server need not wait for the disk. (Tests that kill one start their own.)"""
+    settings = data_dir / "postgres" / "cluster" / "postgresql.auto.conf"
+    with settings.open("a") as file:
+        file.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n")
+    os.kill(int(postmaster(data_dir)[0]), signal.SIGHUP)
 
 
 def _template(folder: Path) -> str:

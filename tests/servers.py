@@ -28,9 +28,11 @@ def data_folder() -> Iterator[Path]:
     """A data folder that the account of the embedded server can reach; it waits until that server is gone."""
     parent = Path(tempfile.mkdtemp(prefix="purser-served-"))
     parent.chmod(0o755)
-    yield parent / "data"
-    eventually(lambda: postgres_is_gone(parent / "data"))
-    shutil.rmtree(parent, ignore_errors=True)
+    try:
+        yield parent / "data"
+        eventually(lambda: postgres_is_gone(parent / "data"))
+    finally:
+        shutil.rmtree(parent, ignore_errors=True)
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:

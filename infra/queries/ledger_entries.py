@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-import orjson
-
-from domain.ledger import Entry, EntryType, Repayment, Voucher
+from domain.ledger import Entry, EntryType
 from infra.application import Application
-from infra.reservation_rows import draws_of
+from infra.ledger_rows import ENTRY_COLUMNS, entry_of
 
-_ENTRIES: Final = """
-SELECT tenant_id, wallet_id, sequence, type, amount, granted_after, available_after, reserved_after, consumed_after,
-    expired_after, draws, repayments, reservation_id, reference, note, actor, idempotency_key, created_at,
-    previous_hash, hash
-FROM ledger_entry"""
+_ENTRIES: Final = f"SELECT {ENTRY_COLUMNS} FROM ledger_entry"
 _PAGE: Final = f"""{_ENTRIES}
 WHERE tenant_id = $1 AND wallet_id = $2 AND sequence < $3 AND ($4::text[] IS NULL OR type = ANY($4))
 ORDER BY sequence DESC LIMIT $5"""
@@ -47,7 +40,7 @@ async def page(
     names = None if types is None else [entry_type.value for entry_type in types]
     start = AFTER_ALL if before is None else before
     rows = await application.readers.fetch(_PAGE, tenant_id, wallet_id, start, names, first + 1)
-    return EntryPage(tuple(_entry(row) for row in rows[:first]), len(rows) > first, before is not None)
+    return EntryPage(tuple(entry_of(row[:]) for row in rows[:first]), len(rows) > first, before is not None)
 
 
 async def get_many(application: Application, tenant_id: UUID, places: Sequence[tuple[UUID, int]]) -> list[Entry | None]:
@@ -55,26 +48,5 @@ async def get_many(application: Application, tenant_id: UUID, places: Sequence[t
     wallet_ids = [wallet_id for wallet_id, _ in places]
     sequences = [sequence for _, sequence in places]
     rows = await application.readers.fetch(_BY_PLACE, tenant_id, wallet_ids, sequences)
-    found = {(row[1], row[2]): _entry(row) for row in rows}
+    found = {(row[1], row[2]): entry_of(row[:]) for row in rows}
     return [found.get(place) for place in places]
-
-
-def _entry(row: asyncpg.Record) -> Entry:
-    repayments = [] if row[11] is None else orjson.loads(row[11])
-    return Entry(
-        row[0],
-        row[1],
-        row[2],
-        EntryType(row[3]),
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        draws_of(orjson.loads(row[10])),
-        tuple(Repayment(UUID(hex=lot), consumed, granted) for lot, consumed, granted in repayments),
-        Voucher(row[15], row[17], row[12], row[13], row[14], row[16]),
-        row[18],
-        row[19],
-    )

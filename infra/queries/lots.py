@@ -7,12 +7,11 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.wallets import Lot, LotSource, Wallet, in_burn_order
+from domain.wallets import Lot, Wallet, in_burn_order
 from infra.application import Application
+from infra.wallet_rows import LOT_COLUMNS, lot_of
 
-_LOTS: Final = """
-SELECT id, source, granted, available, reserved, consumed, expired, granted_at, expires_at
-FROM lot WHERE tenant_id = $1"""
+_LOTS: Final = f"SELECT {LOT_COLUMNS} FROM lot l WHERE tenant_id = $1"
 _OF_WALLET: Final = f"{_LOTS} AND wallet_id = $2"
 _ACTIVE: Final = f"{_OF_WALLET} AND (expires_at IS NULL OR expires_at > $3 OR reserved <> 0)"
 _BY_ID: Final = f"{_LOTS} AND id = ANY($2::uuid[])"
@@ -37,7 +36,8 @@ async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID
 
 def _lots(rows: Iterable[asyncpg.Record], now: datetime) -> Iterable[Lot]:
     for row in rows:
-        lot = Lot(row[0], LotSource(row[1]), *row[2:9])
+        lot = lot_of(row[:])
+        assert lot is not None
         if lot.expires_at is not None and lot.expires_at <= now and lot.available > 0:
             lot = lot._replace(available=0, expired=lot.expired + lot.available)
         yield lot

@@ -10,14 +10,13 @@ import asyncpg
 
 from domain import wallets
 from domain.ledger import available_at
-from domain.wallets import BalanceStatus, BucketType, Lot, LotSource, Unit, Wallet, WalletKind, in_burn_order
+from domain.wallets import BalanceStatus, Lot, Wallet, in_burn_order
 from infra.application import Application
+from infra.wallet_rows import LOT_COLUMNS, LOT_WIDTH, WALLET_COLUMNS, WALLET_WIDTH, lot_of, wallet_of
 
 # Every open lot as a row; the sums are over the lots that are active now, used up or not.
-_WALLETS: Final = """
-SELECT w.tenant_id, w.id, w.key, w.kind, w.unit, w.bucket_type, w.granted, w.available, w.reserved, w.consumed,
-    w.expired, w.sequence, w.head_hash, w.low_balance, active.granted, active.consumed,
-    l.id, l.source, l.granted, l.available, l.reserved, l.consumed, l.expired, l.granted_at, l.expires_at
+_WALLETS: Final = f"""
+SELECT {WALLET_COLUMNS}, {LOT_COLUMNS}, active.granted, active.consumed
 FROM wallet w
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(granted), 0)::bigint AS granted, coalesce(sum(consumed), 0)::bigint AS consumed
@@ -28,7 +27,7 @@ LEFT JOIN lot l ON l.tenant_id = w.tenant_id AND l.wallet_id = w.id AND l.is_ope
 WHERE w.tenant_id = $1"""
 _BY_ID: Final = f"{_WALLETS} AND w.id = ANY($3::uuid[])"
 _BY_KEY: Final = f"{_WALLETS} AND w.key = ANY($3::text[])"
-_ALL: Final = f"{_WALLETS} ORDER BY w.id"
+_ALL: Final = f"{_WALLETS} ORDER BY w.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class WalletView:
 
 
 async def list_wallets(application: Application, tenant_id: UUID) -> list[WalletView]:
-    """All wallets of a tenant, oldest first."""
+    """All wallets of a tenant, by key."""
     now = application.clock()
     return list(_views(await application.readers.fetch(_ALL, tenant_id, now), now).values())
 
@@ -68,32 +67,16 @@ def _views(rows: Sequence[asyncpg.Record], now: datetime) -> dict[UUID, WalletVi
     for row in rows:
         heads[row[1]] = row
         open_lots = lots.setdefault(row[1], [])
-        if row[16] is not None:
-            open_lots.append(Lot(row[16], LotSource(row[17]), *row[18:25]))
+        lot = lot_of(row[WALLET_WIDTH : WALLET_WIDTH + LOT_WIDTH])
+        if lot is not None:
+            open_lots.append(lot)
     return {identifier: _view(row, tuple(lots[identifier]), now) for identifier, row in heads.items()}
 
 
 def _view(row: asyncpg.Record, lots: tuple[Lot, ...], now: datetime) -> WalletView:
-    (tenant_id, identifier, key, kind, unit, bucket_type, *balances, sequence, head_hash, low_balance) = row[:14]
-    granted, available, reserved, consumed, expired = balances
-    wallet = Wallet(
-        tenant_id,
-        identifier,
-        key,
-        WalletKind(kind),
-        Unit(unit),
-        BucketType(bucket_type),
-        granted,
-        available,
-        reserved,
-        consumed,
-        expired,
-        sequence,
-        head_hash,
-        low_balance,
-        lots,
-    )
-    left = available_at(wallet, now)
-    wallet = wallet._replace(available=left, expired=expired + available - left, lots=in_burn_order(wallet, lots))
-    used = wallets.used_percent(wallet, row[14], row[15])
+    stored = wallet_of(row[:WALLET_WIDTH], lots)
+    left = available_at(stored, now)
+    expired = stored.expired + stored.available - left
+    wallet = stored._replace(available=left, expired=expired, lots=in_burn_order(stored, lots))
+    used = wallets.used_percent(wallet, row[-2], row[-1])
     return WalletView(wallet, used, wallets.status(wallet, used), now)

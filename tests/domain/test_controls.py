@@ -122,6 +122,8 @@ def test_the_tenant_roles_and_campaigns_can_be_paused(key: ScopeKey) -> None:
         ("AGENT", "", "r", "scopeId", IDENTIFIER_RULE),
         ("AGENT", "x", "", "reason", IDENTIFIER_RULE),
         ("AGENT", "x", "budget_exceeded", "reason", "this reason is the budgets' own: use another"),
+        ("CLIENT", "umbrella", "r", "scope", "only TENANT, AGENT and CAMPAIGN can be paused"),
+        ("PROJECT", "site", "r", "scope", "only TENANT, AGENT and CAMPAIGN can be paused"),
     ],
 )
 def test_no_other_pause_can_be(kind: str, identifier: str, reason: str, path: str, message: str) -> None:

@@ -105,6 +105,7 @@ def test_a_status_warns_from_80_percent_and_is_exhausted_at_100(used: int, expec
 
 def test_below_zero_is_exhausted_whatever_was_used() -> None:
     assert status(empty_wallet()._replace(available=-1), 0) is EXHAUSTED
+    assert status(empty_wallet(), 0) is OK
 
 
 def test_a_metered_wallet_warns_under_its_threshold_and_not_at_it() -> None:

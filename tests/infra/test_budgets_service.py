@@ -205,3 +205,10 @@ async def test_budgets_that_cannot_be_are_refused_and_nothing_is_written(
         missing = await budgets.remove_budget(application, caller, "r", task_cap("writer"))
     assert isinstance(missing, Refused)
     assert missing.refusal == NotFound("budget")
+
+
+async def test_only_what_budgets_act_on_can_be_paused(application: Application, caller: Caller) -> None:
+    async with nothing_moves(application):
+        answer = await scopes.pause_scope(application, caller, "p", ScopeKey(ScopeKind.CLIENT, "umbrella"))
+    assert isinstance(answer, Refused)
+    assert isinstance(answer.refusal, InvalidInput)

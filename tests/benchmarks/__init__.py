@@ -1,0 +1,1 @@
+"""The benchmarks run and check their answers; their figures are for `make bench`."""

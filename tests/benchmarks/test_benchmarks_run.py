@@ -1,0 +1,62 @@
+"""Every benchmark runs to its end, as a file and as a module, and says its ratios; its own checks pass."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HOT = {"one hot wallet, 64 callers", "one hot wallet, 256 callers"}
+BENCHMARKS = sorted(path.stem for path in (CHECKOUT / "benchmarks").glob("[!_]*.py"))
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Benchmarks bring their own database and touch no other."""
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment["PURSER_DATA_DIR"] = str(folder / "untouched")
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_there_are_benchmarks() -> None:
+    assert BENCHMARKS == ["admission", "graphql_reserve"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_explains_itself(name: str, tmp_path: Path) -> None:
+    done = run("-m", f"benchmarks.{name}", "--help", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {"--quick", "--json", "--rounds", "--seconds"} <= set(
+        done.stdout.replace("[", " ").replace("]", " ").split()
+    )
+
+
+@pytest.mark.slow
+def test_admission_is_compared_with_batches_of_one_and_with_pgbench(tmp_path: Path) -> None:
+    found = figures(run("benchmarks/admission.py", "--quick", "--json", "--profile", folder=tmp_path))
+    assert found["pairs_checked"] > 0
+    for name, workload in found["workloads"].items():
+        assert workload["ratio_to_one_by_one"] > 0
+        assert (workload["ratio_to_pgbench"] is not None) == (name in HOT), name
+        phases = found["profiles"][name]["phases"]
+        assert all(phases[phase]["ms"] > 0 for phase in ("begin", "lock", "read", "decide", "write", "commit")), phases
+    assert not (tmp_path / "untouched").exists()
+
+
+@pytest.mark.slow
+def test_reserve_over_http_is_compared_with_a_mutation_that_does_nothing(tmp_path: Path) -> None:
+    found = figures(run("-m", "benchmarks.graphql_reserve", "--quick", "--json", folder=tmp_path))
+    assert found["reservations_checked"] > 0
+    assert all(row["ratio"] > 0 for row in found["connections"].values())
+    assert not (tmp_path / "untouched").exists()
