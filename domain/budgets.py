@@ -9,6 +9,7 @@ starts at zero with nobody resetting anything (PRODUCT.md 6). Amounts are nano-d
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from domain.attribution import Attribution
@@ -177,6 +178,7 @@ class BudgetRefusal:
     paused: Scope | None = None
 
 
+@lru_cache(maxsize=4_096)
 def counter_keys(attribution: Attribution, month: str) -> tuple[CounterKey, ...]:
     """The counters that spend with this attribution moves, in the order in which their caps are checked."""
     keys = [CounterKey(BudgetScope.TENANT, "", month)]
@@ -206,6 +208,7 @@ def levels(book: BudgetBook, attribution: Attribution, month: str) -> tuple[Leve
     return tuple([_level(book, key) for key in counter_keys(attribution, month)])
 
 
+@lru_cache(maxsize=16_384)
 def budget_key(counter: CounterKey) -> BudgetKey:
     """The budget that a counter counts for."""
     period = BudgetPeriod.TOTAL if counter.period_key == TOTAL else BudgetPeriod.MONTH
@@ -213,13 +216,15 @@ def budget_key(counter: CounterKey) -> BudgetKey:
 
 
 def task_cap(book: BudgetBook, agent_role: str | None) -> int | None:
-    """The cap of one reservation: that of its agent role, else that of any role, else none."""
-    if agent_role is not None:
-        own = book.budget(BudgetKey(BudgetScope.AGENT, agent_role, BudgetPeriod.TASK))
-        if own is not None:
-            return own.cap
-    general = book.budget(TASK_OF_ANY_ROLE)
-    return None if general is None else general.cap
+    """The cap of one reservation: that of its agent role, else that of any role; the tenant's before the operator's
+    defaults."""
+    role = None if agent_role is None else BudgetKey(BudgetScope.AGENT, agent_role, BudgetPeriod.TASK)
+    for caps in (book.budgets, book.defaults):
+        if caps:
+            found = (None if role is None else caps.get(role)) or caps.get(TASK_OF_ANY_ROLE)
+            if found is not None:
+                return found.cap
+    return None
 
 
 def admit(

@@ -98,7 +98,7 @@ class BudgetExceeded:
             if self.retryable
             else "raise the cap or wait for the next period"
         )
-        if self.requested > self.cap:
+        if self.requested > self.cap or self.scope is BudgetScope.TASK:
             remedy = "ask for less or raise the cap"
         return (
             f"The budget of {name} is {format_amount(self.cap)} USD: {format_amount(self.spent)} spent, "

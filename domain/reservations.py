@@ -301,7 +301,7 @@ def extend(books: Books, command: Extend, now: datetime) -> Decision[Granted | R
     elif command.ttl_seconds is None:
         return Decision(invalid("ttlSeconds", "give ttlSeconds, an estimate, or both"))
     counted = budgets.levels(books.book, reservation.attribution, reservation.month)
-    room = TaskRoom(reservation.max_cost_usd, reservation.held_usd)
+    room = TaskRoom(reservation.max_cost_usd, reservation.recorded.cost + reservation.remaining_usd)
     refusal = budgets.admit(books.book, reservation.attribution, counted, cost, room)
     if refusal is not None:
         return _refused(refusal)
@@ -362,6 +362,17 @@ def applicable(rate: Rate, route: Route, wallet: Wallet | None, model_named: boo
     return not (route is Route.BYOK and metered)
 
 
+def route_of(books: Books, feature_rates: Sequence[Rate], *, own_key: bool) -> Route:
+    """On whose key a feature's calls run: the tenant's own, where it has one and the deployment lets it count;
+    for enrichment on unlimited plans only (document 002)."""
+    if feature_rates and all(rate.charge_type is ChargeType.FREE for rate in feature_rates):
+        return Route.FREE
+    if not own_key or not books.own_keys_allowed:
+        return Route.MANAGED
+    enrichment = any(rate.route_class is RouteClass.ENRICHMENT for rate in feature_rates)
+    return Route.MANAGED if enrichment and not books.tenant.unlimited_plan else Route.BYOK
+
+
 def _admit(books: Books, wish: Wish, now: datetime) -> _Admission | BudgetRefusal | Refusal:
     closed = _closed(books.tenant)
     if closed is not None:
@@ -377,7 +388,8 @@ def _admit(books: Books, wish: Wish, now: datetime) -> _Admission | BudgetRefusa
     cost = _estimated(books, wish, feature_rates, now)
     if not isinstance(cost, int):
         return cost
-    route = _route(books, feature_rates, wish.model)
+    own_key = wish.model is not None and wish.model.provider in books.tenant.own_key_providers
+    route = route_of(books, feature_rates, own_key=own_key)
     max_cost = budgets.task_cap(books.book, wish.attribution.agent_role)
     counted = budgets.levels(books.book, wish.attribution, books.book.month)
     refusal = budgets.admit(books.book, wish.attribution, counted, cost, TaskRoom(max_cost))
@@ -405,23 +417,23 @@ def _estimated(
     books: Books, wish: Wish, feature_rates: tuple[Rate, ...], now: datetime
 ) -> int | UnpricedModel | InvalidInput:
     """Provider cost of the whole wish: the caller's figure, else tokens at the model's price, else a call's price,
-    else the rate's default. A model without a price is refused, whatever figure comes with it."""
+    else the rate's default. A model without a price is refused, whatever figure comes with it; an estimate of zero
+    is none, because only what is free by its price may pass caps and empty wallets."""
     model, estimate = wish.model, wish.estimate
     price = None
     if model is not None:
         price = _price(books, model, estimate.tokens or NO_TOKENS, now)
         if price is None:
             return UnpricedModel(model.provider, model.model, model.operation)
-    if estimate.cost is not None:
+    if price is not None and prices.is_free(price):
+        return 0
+    if estimate.cost:
         return estimate.cost
     if price is not None:
-        if prices.is_free(price):
-            return 0
-        calls = -(-wish.quantity // NANO)
-        if estimate.tokens is not None:
-            return prices.cost(price, estimate.tokens, 1)
-        if price.per_call is not None:
-            return prices.cost(price, NO_TOKENS, calls)
+        calls = 1 if estimate.tokens is not None else -(-wish.quantity // NANO)
+        cost = prices.cost(price, estimate.tokens or NO_TOKENS, calls)
+        if cost:
+            return cost
     return rates.estimate([rate for rate in feature_rates if model is not None or not rate.needs_model], wish.quantity)
 
 
@@ -443,16 +455,6 @@ def _priced(books: Books, model: ModelName | None, estimate: Estimate, at: datet
 
 def _price(books: Books, model: ModelName, tokens: Tokens, at: datetime) -> Price | None:
     return books.catalog.prices.find(model.provider, model.model, model.operation, at, at, tokens.context)
-
-
-def _route(books: Books, feature_rates: tuple[Rate, ...], model: ModelName | None) -> Route:
-    if all(rate.charge_type is ChargeType.FREE for rate in feature_rates):
-        return Route.FREE
-    tenant = books.tenant
-    if model is None or not books.own_keys_allowed or model.provider not in tenant.own_key_providers:
-        return Route.MANAGED
-    enrichment = any(rate.route_class is RouteClass.ENRICHMENT for rate in feature_rates)
-    return Route.MANAGED if enrichment and not tenant.unlimited_plan else Route.BYOK
 
 
 def _extended(
@@ -513,11 +515,12 @@ def _given_back(books: Books, reservation: Reservation, state: ReservationState,
         wallets.append(posting.wallet)
         entries.extend(posting.entries)
     counted = budgets.levels(books.book, reservation.attribution, reservation.month)
+    task = reservation.task
     return Changes(
         wallets=tuple(wallets),
         entries=tuple(entries),
         reservations=(reservation._replace(state=state, remaining_usd=0, ended_at=voucher.at),),
-        tasks=() if reservation.task is None else ((reservation.task, None),),
+        tasks=((task, None),) if task is not None and books.tasks.get(task) == reservation.id else (),
         counters=budgets.settle(counted, 0, -reservation.remaining_usd),
     )
 

@@ -31,7 +31,7 @@ from domain.refusals import (
     ReservationState,
     invalid,
 )
-from domain.reservations import applicable
+from domain.reservations import applicable, route_of
 from domain.usage import Route, Usage, UsageEvent, UsageKind
 from domain.wallets import BucketType, Wallet
 
@@ -139,7 +139,8 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         wallets=wallets,
         entries=entries,
         reservations=(settled,),
-        tasks=((task, settled.id),) if task is not None and task not in books.tasks else (),
+        # An expired one takes its task back, whoever stands for it by now: what was settled is never charged again.
+        tasks=((task, settled.id),) if task is not None and books.tasks.get(task) != settled.id else (),
         counters=counters,
         scopes=scopes,
         usage=events,
@@ -221,12 +222,10 @@ class _Fold:
         call = _named(reported.usage, None if reservation is None else reservation.model)
         at = occurred(reported.id, call)
         feature = reported.feature or (None if reservation is None else reservation.feature)
-        route = Route.BYOK if call.own_key and books.own_keys_allowed else Route.MANAGED
         priced = usage.price(call, books.catalog.prices, at, voucher.at)
         card = books.catalog.rate_cards.at(voucher.at, voucher.at)
         feature_rates = () if card is None or feature is None else card.rates_of(feature)
-        if feature_rates and all(rate.charge_type is ChargeType.FREE for rate in feature_rates):
-            route = Route.FREE
+        route = route_of(books, feature_rates, own_key=bool(call.own_key))
         charges: list[tuple[str, int, int]] = []
         for rate in feature_rates:
             wallet = books.wallets.get(rate.wallet_key)

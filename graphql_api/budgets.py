@@ -32,8 +32,8 @@ class Budget(Node):
     period: BudgetPeriod = strawberry.field(description="Over what it counts.")
     period_key: str = strawberry.field(description="The period that is shown: 2026-11, TOTAL or TASK.")
     cap: UsdAmount | None = strawberry.field(description="The most that may be spent; null: no cap, only counted.")
-    thresholds: list[float] | None = strawberry.field(
-        description="The percents at which people are told; null without a cap."
+    thresholds: list[float] = strawberry.field(
+        description="The percents at which people are told; none without a cap."
     )
     spent: UsdAmount = strawberry.field(description="What was spent in the period.")
     held: UsdAmount = strawberry.field(description="What open work holds.")
@@ -51,7 +51,7 @@ class Budget(Node):
             period=key.period,
             period_key=view.counter.key.period_key,
             cap=None if budget is None else UsdAmount(budget.cap),
-            thresholds=None if budget is None else [threshold / 100 for threshold in budget.thresholds],
+            thresholds=[] if budget is None else [threshold / 100 for threshold in budget.thresholds],
             spent=UsdAmount(view.counter.spent),
             held=UsdAmount(view.counter.held),
             used_percent=None if used is None else used / 100,

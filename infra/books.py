@@ -33,7 +33,7 @@ from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Command
 from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
-from domain.refusals import BudgetScope, ReservationState
+from domain.refusals import BudgetScope
 from domain.reservations import Extend, Release, Reserve, task_of
 from domain.settlements import Consume, Record, Reported, occurred
 from domain.tenants import Tenant, TenantStatus
@@ -169,6 +169,8 @@ async def read_due(connection: Connection, batch: Batch, tenant_id: UUID, catalo
         books.reservations.setdefault(reservation.id, reservation)
         due.append(reservation.id)
     if due:
+        tasks = [(tenant_id, task) for identifier in due if (task := books.reservations[identifier].task) is not None]
+        await read_tasks(connection, batch, tasks)
         await read_wallets(connection, batch, catalog, (), ())
         await read_budgets(connection, batch, ())
     return due
@@ -200,22 +202,23 @@ async def _read_tasks(connection: Connection, batch: Batch, commands: list[Comma
     await read_tasks(connection, batch, asked)
 
 
-async def read_tasks(connection: Connection, batch: Batch, asked: list[tuple[UUID, TaskKey]]) -> None:
-    """Read which reservations stand for these tasks."""
-    if not asked:
+async def read_tasks(connection: Connection, batch: Batch, asked: Iterable[tuple[UUID, TaskKey]]) -> None:
+    """Read which reservations stand for these tasks, unless the batch has changed that already."""
+    unread = [place for place in asked if place not in batch.tasks]
+    if not unread:
         return
     rows = await connection.fetch(
         TASKS,
-        [tenant_id for tenant_id, _ in asked],
-        [task.feature for _, task in asked],
-        [task.key for _, task in asked],
+        [tenant_id for tenant_id, _ in unread],
+        [task.feature for _, task in unread],
+        [task.key for _, task in unread],
     )
     for tenant_id, feature, key, reservation_id in rows:
         batch.tenants[tenant_id].tasks[TaskKey(feature, key)] = reservation_id
 
 
 async def read_reservations(connection: Connection, batch: Batch, wanted: Iterable[tuple[UUID, UUID | None]]) -> None:
-    """Read reservations by tenant and id, and who now stands for the tasks of expired ones."""
+    """Read reservations by tenant and id, and who stands for their tasks now."""
     pairs = [
         (tenant_id, reservation_id)
         for tenant_id, reservation_id in wanted
@@ -224,13 +227,13 @@ async def read_reservations(connection: Connection, batch: Batch, wanted: Iterab
     if not pairs:
         return
     tenant_ids, reservation_ids = zip(*pairs, strict=True)
-    expired: list[tuple[UUID, TaskKey]] = []
+    tasks: list[tuple[UUID, TaskKey]] = []
     for row in await connection.fetch(RESERVATIONS, tenant_ids, reservation_ids):
         tenant_id, reservation = reservation_of(row)
         batch.tenants[tenant_id].reservations[reservation.id] = reservation
-        if reservation.state is ReservationState.EXPIRED and reservation.task is not None:
-            expired.append((tenant_id, reservation.task))
-    await read_tasks(connection, batch, expired)
+        if reservation.task is not None:
+            tasks.append((tenant_id, reservation.task))
+    await read_tasks(connection, batch, tasks)
 
 
 async def _read_recorded(connection: Connection, batch: Batch, commands: list[Command]) -> None:

@@ -8,7 +8,9 @@ from domain.holds import Reservation
 from infra.application import Application
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 
-_BY_ID: Final = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.tenant_id = $1 AND r.id = ANY($2::uuid[])"  # noqa: S608  # column names
+_BY_ID: Final = (
+    f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.tenant_id = $1 AND r.id = ANY($2::uuid[])"  # column names
+)
 
 
 async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID]) -> list[Reservation | None]:

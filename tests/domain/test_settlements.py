@@ -335,13 +335,17 @@ def test_an_expired_reservation_is_still_settled() -> None:
     books.audit()
 
 
-def test_a_retry_that_holds_its_task_anew_keeps_it_when_the_expired_one_is_settled_late() -> None:
+def test_an_expired_reservation_that_is_settled_late_takes_its_task_back_and_keeps_it() -> None:
     books = Bookkeeper(acme())
     work = held(books.reserve("blog_post", task="t"))
     books.expire_overdue(later(900))
     retry = held(books.reserve("blog_post", task="t", at=later(900)))
     books.consume(work, at=later(901))
-    assert books.tasks == {work.task: retry.id}
+    assert books.tasks == {work.task: work.id}
+    books.release(retry, at=later(902))
+    assert books.tasks == {work.task: work.id}
+    again = held(books.reserve("blog_post", task="t", at=later(903)))
+    assert (again.id, again.state) == (work.id, ReservationState.CONSUMED)
     books.audit()
 
 

@@ -41,7 +41,7 @@ def types_of(schema: GraphQLSchema) -> list[GraphQLNamedType]:
 @pytest.mark.parametrize("promised", types_of(CONTRACT), ids=str)
 def test_keeps_every_type_of_the_contract(promised: GraphQLNamedType) -> None:
     kept = SCHEMA.type_map[promised.name]
-    assert type(kept) is type(promised)
+    assert isinstance(kept, type(promised))
     match promised:
         case GraphQLObjectType() | GraphQLInterfaceType():
             assert isinstance(kept, GraphQLObjectType | GraphQLInterfaceType)
@@ -83,7 +83,9 @@ def default_of(value: GraphQLArgument | GraphQLInputField) -> str | None:
 
 @pytest.mark.parametrize("described", types_of(SCHEMA), ids=str)
 def test_describes_everything_in_words(described: GraphQLNamedType) -> None:
-    undescribed = [path for path, thing in parts_of(described) if not (thing.description or "").strip().endswith((".", ":"))]
+    undescribed = [
+        path for path, thing in parts_of(described) if not (thing.description or "").strip().endswith((".", ":"))
+    ]
     assert undescribed == []
 
 

@@ -1,0 +1,106 @@
+"""A client as a worker writes it: one POST per request."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from graphql import GraphQLUnionType, get_named_type
+
+from graphql_api.schema import create_schema
+
+SCHEMA = create_schema()
+# `requested` is dollars in one refusal and the wallet's unit in another, so one of them needs another name.
+FIGURES = {
+    "InsufficientFunds": "walletKey requested available shortBy",
+    "BudgetExceeded": "scope scopeId cap spent held requestedUsd: requested retryable",
+    "ScopePaused": "scope scopeId reason",
+    "UnknownFeature": "feature",
+    "UnpricedModel": "provider model operation",
+    "IdempotencyKeyReused": "idempotencyKey",
+    "ReservationEnded": "state",
+    "InvalidInput": "fields { path message }",
+}
+RESERVATION = """
+  id state feature taskKey route holds { amount wallet { key } } heldUsd maxCostUsd
+  warnings { scope scopeId usedPercent cap spent held } promptNotice createdAt expiresAt
+"""
+SELECTIONS = {
+    "reserve": f"... on Reservation {{ {RESERVATION} }}",
+    "reserveMany": f"... on Reservation {{ {RESERVATION} }}",
+    "extend": f"... on Reservation {{ {RESERVATION} }}",
+    "release": f"... on Released {{ reservation {{ {RESERVATION} }} }}",
+    "releaseMany": f"... on Released {{ reservation {{ {RESERVATION} }} }}",
+    "consume": """... on Consumed {
+        reservation { id state } costUsd charges { amount wallet { key } }
+        usageEvents { id kind provider model inputTokens outputTokens costUsd unpriced charges { amount } }
+    }""",
+    "adjustWallet": "... on Wallet { key available granted debt status }",
+    "pauseScope": "... on Scope { id scope scopeId status pauseReason }",
+    "resumeScope": "... on Scope { id scope scopeId status pauseReason }",
+    "setBudget": "... on Budget { id scope scopeId period periodKey cap thresholds spent held usedPercent paused }",
+    "removeBudget": "... on Budget { id scope scopeId period periodKey cap thresholds spent held usedPercent paused }",
+    "setDefaultBudget": "... on DefaultBudget { agentRole period cap }",
+    "previewReservation": """... on ReservationPreview {
+        route holds { amount wallet { key } } estimatedCostUsd maxCostUsd promptNotice warnings { scope }
+    }""",
+}
+RECORDED = "accepted duplicates costUsd rejected { index eventId problems { path message } }"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Speaks GraphQL with one key. `tenant` is what an operator's key names."""
+
+    http: httpx.AsyncClient
+    token: str
+    tenant: str | None = None
+
+    async def send(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The whole response."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if self.tenant is not None:
+            headers["Purser-Tenant"] = self.tenant
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def ask(self, query: str, **variables: Any) -> Any:
+        """The data of a request that must succeed."""
+        answer = await self.send(query, variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    async def do(self, operation: str, **given: Any) -> Any:
+        """The result of a mutation with one `input`, whatever it is."""
+        return (await self.ask(mutation(operation), input=given))[operation]
+
+    async def refused(self, operation: str, **given: Any) -> dict[str, Any]:
+        """The error of a mutation with one `input` that is not even tried."""
+        answer = await self.send(mutation(operation), {"input": given})
+        (error,) = answer["errors"]
+        return dict(error)
+
+    async def reserve(self, key: str, feature: str = "blog_post", **given: Any) -> Any:
+        """The result of a reserve."""
+        return await self.do("reserve", idempotencyKey=key, feature=feature, **given)
+
+    async def balance(self, key: str = "credits") -> tuple[str, str, str]:
+        """Available, reserved and consumed of a wallet."""
+        data = await self.ask("query ($key: String!) { wallet(key: $key) { available reserved consumed } }", key=key)
+        wallet = data["wallet"]
+        return wallet["available"], wallet["reserved"], wallet["consumed"]
+
+
+def mutation(operation: str) -> str:
+    """The text of a mutation with one `input` (for the batches, a list of `inputs`) that selects all there is."""
+    assert SCHEMA.mutation_type is not None
+    field = SCHEMA.mutation_type.fields[operation]
+    ((name, argument),) = field.args.items()
+    result = get_named_type(field.type)
+    selection = RECORDED
+    if isinstance(result, GraphQLUnionType):
+        refusals = [
+            f"... on {member} {{ {FIGURES[member.name]} }}" for member in result.types if member.name in FIGURES
+        ]
+        selection = " ".join(["__typename ... on Refusal { code message refusalId }", SELECTIONS[operation], *refusals])
+    return f"mutation (${name}: {argument.type}) {{ {operation}({name}: ${name}) {{ {selection} }} }}"
