@@ -20,7 +20,8 @@ from domain.holds import ModelName
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.refusals import BudgetScope
-from domain.reservations import Estimate, Granted, Wish
+from domain.admission import Estimate, Wish
+from domain.reservations import Granted
 from domain.settlements import Consumed
 from domain.usage import Usage
 from domain.wallets import METERED_KEY, LotSource

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import TypeVar, assert_never
 from uuid import UUID
 
-from domain import adjustments, controls, reservations, settlements
+from domain import adjustments, controls, recordings, reservations, settlements
 from domain.adjustments import Adjusted, AdjustWallet, Grant
 from domain.books import Books, Decision, Used, debts_repaid
 from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
+from domain.recordings import Record, Recording
 from domain.refusals import IdempotencyKeyReused, Refusal
 from domain.reservations import Extend, Granted, Release, Released, Reserve
-from domain.settlements import Consume, Consumed, Record, Recording
+from domain.settlements import Consume, Consumed
 
 KeyedCommand = (
     Reserve | Consume | Release | Extend | Grant | AdjustWallet | SetBudget | RemoveBudget | PauseScope | ResumeScope
@@ -30,7 +31,7 @@ def decide(books: Books, command: Command, now: datetime) -> Decision[Answer]:
     """Decide one command. The key of what is granted is part of the changes; usage is told apart by its events' own
     keys."""
     if isinstance(command, Record):
-        return _told(books, settlements.record(books, command, now))
+        return _told(books, recordings.record(books, command, now))
     request = command.request
     used = books.used_keys.get((request.operation, request.idempotency_key))
     if used is not None:

@@ -11,60 +11,31 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain import budgets, ledger, prices, rates
-from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier, is_text
-from domain.attribution import problems as attribution_problems
+from domain import admission, budgets, ledger, rates
+from domain.admission import NO_ESTIMATE, Admission, Estimate, Wish
+from domain.attribution import IDENTIFIER_RULE, is_identifier, is_text
 from domain.books import Books, Changes, Decision, Event, Request, debts_repaid, paused, seen
 from domain.budgets import BudgetRefusal, BudgetWarning, Level, TaskRoom
-from domain.holds import Hold, ModelName, Reservation, TaskKey
+from domain.holds import Hold, Reservation, TaskKey
 from domain.ledger import Voucher
-from domain.money import NANO
-from domain.prices import NO_TOKENS, Price, Tokens
-from domain.rates import ChargeType, Rate, RateCard, RouteClass
+from domain.prices import Tokens
+from domain.rates import ChargeType, RateCard
 from domain.refusals import (
     BudgetExceeded,
-    BudgetScope,
     FieldProblem,
     InsufficientFunds,
-    InvalidInput,
     NotFound,
     Refusal,
     ReservationEnded,
     ReservationState,
-    ScopePaused,
-    UnknownFeature,
-    UnpricedModel,
     invalid,
 )
-from domain.tenants import Tenant, TenantStatus
-from domain.usage import MOST_COST, MOST_COUNT, Route
-from domain.wallets import METERED_KEY, BucketType, Unit, Wallet, WalletKind
+from domain.usage import Route
+from domain.wallets import Unit, Wallet
 
 DEFAULT_TTL: Final = 900
 LONGEST_TTL: Final = 7 * 24 * 3600
 LONGEST_REASON: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the caller expects the whole reservation to use: tokens, or the provider's cost itself."""
-
-    tokens: Tokens | None = None
-    cost: int | None = None
-
-
-NO_ESTIMATE: Final = Estimate()
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be held: the part that reserve and preview share."""
-
-    feature: str
-    quantity: int = NANO
-    model: ModelName | None = None
-    estimate: Estimate = NO_ESTIMATE
-    attribution: Attribution = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,48 +94,6 @@ class Released(NamedTuple):
     reservation: Reservation
 
 
-class _Admission(NamedTuple):
-    """A wish that fits: its terms, and the wallets before and amounts of each leg."""
-
-    card: RateCard
-    route: Route
-    cost: int
-    max_cost: int | None
-    levels: tuple[Level, ...]
-    legs: tuple[tuple[Wallet, int], ...]
-    capacity: bool
-
-
-def problems(wish: Wish) -> tuple[FieldProblem, ...]:
-    """What is wrong with a wish, whatever the books say."""
-    found = list(attribution_problems(wish.attribution, "attribution"))
-    if not is_identifier(wish.feature):
-        found.append(FieldProblem("feature", IDENTIFIER_RULE))
-    if wish.quantity <= 0:
-        found.append(FieldProblem("quantity", "must be more than 0"))
-    model = wish.model
-    if model is not None:
-        for name, text in (("provider", model.provider), ("model", model.model), ("operation", model.operation)):
-            if text is not None and not is_identifier(text):
-                found.append(FieldProblem(f"model.{name}", IDENTIFIER_RULE))
-    found.extend(estimate_problems(wish.estimate))
-    if wish.estimate.tokens is not None and wish.model is None and wish.estimate.cost is None:
-        found.append(FieldProblem("model", "tokens are priced by their model: name it, or give estimate.costUsd"))
-    return tuple(found)
-
-
-def estimate_problems(estimate: Estimate) -> tuple[FieldProblem, ...]:
-    """What is wrong with an estimate."""
-    found: list[FieldProblem] = []
-    if estimate.tokens is not None:
-        for name, count in (("inputTokens", estimate.tokens.input), ("outputTokens", estimate.tokens.output)):
-            if not 0 <= count <= MOST_COUNT:
-                found.append(FieldProblem(f"estimate.{name}", f"must be 0 to {MOST_COUNT}"))
-    if estimate.cost is not None and not 0 <= estimate.cost <= MOST_COST:
-        found.append(FieldProblem("estimate.costUsd", f"must be 0 to {MOST_COST // NANO}"))
-    return tuple(found)
-
-
 def key_problems(idempotency_key: str) -> tuple[FieldProblem, ...]:
     """What is wrong with an idempotency key."""
     return () if is_identifier(idempotency_key) else (FieldProblem("idempotencyKey", IDENTIFIER_RULE),)
@@ -203,17 +132,17 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
     task = None if card is None else task_of(card, wish.feature, command.task_key)
     if task is not None and task in books.tasks:
         return Decision(as_it_stands(books, books.reservations[books.tasks[task]]))
-    admission = _admit(books, wish, now)
-    if isinstance(admission, BudgetRefusal):
-        return _refused(admission)
-    if not isinstance(admission, _Admission):
-        return Decision(admission)
+    admitted = admission.admit(books, wish, now)
+    if isinstance(admitted, BudgetRefusal):
+        return _refused(admitted)
+    if not isinstance(admitted, Admission):
+        return Decision(admitted)
     request = command.request
     voucher = Voucher(request.actor, now, command.reservation_id, "", "", request.idempotency_key)
     holds: list[Hold] = []
     wallets: list[Wallet] = []
     entries: list[ledger.Entry] = []
-    for wallet, amount in admission.legs:
+    for wallet, amount in admitted.legs:
         posting = ledger.expire_due(wallet, voucher)
         posting = posting.then(ledger.reserve(posting.wallet, amount, voucher))
         holds.append(Hold(wallet.key, amount, posting.entries[-1].draws))
@@ -225,44 +154,44 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         ReservationState.HELD,
         wish.feature,
         task,
-        admission.route,
+        admitted.route,
         wish.quantity,
-        admission.card.version,
+        admitted.card.version,
         wish.model,
         wish.attribution,
         book.month,
         tuple(holds),
-        admission.cost,
-        admission.cost,
-        admission.max_cost,
+        admitted.cost,
+        admitted.cost,
+        admitted.max_cost,
         now,
-        None if admission.capacity else now + timedelta(seconds=command.ttl_seconds),
+        None if admitted.capacity else now + timedelta(seconds=command.ttl_seconds),
     )
     changes = Changes(
         wallets=tuple(wallets),
         entries=tuple(entries),
         reservations=(reservation,),
         tasks=() if task is None else ((task, reservation.id),),
-        counters=budgets.settle(admission.levels, 0, admission.cost),
+        counters=budgets.settle(admitted.levels, 0, admitted.cost),
         seen=seen(wish.attribution),
     )
-    return Decision(granted(reservation, admission.levels), changes)
+    return Decision(granted(reservation, admitted.levels), changes)
 
 
 def preview(books: Books, wish: Wish, now: datetime) -> Preview | Refusal:
     """Decide as `reserve` does, and hold, write and pause nothing."""
-    admission = _admit(books, wish, now)
-    if isinstance(admission, BudgetRefusal):
-        return admission.refusal
-    if not isinstance(admission, _Admission):
-        return admission
+    admitted = admission.admit(books, wish, now)
+    if isinstance(admitted, BudgetRefusal):
+        return admitted.refusal
+    if not isinstance(admitted, Admission):
+        return admitted
     return Preview(
-        admission.route,
-        tuple((wallet.key, amount) for wallet, amount in admission.legs),
-        admission.cost,
-        admission.max_cost,
-        budgets.warnings(admission.levels),
-        budgets.prompt_notice(admission.levels),
+        admitted.route,
+        tuple((wallet.key, amount) for wallet, amount in admitted.legs),
+        admitted.cost,
+        admitted.max_cost,
+        budgets.warnings(admitted.levels),
+        budgets.prompt_notice(admitted.levels),
     )
 
 
@@ -284,7 +213,7 @@ def extend(books: Books, command: Extend, now: datetime) -> Decision[Granted | R
         return Decision(NotFound("reservation"))
     if reservation.state is not ReservationState.HELD:
         return Decision(ReservationEnded(reservation.state))
-    closed = _closed(books.tenant)
+    closed = admission.closed(books.tenant)
     if closed is not None:
         return Decision(closed)
     expires_at = reservation.expires_at
@@ -294,7 +223,7 @@ def extend(books: Books, command: Extend, now: datetime) -> Decision[Granted | R
         expires_at = max(expires_at, now + timedelta(seconds=command.ttl_seconds))
     cost = 0
     if command.estimate != NO_ESTIMATE:
-        priced = _priced(books, reservation.model, command.estimate, reservation.created_at)
+        priced = admission.priced(books, reservation.model, command.estimate, reservation.created_at)
         if priced is None:
             return Decision(invalid("estimate", "tokens are priced by the reservation's model: give costUsd"))
         cost = priced
@@ -341,120 +270,16 @@ def lacks_room(answer: object) -> bool:
 def may_continue(books: Books, reservation: Reservation, running_cost: int | None, tokens: Tokens | None) -> bool:
     """Whether running work goes on: only while it is held, unpaused and not above its task cap (document 003,
     mid-stream abort). The cost is the caller's, else that of the tokens at the reservation's price."""
-    if reservation.state is not ReservationState.HELD or _closed(books.tenant) is not None:
+    if reservation.state is not ReservationState.HELD or admission.closed(books.tenant) is not None:
         return False
     if running_cost is None and tokens is not None:
-        running_cost = _priced(books, reservation.model, Estimate(tokens=tokens), reservation.created_at)
+        running_cost = admission.priced(books, reservation.model, Estimate(tokens=tokens), reservation.created_at)
     if running_cost is not None and reservation.max_cost_usd is not None and running_cost > reservation.max_cost_usd:
         return False
     requested = max(running_cost or 0, reservation.held_usd)
     return all(
         budgets.pause_of(books.book, scope, requested) is None for scope in budgets.scope_keys(reservation.attribution)
     )
-
-
-def applicable(rate: Rate, route: Route, wallet: Wallet | None, model_named: bool) -> bool:
-    """Whether a leg is charged at all: an own key waives what is metered, and some legs need a model to be named."""
-    if rate.charge_type is ChargeType.FREE or (rate.needs_model and not model_named):
-        return False
-    on_metered = rate.wallet_key == METERED_KEY if wallet is None else wallet.kind is WalletKind.METERED
-    metered = rate.charge_type is ChargeType.COST_PLUS or on_metered
-    return not (route is Route.BYOK and metered)
-
-
-def route_of(books: Books, feature_rates: Sequence[Rate], *, own_key: bool) -> Route:
-    """On whose key a feature's calls run: the tenant's own, where it has one and the deployment lets it count;
-    for enrichment on unlimited plans only (document 002)."""
-    if feature_rates and all(rate.charge_type is ChargeType.FREE for rate in feature_rates):
-        return Route.FREE
-    if not own_key or not books.own_keys_allowed:
-        return Route.MANAGED
-    enrichment = any(rate.route_class is RouteClass.ENRICHMENT for rate in feature_rates)
-    return Route.MANAGED if enrichment and not books.tenant.unlimited_plan else Route.BYOK
-
-
-def _admit(books: Books, wish: Wish, now: datetime) -> _Admission | BudgetRefusal | Refusal:
-    closed = _closed(books.tenant)
-    if closed is not None:
-        return closed
-    card = books.catalog.rate_cards.at(now, now)
-    feature_rates = () if card is None else card.rates_of(wish.feature)
-    if card is None or not feature_rates:
-        return UnknownFeature(wish.feature)
-    capacity = any(_is_capacity(books.wallets.get(rate.wallet_key)) for rate in feature_rates)
-    by_count = capacity or any(rate.charge_type is ChargeType.PER_RESULT for rate in feature_rates)
-    if by_count and wish.quantity % NANO:
-        return invalid("quantity", "must be a whole number for this feature")
-    cost = _estimated(books, wish, feature_rates, now)
-    if not isinstance(cost, int):
-        return cost
-    own_key = wish.model is not None and wish.model.provider in books.tenant.own_key_providers
-    route = route_of(books, feature_rates, own_key=own_key)
-    max_cost = budgets.task_cap(books.book, wish.attribution.agent_role)
-    counted = budgets.levels(books.book, wish.attribution, books.book.month)
-    refusal = budgets.admit(books.book, wish.attribution, counted, cost, TaskRoom(max_cost))
-    if refusal is not None:
-        return refusal
-    legs: list[tuple[Wallet, int]] = []
-    for rate in feature_rates:
-        wallet = books.wallets.get(rate.wallet_key)
-        if not applicable(rate, route, wallet, wish.model is not None):
-            continue
-        if wallet is None:
-            if rate.charge_type is not ChargeType.COST_PLUS or cost:
-                return InsufficientFunds(rate.wallet_key, _hold(rate, card, None, wish.quantity, cost), 0)
-            continue
-        amount = _hold(rate, card, wallet, wish.quantity, cost)
-        available = ledger.available_at(wallet, now)
-        if amount and amount > available:
-            return InsufficientFunds(wallet.key, amount, available)
-        if amount:
-            legs.append((wallet, amount))
-    return _Admission(card, route, cost, max_cost, counted, tuple(legs), capacity)
-
-
-def _estimated(
-    books: Books, wish: Wish, feature_rates: tuple[Rate, ...], now: datetime
-) -> int | UnpricedModel | InvalidInput:
-    """Provider cost of the whole wish: the caller's figure, else tokens at the model's price, else a call's price,
-    else the rate's default. A model without a price is refused, whatever figure comes with it; an estimate of zero
-    is none, because only what is free by its price may pass caps and empty wallets."""
-    model, estimate = wish.model, wish.estimate
-    price = None
-    if model is not None:
-        price = _price(books, model, estimate.tokens or NO_TOKENS, now)
-        if price is None:
-            return UnpricedModel(model.provider, model.model, model.operation)
-    if price is not None and prices.is_free(price):
-        return 0
-    if estimate.cost:
-        return estimate.cost
-    if price is not None:
-        calls = 1 if estimate.tokens is not None else -(-wish.quantity // NANO)
-        cost = prices.cost(price, estimate.tokens or NO_TOKENS, calls)
-        if cost:
-            return cost
-    return rates.estimate([rate for rate in feature_rates if model is not None or not rate.needs_model], wish.quantity)
-
-
-def _hold(rate: Rate, card: RateCard, wallet: Wallet | None, quantity: int, cost: int) -> int:
-    if rate.charge_type is ChargeType.COST_PLUS and cost == 0:
-        return 0
-    unit = Unit.USD if wallet is None else wallet.unit
-    return rates.hold(rate, card, unit, quantity, cost)
-
-
-def _priced(books: Books, model: ModelName | None, estimate: Estimate, at: datetime) -> int | None:
-    if estimate.cost is not None:
-        return estimate.cost
-    if model is None or estimate.tokens is None:
-        return None
-    price = _price(books, model, estimate.tokens, at)
-    return None if price is None else prices.cost(price, estimate.tokens, 1)
-
-
-def _price(books: Books, model: ModelName, tokens: Tokens, at: datetime) -> Price | None:
-    return books.catalog.prices.find(model.provider, model.model, model.operation, at, at, tokens.context)
 
 
 def _extended(
@@ -477,7 +302,7 @@ def _extended(
         wallet = books.wallets.get(rate.wallet_key)
         if rate.charge_type is not ChargeType.COST_PLUS or not cost:
             continue
-        if not applicable(rate, reservation.route, wallet, reservation.model is not None):
+        if not admission.applicable(rate, reservation.route, wallet, reservation.model is not None):
             continue
         amount = rates.charge(rate, card, Unit.USD if wallet is None else wallet.unit, 0, 0, cost)
         if wallet is None:
@@ -530,13 +355,3 @@ def _refused(refused: BudgetRefusal) -> Decision[Granted | Refusal]:
         return Decision(refused.refusal)
     events: tuple[Event, ...] = (paused(refused.paused),)
     return Decision(refused.refusal, Changes(scopes=(refused.paused,), events=events))
-
-
-def _closed(tenant: Tenant) -> ScopePaused | None:
-    if tenant.status is TenantStatus.ACTIVE:
-        return None
-    return ScopePaused(BudgetScope.TENANT, None, f"tenant_{tenant.status.lower()}")
-
-
-def _is_capacity(wallet: Wallet | None) -> bool:
-    return wallet is not None and wallet.bucket_type is BucketType.CAPACITY

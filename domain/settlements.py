@@ -5,23 +5,19 @@ booked even where the balance goes below zero; only the next admission is refuse
 Amounts are nano-units, quantities nano, costs nano-dollars.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from domain import budgets, ledger, rates, usage
-from domain.attribution import Attribution
-from domain.books import Books, Changes, Decision, Event, EventType, Request, paused, seen
-from domain.budgets import Counter, CounterKey
+from domain.admission import applicable
+from domain.books import Books, Changes, Decision, Event, EventType, Request, paused
+from domain.budgets import Counter
 from domain.holds import ModelName, Recorded, Reservation
-from domain.ids import milliseconds_of
 from domain.ledger import Draw, Entry, EntryType, Voucher
 from domain.money import NANO
-from domain.periods import month_key
 from domain.rates import ChargeType, Rate, RateCard
 from domain.refusals import (
     FieldProblem,
@@ -31,11 +27,8 @@ from domain.refusals import (
     ReservationState,
     invalid,
 )
-from domain.reservations import applicable, route_of
-from domain.usage import Route, Usage, UsageEvent, UsageKind
+from domain.usage import Usage, UsageEvent, UsageKind
 from domain.wallets import BucketType, Wallet
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +47,6 @@ class Consumed(NamedTuple):
 
     reservation: Reservation
     events: tuple[UsageEvent, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """One event of a batch, new to us: its id, what was called for which feature, and the reservation that it names."""
-
-    id: UUID
-    usage: Usage
-    feature: str | None
-    reservation_id: UUID | None
-    attribution: Attribution
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Take events that happened, each once by (source, event id)."""
-
-    request: Request
-    events: tuple[Reported, ...]
-
-
-class Recording(NamedTuple):
-    """The events of a batch as they are kept, how many of it were known before, and the ids of those that name a
-    reservation that does not exist."""
-
-    events: tuple[UsageEvent, ...]
-    duplicates: int
-    rejected: tuple[UUID, ...] = ()
-
-    @property
-    def cost(self) -> int:
-        """Their known cost, in nano-dollars."""
-        return sum(event.priced.cost or 0 for event in self.events)
 
 
 def problems(command: Consume, now: datetime) -> tuple[FieldProblem, ...]:
@@ -114,8 +74,8 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
     refusal = _unfit(books, reservation, feature_rates, command, quantity)
     if refusal is not None:
         return Decision(refusal)
-    events = _events(books, reservation, command.events, now)
-    recorded = _recorded(reservation, events)
+    events = events_of(books, reservation, command.events, now)
+    recorded = with_recorded(reservation, events)
     results = quantity // NANO if recorded.results is None else recorded.results
     if command.quantity is not None:
         results = command.quantity // NANO
@@ -144,147 +104,9 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         counters=counters,
         scopes=scopes,
         usage=events,
-        events=(*(paused(scope) for scope in scopes), *_unpriced(events)),
+        events=(*(paused(scope) for scope in scopes), *unpriced(events)),
     )
     return Decision(Consumed(settled, events), changes)
-
-
-def record(books: Books, command: Record, now: datetime) -> Decision[Recording]:
-    """Take what is new. Under an open reservation an event moves what was held to spent and is charged on consume;
-    else it is counted in the month when it happened and charged at its feature's rate."""
-    voucher = Voucher(command.request.actor, now, None, command.request.idempotency_key)
-    folded = _Fold(books)
-    events: list[UsageEvent] = []
-    fresh = new_events(command.events, books.recorded)
-    lost: list[UUID] = []
-    for event in fresh:
-        if event.reservation_id is not None and event.reservation_id not in books.reservations:
-            lost.append(event.id)
-            continue
-        reservation = None if event.reservation_id is None else folded.reservation(event.reservation_id)
-        if reservation is not None and reservation.state is ReservationState.HELD:
-            events.append(folded.under(reservation, event, voucher))
-        else:
-            events.append(folded.alone(reservation, event, voucher))
-    recording = Recording(tuple(events), len(command.events) - len(fresh), tuple(lost))
-    return folded.decision(recording, voucher)
-
-
-def new_events(reported: Iterable[Reported], recorded: AbstractSet[tuple[str, str]]) -> tuple[Reported, ...]:
-    """The events that are not recorded yet, the first of each (source, event id)."""
-    found: dict[tuple[str | None, str | None], Reported] = {}
-    for event in reported:
-        name = (event.usage.source, event.usage.event_id)
-        if name not in recorded:
-            found.setdefault(name, event)
-    return tuple(found.values())
-
-
-def occurred(identifier: UUID, reported: Usage) -> datetime:
-    """When a call happened: as reported, else the moment of its id; either way the id's milliseconds are its own."""
-    if reported.occurred_at is not None:
-        return reported.occurred_at
-    return EPOCH + timedelta(milliseconds=milliseconds_of(identifier))
-
-
-class _Fold:
-    """One batch of events, folded over the books; nothing of it is seen outside before `decision`."""
-
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        self._reservations: dict[UUID, Reservation] = {}
-        self._counters: dict[CounterKey, Counter] = {}
-        self._charges: defaultdict[str, int] = defaultdict(int)
-        self._attributions: dict[Attribution, None] = {}
-
-    def reservation(self, identifier: UUID) -> Reservation | None:
-        """As the events before left it."""
-        return self._reservations.get(identifier) or self._books.reservations.get(identifier)
-
-    def under(self, reservation: Reservation, reported: Reported, voucher: Voucher) -> UsageEvent:
-        """Usage moves min(cost, remaining) from held to spent, the excess adds to spent only."""
-        (event,) = _events(self._books, reservation, ((reported.id, reported.usage),), voucher.at)
-        event = event._replace(attribution=usage.attributed(reported.attribution, reservation.attribution))
-        spent, used = _spend((event,), reservation.remaining_usd)
-        keys = budgets.counter_keys(reservation.attribution, reservation.month)
-        self._count(keys, spent, used)
-        self._reservations[reservation.id] = reservation._replace(
-            remaining_usd=reservation.remaining_usd - used, recorded=_recorded(reservation, (event,))
-        )
-        self._attributions[event.attribution] = None
-        return event
-
-    def alone(self, reservation: Reservation | None, reported: Reported, voucher: Voucher) -> UsageEvent:
-        """Spent in the month of its `occurredAt`; charged by a cost-plus, per-unit or per-result rate, if it has one."""
-        books = self._books
-        inherited = Attribution() if reservation is None else reservation.attribution
-        attribution = usage.attributed(reported.attribution, inherited)
-        call = _named(reported.usage, None if reservation is None else reservation.model)
-        at = occurred(reported.id, call)
-        feature = reported.feature or (None if reservation is None else reservation.feature)
-        priced = usage.price(call, books.catalog.prices, at, voucher.at)
-        card = books.catalog.rate_cards.at(voucher.at, voucher.at)
-        feature_rates = () if card is None or feature is None else card.rates_of(feature)
-        route = route_of(books, feature_rates, own_key=bool(call.own_key))
-        charges: list[tuple[str, int, int]] = []
-        for rate in feature_rates:
-            wallet = books.wallets.get(rate.wallet_key)
-            if card is None or wallet is None or not _charged_alone(rate, route, wallet, call):
-                continue
-            amount = _charge_alone(rate, card, wallet, call, priced.cost or 0)
-            if amount:
-                self._charges[wallet.key] += amount
-                charges.append((wallet.key, amount, 0))
-        keys = budgets.counter_keys(attribution, month_key(at, books.tenant.zone))
-        self._count(keys, priced.cost or 0, 0)
-        self._attributions[attribution] = None
-        return UsageEvent(
-            reported.id,
-            call,
-            at,
-            voucher.at,
-            feature,
-            reported.reservation_id if reservation is not None else None,
-            attribution,
-            route,
-            priced,
-            tuple(charges),
-        )
-
-    def decision(self, recording: Recording, voucher: Voucher) -> Decision[Recording]:
-        """All of it as one change: an entry pair per wallet, and the number of its charge on each event."""
-        wallets: list[Wallet] = []
-        entries: list[Entry] = []
-        for wallet_key, amount in self._charges.items():
-            posting = ledger.expire_due(self._books.wallets[wallet_key], voucher)
-            posting = posting.then(ledger.settle(posting.wallet, (), amount, voucher))
-            wallets.append(posting.wallet)
-            entries.extend(posting.entries)
-        sequences = {wallet.key: wallet.sequence for wallet in wallets}
-        events = tuple(
-            event._replace(charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
-            if event.charges
-            else event
-            for event in recording.events
-        )
-        counters = tuple(self._counters.values())
-        scopes = budgets.pauses_after(self._books.book, counters)
-        changes = Changes(
-            wallets=tuple(wallets),
-            entries=tuple(entries),
-            reservations=tuple(self._reservations.values()),
-            counters=counters,
-            scopes=scopes,
-            seen=tuple(dict.fromkeys(found for attribution in self._attributions for found in seen(attribution))),
-            usage=events,
-            events=(*(paused(scope) for scope in scopes), *_unpriced(events)),
-        )
-        return Decision(recording._replace(events=events), changes)
-
-    def _count(self, keys: Iterable[CounterKey], spent: int, held: int) -> None:
-        for key in keys:
-            before = self._counters.get(key) or self._books.book.counter(key)
-            self._counters[key] = Counter(key, before.spent + spent, before.held - held)
 
 
 def _card(books: Books, reservation: Reservation) -> RateCard:
@@ -310,7 +132,7 @@ def _unfit(
     return None
 
 
-def _events(
+def events_of(
     books: Books, reservation: Reservation, reported: Iterable[tuple[UUID, Usage]], now: datetime
 ) -> tuple[UsageEvent, ...]:
     """The calls that are new, priced under the reservation's terms."""
@@ -322,25 +144,25 @@ def _events(
             if name in books.recorded or name in taken:
                 continue
             taken.add(name)
-        named = _named(call, reservation.model)
+        whole = named(call, reservation.model)
         at = reservation.created_at
         events.append(
             UsageEvent(
                 identifier,
-                named,
-                occurred(identifier, call),
+                whole,
+                usage.occurred(identifier, whole),
                 now,
                 reservation.feature,
                 reservation.id,
                 reservation.attribution,
                 reservation.route,
-                usage.price(named, books.catalog.prices, at, at),
+                usage.price(whole, books.catalog.prices, at, at),
             )
         )
     return tuple(events)
 
 
-def _named(call: Usage, model: ModelName | None) -> Usage:
+def named(call: Usage, model: ModelName | None) -> Usage:
     """A model or API call that does not say what was called was a call of the reservation's model."""
     if model is None or call.provider is not None or call.model is not None:
         return call
@@ -350,7 +172,8 @@ def _named(call: Usage, model: ModelName | None) -> Usage:
     return call._replace(provider=model.provider, model=model.model, operation=operation)
 
 
-def _recorded(reservation: Reservation, events: tuple[UsageEvent, ...]) -> Recorded:
+def with_recorded(reservation: Reservation, events: tuple[UsageEvent, ...]) -> Recorded:
+    """What is recorded under a reservation once these events are."""
     before = reservation.recorded
     counts = [count for count in (before.results, *[event.usage.results for event in events]) if count is not None]
     return Recorded(
@@ -395,12 +218,12 @@ def _charge(
 
 
 def _counted(books: Books, reservation: Reservation, events: tuple[UsageEvent, ...]) -> tuple[Counter, ...]:
-    spent, _ = _spend(events, reservation.remaining_usd)
+    spent, _ = spend(events, reservation.remaining_usd)
     counted = budgets.levels(books.book, reservation.attribution, reservation.month)
     return budgets.settle(counted, spent, -reservation.remaining_usd)
 
 
-def _spend(events: tuple[UsageEvent, ...], remaining: int) -> tuple[int, int]:
+def spend(events: tuple[UsageEvent, ...], remaining: int) -> tuple[int, int]:
     """What events add to spent, and how much of that had been held: an unpriced one counts as all that is left."""
     cost = sum([event.priced.cost or 0 for event in events])
     if any(event.priced.cost is None for event in events):
@@ -433,18 +256,8 @@ def _with_charges(
     return events
 
 
-def _charged_alone(rate: Rate, route: Route, wallet: Wallet, call: Usage) -> bool:
-    by_rate = rate.charge_type in (ChargeType.COST_PLUS, ChargeType.PER_UNIT, ChargeType.PER_RESULT)
-    consumable = wallet.bucket_type is BucketType.CONSUMABLE
-    return by_rate and consumable and applicable(rate, route, wallet, call.model is not None)
-
-
-def _charge_alone(rate: Rate, card: RateCard, wallet: Wallet, call: Usage, cost: int) -> int:
-    quantity = call.calls * NANO if call.units is None else call.units
-    return rates.charge(rate, card, wallet.unit, quantity, call.results or 0, cost)
-
-
-def _unpriced(events: Iterable[UsageEvent]) -> tuple[Event, ...]:
+def unpriced(events: Iterable[UsageEvent]) -> tuple[Event, ...]:
+    """One message for each model or operation that was used without a price."""
     names = {
         (event.usage.provider, event.usage.model, event.usage.operation)
         for event in events

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from domain import prices
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
+from domain.ids import milliseconds_of
 from domain.money import NANO
 from domain.prices import NO_TOKENS, PriceList, Tokens
 from domain.refusals import FieldProblem
@@ -24,6 +25,7 @@ MOST_EVENTS: Final = 1_000
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -106,6 +108,13 @@ def price(usage: Usage, price_list: PriceList, at: datetime, known_at: datetime)
         return Priced(prices.cost(found, usage.tokens, usage.calls), found.effective_from)
     unpaid = usage.kind in (UsageKind.TOOL, UsageKind.DATA_QUERY) and usage.tokens == NO_TOKENS
     return Priced(0 if unpaid else None)
+
+
+def occurred(identifier: UUID, reported: Usage) -> datetime:
+    """When a call happened: as reported, else the moment of its id; either way the id's milliseconds are its own."""
+    if reported.occurred_at is not None:
+        return reported.occurred_at
+    return EPOCH + timedelta(milliseconds=milliseconds_of(identifier))
 
 
 def problems(usage: Usage, path: str, now: datetime) -> tuple[FieldProblem, ...]:

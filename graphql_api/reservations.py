@@ -5,11 +5,12 @@ from typing import Annotated
 
 import strawberry
 
-from domain import budgets, ids, reservations
+from domain import admission, budgets, ids, reservations
+from domain.admission import Estimate
 from domain.holds import Reservation as Stored
 from domain.prices import Tokens
 from domain.refusals import BudgetScope, FieldProblem, ReservationState
-from domain.reservations import Estimate, Granted
+from domain.reservations import Granted
 from domain.usage import Route
 from graphql_api.context import Info
 from graphql_api.enumerations import TaskVerdict
@@ -185,7 +186,7 @@ class ReservationQueries:
         tokens = None
         if input_tokens is not None or output_tokens is not None:
             tokens = Tokens(input_tokens or 0, output_tokens or 0)
-        problems = reservations.estimate_problems(Estimate(tokens, running_cost_usd))
+        problems = admission.estimate_problems(Estimate(tokens, running_cost_usd))
         if problems:
             raise bad_input("; ".join(_of_argument(problem) for problem in problems))
         identifier = ids.parse("reservation", reservation_id)

@@ -2,10 +2,11 @@
 
 import strawberry
 
+from domain.admission import NO_ESTIMATE, Estimate, Wish
 from domain.holds import ModelName
 from domain.money import NANO
 from domain.prices import Tokens
-from domain.reservations import DEFAULT_TTL, NO_ESTIMATE, Estimate, Wish
+from domain.reservations import DEFAULT_TTL
 from graphql_api.attribution import AttributionInput, attribution_of
 from graphql_api.scalars import Amount, UsdAmount
 from infra.services.reservations import Order

@@ -33,11 +33,12 @@ from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Command
 from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
+from domain.recordings import Record, Reported
 from domain.refusals import BudgetScope
 from domain.reservations import Extend, Release, Reserve, task_of
-from domain.settlements import Consume, Record, Reported, occurred
+from domain.settlements import Consume
 from domain.tenants import Tenant, TenantStatus
-from domain.usage import attributed
+from domain.usage import attributed, occurred
 from domain.wallets import Lot, Wallet, in_burn_order
 from infra.batch import Batch, OpenBooks
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of

@@ -9,12 +9,13 @@ from typing import Final
 from uuid import UUID
 
 from domain import reservations
+from domain.admission import Wish
 from domain.books import Books, Operation, Request, Seen
 from domain.catalog import Catalog
 from domain.decisions import Answer, Command, decide
 from domain.prices import Tokens
 from domain.refusals import NotFound, Refusal, ReservationState
-from domain.reservations import Preview, Reserve, Wish
+from domain.reservations import Preview, Reserve
 from infra import books, changes
 from infra.batch import Batch, open_batch
 from infra.books import NIL

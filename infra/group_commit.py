@@ -20,7 +20,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.decisions import Answer, Command
-from domain.settlements import Recording
+from domain.recordings import Recording
 from infra.deciding import Deciding
 from infra.transaction import Connection, transaction
 

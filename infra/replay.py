@@ -17,11 +17,12 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
+from domain.admission import Estimate, Wish
 from domain.attribution import Attribution
 from domain.holds import ModelName
 from domain.money import MILLION, format_amount
 from domain.prices import Price, Tokens
-from domain.reservations import Estimate, Granted, Wish
+from domain.reservations import Granted
 from domain.settlements import Consumed
 from domain.usage import Usage
 from domain.wallets import METERED_KEY, LotSource

@@ -6,22 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from domain import reservations
+from domain import admission, reservations
+from domain.admission import Estimate, Wish
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.books import Operation
 from domain.holds import ModelName
 from domain.prices import Tokens
 from domain.refusals import FieldProblem, InvalidInput, Refusal
-from domain.reservations import (
-    Estimate,
-    Extend,
-    Granted,
-    Preview,
-    Release,
-    Released,
-    Reserve,
-    Wish,
-)
+from domain.reservations import Extend, Granted, Preview, Release, Released, Reserve
 from infra.application import Application
 from infra.identifiers import new_id
 from infra.reservation_rows import attribution_json
@@ -69,7 +61,7 @@ async def reserve_many(application: Application, caller: Caller, orders: Sequenc
 
 async def preview(application: Application, caller: Caller, wish: Wish) -> Preview | Refused:
     """Decide as reserve does; hold, write and pause nothing."""
-    problems = reservations.problems(wish)
+    problems = admission.problems(wish)
     if problems:
         return Refused(InvalidInput(problems), None)
     async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
@@ -83,12 +75,12 @@ async def extend(
     idempotency_key: str,
     reservation_id: UUID,
     ttl_seconds: int | None = None,
-    estimate: Estimate = reservations.NO_ESTIMATE,
+    estimate: Estimate = admission.NO_ESTIMATE,
 ) -> Granted | Refused:
     """More time (from now), more room, or both."""
     asked = (reservation_id, ttl_seconds, *_estimate(estimate))
     request = request_of(caller, Operation.EXTEND, idempotency_key, asked)
-    problems = (*reservations.ttl_problems(ttl_seconds), *reservations.estimate_problems(estimate))
+    problems = (*reservations.ttl_problems(ttl_seconds), *admission.estimate_problems(estimate))
     return await start(application, Granted, Extend(request, reservation_id, ttl_seconds, estimate), problems)
 
 
@@ -131,7 +123,7 @@ async def expire_due(application: Application, tenant_id: UUID) -> int:
 
 def _reserve(application: Application, caller: Caller, order: Order) -> Awaitable[Granted | Refused]:
     wish = order.wish
-    problems = [*reservations.problems(wish), *reservations.ttl_problems(order.ttl_seconds)]
+    problems = [*admission.problems(wish), *reservations.ttl_problems(order.ttl_seconds)]
     if order.task_key is not None and not is_identifier(order.task_key):
         problems.append(FieldProblem("taskKey", IDENTIFIER_RULE))
     asked = (

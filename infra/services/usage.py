@@ -8,8 +8,8 @@ from uuid import UUID
 from domain import attribution, ids, usage
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
 from domain.books import Operation
+from domain.recordings import Record, Recording, Reported
 from domain.refusals import FieldProblem
-from domain.settlements import Record, Recording, Reported
 from domain.usage import Usage
 from infra.application import Application
 from infra.identifiers import new_id

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain import decisions, ledger, reservations
 from domain.adjustments import AdjustWallet
+from domain.admission import Estimate, Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Books, Changes, Decision, Event, Operation, Request, Used
 from domain.budgets import Budget, BudgetBook, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind
@@ -23,9 +24,10 @@ from domain.money import format_amount, parse_amount
 from domain.periods import month_key
 from domain.prices import PriceList, Tokens
 from domain.rates import RateCards
+from domain.recordings import Record, Recording, Reported
 from domain.refusals import BudgetScope, Refusal, ReservationState
-from domain.reservations import Estimate, Extend, Granted, Release, Released, Reserve, Wish
-from domain.settlements import Consume, Consumed, Record, Recording, Reported
+from domain.reservations import Extend, Granted, Release, Released, Reserve
+from domain.settlements import Consume, Consumed
 from domain.tenants import Tenant, TenantStatus
 from domain.usage import Usage, UsageEvent, UsageKind
 from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Wallet, WalletKind, new_wallet

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import budgets
+from domain.admission import Estimate, Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Event, EventType, Operation
 from domain.budgets import (
@@ -26,7 +27,7 @@ from domain.budgets import (
     ScopeStatus,
 )
 from domain.refusals import BudgetExceeded, BudgetScope, ScopePaused
-from domain.reservations import Estimate, Granted, Reserve, Wish
+from domain.reservations import Granted, Reserve
 from tests.domain.builders import (
     BLOG_WRITER,
     LLAMA,

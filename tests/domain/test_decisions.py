@@ -8,13 +8,14 @@ from uuid import UUID
 import pytest
 
 from domain.adjustments import Adjusted, AdjustWallet, Grant
+from domain.admission import Estimate, Wish
 from domain.books import NO_CHANGES, Operation, Used
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
 from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
 from domain.decisions import Command, Success, decide
 from domain.holds import Reservation
 from domain.refusals import IdempotencyKeyReused, InsufficientFunds, Refusal, ReservationState
-from domain.reservations import Estimate, Extend, Granted, Release, Released, Reserve, Wish
+from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
 from domain.wallets import LotSource
 from tests.domain.builders import (

@@ -14,9 +14,10 @@ from domain.books import NO_CHANGES, Changes
 from domain.budgets import budget_key, counter_keys
 from domain.decisions import Answer, Command
 from domain.holds import Reservation
+from domain.recordings import Record, Recording
 from domain.refusals import BudgetExceeded, Refusal, ReservationState, ScopePaused
 from domain.reservations import Extend, Granted, Release, Reserve
-from domain.settlements import Consume, Record, Recording
+from domain.settlements import Consume
 from tests.domain.builders import TENANT_ID, Bookkeeper, conserved, empty_wallet, figures, tenant
 from tests.model.commands import WALLET_KEYS, Historian, Step
 

@@ -12,9 +12,10 @@ from domain import ledger
 from domain.adjustments import Adjusted
 from domain.decisions import Answer
 from domain.ledger import Posting
+from domain.recordings import Recording
 from domain.refusals import Refusal
 from domain.reservations import Granted
-from domain.settlements import Consumed, Recording
+from domain.settlements import Consumed
 from domain.wallets import LotSource, Wallet
 from tests.domain.builders import (
     TENANT_ID,

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from domain import reservations
+from domain import admission, reservations
+from domain.admission import Estimate, Wish
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution
 from domain.books import EventType
 from domain.budgets import ScopeKind
@@ -28,7 +29,7 @@ from domain.refusals import (
     UnpricedModel,
     invalid,
 )
-from domain.reservations import Estimate, Preview, Wish
+from domain.reservations import Preview
 from domain.tenants import TenantStatus
 from domain.usage import Route
 from domain.wallets import LotSource
@@ -736,12 +737,12 @@ def test_local_work_goes_on_through_a_budgets_pause_until_it_costs_something() -
 
 def test_a_good_wish_has_no_problems() -> None:
     full = Wish("blog_post", 1, ModelName("openai", "gpt-4o", "chat"), Estimate(Tokens(1, 1), 1), BLOG_WRITER)
-    assert reservations.problems(full) == ()
-    assert reservations.problems(Wish("blog_post")) == ()
+    assert admission.problems(full) == ()
+    assert admission.problems(Wish("blog_post")) == ()
     for bound in (0, 10**12):
-        assert reservations.problems(Wish("blog_post", 1, GPT_4O, Estimate(Tokens(bound, bound)))) == ()
+        assert admission.problems(Wish("blog_post", 1, GPT_4O, Estimate(Tokens(bound, bound)))) == ()
     for bound in (0, 10**15):
-        assert reservations.problems(Wish("blog_post", estimate=Estimate(cost=bound))) == ()
+        assert admission.problems(Wish("blog_post", estimate=Estimate(cost=bound))) == ()
 
 
 @pytest.mark.parametrize(
@@ -770,7 +771,7 @@ def test_a_good_wish_has_no_problems() -> None:
     ],
 )
 def test_each_bad_field_of_a_wish_is_named(wish: Wish, path: str, message: str) -> None:
-    assert reservations.problems(wish) == (FieldProblem(path, message),)
+    assert admission.problems(wish) == (FieldProblem(path, message),)
 
 
 def test_keys_reasons_and_times_are_bounded() -> None:

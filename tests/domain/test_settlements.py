@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import settlements
+from domain import recordings, settlements
 from domain.attribution import NOBODY, Attribution
 from domain.books import Event, EventType, Operation, Seen
 from domain.budgets import ScopeKey, ScopeKind
 from domain.holds import ModelName, Recorded, Reservation
 from domain.money import format_amount
 from domain.prices import Tokens
+from domain.recordings import Record, Reported, new_events
 from domain.refusals import (
     FieldProblem,
     InsufficientFunds,
@@ -24,7 +25,7 @@ from domain.refusals import (
     ReservationState,
     invalid,
 )
-from domain.settlements import Consume, Consumed, Record, Reported, new_events
+from domain.settlements import Consume, Consumed
 from domain.usage import Route, Usage, UsageKind
 from domain.wallets import LotSource
 from tests.domain.builders import (
@@ -528,7 +529,7 @@ def test_usage_under_a_reservation_that_does_not_exist_is_rejected_and_its_neigh
             (Reported(number(1), bad, None, UUID(int=5), NOBODY), Reported(number(2), good, None, None, NOBODY)),
         )
     ).answer
-    assert isinstance(answer, settlements.Recording)
+    assert isinstance(answer, recordings.Recording)
     assert (answer.rejected, answer.duplicates, [event.id for event in answer.events]) == ((number(1),), 0, [number(2)])
     assert books.counter(tenant_month()) == ("1", "0")
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.admission import Estimate, Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey
@@ -17,7 +18,7 @@ from domain.controls import BudgetState
 from domain.holds import Reservation
 from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
 from domain.money import NANO, format_amount
-from domain.reservations import Estimate, Granted, Wish
+from domain.reservations import Granted
 from domain.usage import Usage
 from domain.wallets import LotSource
 from infra.application import Application

@@ -7,10 +7,10 @@ import logging
 import asyncpg
 import pytest
 
+from domain.admission import Wish
 from domain.attribution import Attribution
 from domain.money import NANO
 from domain.refusals import InsufficientFunds
-from domain.reservations import Wish
 from infra import refusal_log
 from infra.application import Application, open_application
 from infra.services import reservations

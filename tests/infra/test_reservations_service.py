@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.admission import Estimate, Wish
 from domain.attribution import Attribution
 from domain.budgets import BudgetKey, BudgetPeriod, ScopeKey, ScopeKind
 from domain.holds import ModelName
@@ -23,7 +24,7 @@ from domain.refusals import (
     UnknownFeature,
     UnpricedModel,
 )
-from domain.reservations import Estimate, Granted, Preview, Released, Wish
+from domain.reservations import Granted, Preview, Released
 from domain.usage import Usage
 from infra.application import Application
 from infra.services import reservations, scopes, settlements, usage

@@ -3,11 +3,12 @@
 import asyncio
 import json
 
+from domain.admission import Estimate, Wish
 from domain.attribution import Attribution
 from domain.holds import Reservation
 from domain.money import NANO
 from domain.refusals import IdempotencyKeyReused, InsufficientFunds, InvalidInput, ReservationEnded, ReservationState
-from domain.reservations import Estimate, Granted, Released, Wish
+from domain.reservations import Granted, Released
 from domain.settlements import Consumed
 from domain.usage import Usage
 from domain.wallets import LotSource

@@ -15,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.adjustments import AdjustWallet, Grant
+from domain.admission import NO_ESTIMATE, Estimate, Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, ScopeKey, ScopeKind
@@ -24,9 +25,10 @@ from domain.holds import ModelName
 from domain.ids import uuid7
 from domain.money import NANO, parse_amount
 from domain.prices import NO_TOKENS, Tokens
+from domain.recordings import Record, Reported
 from domain.refusals import BudgetScope
-from domain.reservations import NO_ESTIMATE, Estimate, Extend, Release, Reserve, Wish
-from domain.settlements import Consume, Record, Reported
+from domain.reservations import Extend, Release, Reserve
+from domain.settlements import Consume
 from domain.usage import Usage, UsageKind
 from domain.wallets import LotSource
 

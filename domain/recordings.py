@@ -1,0 +1,205 @@
+"""Recordings: usage that is reported as it happens, under a reservation or without one.
+
+Such an event is always accepted: the spend is real. Under an open reservation it moves what was held to spent and is
+charged on consume; else it is counted in the month when it happened and charged at its feature's cost-plus, per-unit or
+per-result rate, below zero if need be (document 001's metering of external cost).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from domain import budgets, ledger, rates, settlements, usage
+from domain.admission import applicable, route_of
+from domain.attribution import Attribution
+from domain.books import Books, Changes, Decision, Request, paused, seen
+from domain.budgets import Counter, CounterKey
+from domain.holds import Reservation
+from domain.ledger import Entry, Voucher
+from domain.money import NANO
+from domain.periods import month_key
+from domain.rates import ChargeType, Rate, RateCard
+from domain.refusals import (
+    ReservationState,
+)
+from domain.usage import Route, Usage, UsageEvent
+from domain.wallets import BucketType, Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """One event of a batch, new to us: its id, what was called for which feature, and the reservation that it names."""
+
+    id: UUID
+    usage: Usage
+    feature: str | None
+    reservation_id: UUID | None
+    attribution: Attribution
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Take events that happened, each once by (source, event id)."""
+
+    request: Request
+    events: tuple[Reported, ...]
+
+
+class Recording(NamedTuple):
+    """The events of a batch as they are kept, how many of it were known before, and the ids of those that name a
+    reservation that does not exist."""
+
+    events: tuple[UsageEvent, ...]
+    duplicates: int
+    rejected: tuple[UUID, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        """Their known cost, in nano-dollars."""
+        return sum(event.priced.cost or 0 for event in self.events)
+
+
+def record(books: Books, command: Record, now: datetime) -> Decision[Recording]:
+    """Take what is new. Under an open reservation an event moves what was held to spent and is charged on consume;
+    else it is counted in the month when it happened and charged at its feature's rate."""
+    voucher = Voucher(command.request.actor, now, None, command.request.idempotency_key)
+    folded = _Fold(books)
+    events: list[UsageEvent] = []
+    fresh = new_events(command.events, books.recorded)
+    lost: list[UUID] = []
+    for event in fresh:
+        if event.reservation_id is not None and event.reservation_id not in books.reservations:
+            lost.append(event.id)
+            continue
+        reservation = None if event.reservation_id is None else folded.reservation(event.reservation_id)
+        if reservation is not None and reservation.state is ReservationState.HELD:
+            events.append(folded.under(reservation, event, voucher))
+        else:
+            events.append(folded.alone(reservation, event, voucher))
+    recording = Recording(tuple(events), len(command.events) - len(fresh), tuple(lost))
+    return folded.decision(recording, voucher)
+
+
+def new_events(reported: Iterable[Reported], recorded: AbstractSet[tuple[str, str]]) -> tuple[Reported, ...]:
+    """The events that are not recorded yet, the first of each (source, event id)."""
+    found: dict[tuple[str | None, str | None], Reported] = {}
+    for event in reported:
+        name = (event.usage.source, event.usage.event_id)
+        if name not in recorded:
+            found.setdefault(name, event)
+    return tuple(found.values())
+
+
+class _Fold:
+    """One batch of events, folded over the books; nothing of it is seen outside before `decision`."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._reservations: dict[UUID, Reservation] = {}
+        self._counters: dict[CounterKey, Counter] = {}
+        self._charges: defaultdict[str, int] = defaultdict(int)
+        self._attributions: dict[Attribution, None] = {}
+
+    def reservation(self, identifier: UUID) -> Reservation | None:
+        """As the events before left it."""
+        return self._reservations.get(identifier) or self._books.reservations.get(identifier)
+
+    def under(self, reservation: Reservation, reported: Reported, voucher: Voucher) -> UsageEvent:
+        """Usage moves min(cost, remaining) from held to spent, the excess adds to spent only."""
+        (event,) = settlements.events_of(self._books, reservation, ((reported.id, reported.usage),), voucher.at)
+        event = event._replace(attribution=usage.attributed(reported.attribution, reservation.attribution))
+        spent, used = settlements.spend((event,), reservation.remaining_usd)
+        keys = budgets.counter_keys(reservation.attribution, reservation.month)
+        self._count(keys, spent, used)
+        self._reservations[reservation.id] = reservation._replace(
+            remaining_usd=reservation.remaining_usd - used, recorded=settlements.with_recorded(reservation, (event,))
+        )
+        self._attributions[event.attribution] = None
+        return event
+
+    def alone(self, reservation: Reservation | None, reported: Reported, voucher: Voucher) -> UsageEvent:
+        """Spent in the month of its `occurredAt`; charged by a cost-plus, per-unit or per-result rate, if it has one."""
+        books = self._books
+        inherited = Attribution() if reservation is None else reservation.attribution
+        attribution = usage.attributed(reported.attribution, inherited)
+        call = settlements.named(reported.usage, None if reservation is None else reservation.model)
+        at = usage.occurred(reported.id, call)
+        feature = reported.feature or (None if reservation is None else reservation.feature)
+        priced = usage.price(call, books.catalog.prices, at, voucher.at)
+        card = books.catalog.rate_cards.at(voucher.at, voucher.at)
+        feature_rates = () if card is None or feature is None else card.rates_of(feature)
+        route = route_of(books, feature_rates, own_key=bool(call.own_key))
+        charges: list[tuple[str, int, int]] = []
+        for rate in feature_rates:
+            wallet = books.wallets.get(rate.wallet_key)
+            if card is None or wallet is None or not _charged_alone(rate, route, wallet, call):
+                continue
+            amount = _charge_alone(rate, card, wallet, call, priced.cost or 0)
+            if amount:
+                self._charges[wallet.key] += amount
+                charges.append((wallet.key, amount, 0))
+        keys = budgets.counter_keys(attribution, month_key(at, books.tenant.zone))
+        self._count(keys, priced.cost or 0, 0)
+        self._attributions[attribution] = None
+        return UsageEvent(
+            reported.id,
+            call,
+            at,
+            voucher.at,
+            feature,
+            reported.reservation_id if reservation is not None else None,
+            attribution,
+            route,
+            priced,
+            tuple(charges),
+        )
+
+    def decision(self, recording: Recording, voucher: Voucher) -> Decision[Recording]:
+        """All of it as one change: an entry pair per wallet, and the number of its charge on each event."""
+        wallets: list[Wallet] = []
+        entries: list[Entry] = []
+        for wallet_key, amount in self._charges.items():
+            posting = ledger.expire_due(self._books.wallets[wallet_key], voucher)
+            posting = posting.then(ledger.settle(posting.wallet, (), amount, voucher))
+            wallets.append(posting.wallet)
+            entries.extend(posting.entries)
+        sequences = {wallet.key: wallet.sequence for wallet in wallets}
+        events = tuple(
+            event._replace(charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
+            if event.charges
+            else event
+            for event in recording.events
+        )
+        counters = tuple(self._counters.values())
+        scopes = budgets.pauses_after(self._books.book, counters)
+        changes = Changes(
+            wallets=tuple(wallets),
+            entries=tuple(entries),
+            reservations=tuple(self._reservations.values()),
+            counters=counters,
+            scopes=scopes,
+            seen=tuple(dict.fromkeys(found for attribution in self._attributions for found in seen(attribution))),
+            usage=events,
+            events=(*(paused(scope) for scope in scopes), *settlements.unpriced(events)),
+        )
+        return Decision(recording._replace(events=events), changes)
+
+    def _count(self, keys: Iterable[CounterKey], spent: int, held: int) -> None:
+        for key in keys:
+            before = self._counters.get(key) or self._books.book.counter(key)
+            self._counters[key] = Counter(key, before.spent + spent, before.held - held)
+
+
+def _charged_alone(rate: Rate, route: Route, wallet: Wallet, call: Usage) -> bool:
+    by_rate = rate.charge_type in (ChargeType.COST_PLUS, ChargeType.PER_UNIT, ChargeType.PER_RESULT)
+    consumable = wallet.bucket_type is BucketType.CONSUMABLE
+    return by_rate and consumable and applicable(rate, route, wallet, call.model is not None)
+
+
+def _charge_alone(rate: Rate, card: RateCard, wallet: Wallet, call: Usage, cost: int) -> int:
+    quantity = call.calls * NANO if call.units is None else call.units
+    return rates.charge(rate, card, wallet.unit, quantity, call.results or 0, cost)
