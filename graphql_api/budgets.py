@@ -1,10 +1,11 @@
 """Budgets: caps on provider cost, and what was spent of them."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import strawberry
 
-from domain import budgets
+from domain import budgets, refusals
 from domain.budgets import DEFAULT_THRESHOLDS, BudgetKey, BudgetPeriod
 from domain.controls import BudgetState
 from domain.refusals import BudgetScope
@@ -32,9 +33,7 @@ class Budget(Node):
     period: BudgetPeriod = strawberry.field(description="Over what it counts.")
     period_key: str = strawberry.field(description="The period that is shown: 2026-11, TOTAL or TASK.")
     cap: UsdAmount | None = strawberry.field(description="The most that may be spent; null: no cap, only counted.")
-    thresholds: list[float] = strawberry.field(
-        description="The percents at which people are told; none without a cap."
-    )
+    thresholds: list[float] = strawberry.field(description="The percents at which people are told; none without a cap.")
     spent: UsdAmount = strawberry.field(description="What was spent in the period.")
     held: UsdAmount = strawberry.field(description="What open work holds.")
     used_percent: float | None = strawberry.field(description="Spent, of the cap; null without a cap.")
@@ -182,7 +181,16 @@ class BudgetMutations:
     ) -> SetDefaultBudgetResult:
         key = BudgetKey(BudgetScope.AGENT, given.agent_role or "", given.period)
         answer = await service.set_default_budget(info.context.application, key, given.cap)
-        return refusal_of(answer) if isinstance(answer, Refused) else _default_of(key, answer)
+        return refusal_of(_of_role(answer)) if isinstance(answer, Refused) else _default_of(key, answer)
+
+
+def _of_role(refused: Refused) -> Refused:
+    """Here, what other inputs call scopeId is the agent role."""
+    refusal = refused.refusal
+    if not isinstance(refusal, refusals.InvalidInput):
+        return refused
+    fields = tuple(replace(field, path="agentRole") if field.path == "scopeId" else field for field in refusal.fields)
+    return Refused(refusals.InvalidInput(fields), refused.id)
 
 
 def _default_of(key: BudgetKey, budget: budgets.Budget | None) -> DefaultBudget:

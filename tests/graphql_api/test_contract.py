@@ -103,6 +103,8 @@ def parts_of(described: GraphQLNamedType) -> Iterator[tuple[str, Any]]:
         case GraphQLEnumType():
             for name, member in described.values.items():
                 yield f"{described.name}.{name}", member
+        case _:
+            pass
 
 
 def test_shows_tenants_neither_credit_value_nor_markup() -> None:
