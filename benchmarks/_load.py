@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
+from domain.admission import Estimate, Wish
 from domain.attribution import Attribution
 from domain.budgets import Budget, BudgetKey, BudgetPeriod
 from domain.controls import BudgetState
@@ -20,7 +21,6 @@ from domain.holds import ModelName
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.refusals import BudgetScope
-from domain.admission import Estimate, Wish
 from domain.reservations import Granted
 from domain.settlements import Consumed
 from domain.usage import Usage

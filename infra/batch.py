@@ -42,6 +42,7 @@ class OpenBooks:
     loaded_counters: set[tuple[CounterKey, BudgetKey]] = field(default_factory=set)
     loaded_budgets: set[BudgetKey] = field(default_factory=set)
     new_reservations: set[UUID] = field(default_factory=set)
+    due_read: int = 0
     due_is_booked: bool = False
 
     def view(self, catalog: Catalog, own_keys_allowed: bool) -> Books:

@@ -64,7 +64,7 @@ SELECT {RESERVATION_COLUMNS}
 FROM unnest($1::uuid[], $2::uuid[]) AS asked (tenant_id, id) JOIN reservation r USING (tenant_id, id)"""
 DUE: Final = f"""
 SELECT {RESERVATION_COLUMNS} FROM reservation r
-WHERE tenant_id = $1 AND state = 'HELD' AND expires_at <= $2 ORDER BY expires_at, id LIMIT $3"""
+WHERE tenant_id = $1 AND state = 'HELD' AND expires_at <= $2 ORDER BY expires_at, id LIMIT $3 OFFSET $4"""
 WALLETS: Final = f"""
 SELECT {WALLET_COLUMNS}, {LOT_COLUMNS}
 FROM unnest($1::uuid[], $2::text[]) AS asked (tenant_id, key) JOIN wallet w USING (tenant_id, key)
@@ -162,10 +162,13 @@ def counted_as(batch: Batch, command: Record, event: Reported) -> tuple[Attribut
 
 
 async def read_due(connection: Connection, batch: Batch, tenant_id: UUID, catalog: Catalog) -> list[UUID]:
-    """Read a tenant's overdue reservations with all that giving them back touches; answers their ids."""
+    """Read a tenant's next overdue reservations with all that giving them back touches; answers their ids."""
     books = batch.tenants[tenant_id]
     due: list[UUID] = []
-    for row in await connection.fetch(DUE, tenant_id, batch.now, MOST_DUE):
+    rows = await connection.fetch(DUE, tenant_id, batch.now, MOST_DUE, books.due_read)
+    books.due_read += len(rows)
+    books.due_is_booked = len(rows) < MOST_DUE
+    for row in rows:
         _, reservation = reservation_of(row)
         books.reservations.setdefault(reservation.id, reservation)
         due.append(reservation.id)

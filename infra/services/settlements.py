@@ -22,8 +22,15 @@ async def consume(
     usage: Sequence[Usage],
 ) -> Consumed | Refused:
     """Charge what the work cost and give the rest of the hold back."""
-    request = request_of(caller, Operation.CONSUME, idempotency_key, (reservation_id, quantity, list(usage)))
+    request = request_of(
+        caller, Operation.CONSUME, idempotency_key, (reservation_id, quantity, [_facts(call) for call in usage])
+    )
     now = application.clock()
     events = tuple([(new_id(call.occurred_at or now), call) for call in usage])
     command = Consume(request, reservation_id, events, quantity)
     return await start(application, Consumed, command, settlements.problems(command, now))
+
+
+def _facts(call: Usage) -> dict[str, object]:
+    """What a call says beyond the defaults: a fact that is added to Usage later changes no request of today."""
+    return {name: value for name, value in call._asdict().items() if value != Usage._field_defaults[name]}

@@ -86,7 +86,7 @@ async def test_hundreds_of_callers_behind_dead_work_are_admitted_to_what_it_give
     await audit(timed)
 
 
-async def test_more_dead_work_than_a_batch_books_gives_way_request_by_request(
+async def test_more_dead_work_than_is_read_at_once_blocks_nobody_either(
     timed: Application, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(books, "MOST_DUE", 3)
@@ -95,9 +95,6 @@ async def test_more_dead_work_than_a_batch_books_gives_way_request_by_request(
         *[reserved(timed, caller, f"dead-{number}", feature="social_post", ttl=60) for number in range(10)]
     )
     clock.advance(60)
-    refused = await reservations.reserve(timed, caller, "r", wish("strategy"))
-    assert isinstance(refused, Refused)
-    assert refused.refusal == InsufficientFunds("credits", nano("5"), nano("3"))
     await reserved(timed, caller, "r", feature="strategy")
     assert await balance(timed, caller, "credits") == ("1", "9", "0")
     await audit(timed)
