@@ -1,5 +1,6 @@
 """The web application: what is answered at which path."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +32,8 @@ def create_app(application: Application, schema: GraphQLSchema | None = None) ->
 
     async def health(_request: Request) -> Response:
         try:
-            await application.readers.fetchval("SELECT 1", timeout=SECONDS_FOR_HEALTH)
+            async with asyncio.timeout(SECONDS_FOR_HEALTH):
+                await application.readers.fetchval("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})

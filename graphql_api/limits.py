@@ -1,8 +1,8 @@
 """Limits: how much one request may ask for.
 
-Three bounds, from cheap to exact. The parser stops at a number of tokens. Depth, fields and aliases are counted on the parsed
-document, introspection left out. The cost of an operation counts each field once for every object that it would be read from: a list counts as
-long as its `first` or its `inputs` say, else as five; it is known before anything is executed.
+Three bounds, from cheap to exact. The parser stops at a number of tokens. Depth, fields and aliases are counted on the
+parsed document, introspection left out. The cost of an operation counts each field once for every object that it would
+be read from, before anything is executed: a list is as long as its `first` or its `inputs` say, else five.
 """
 
 from collections.abc import Iterator, Mapping
@@ -167,6 +167,8 @@ def _length_argument(node: FieldNode, name: str, default: object, variables: Var
                 given = int(value.value[:10])
             elif isinstance(value, ListValueNode):
                 given = value.values
+    if given is None:
+        given = default
     if isinstance(given, int):
         return max(given, 1)
     return max(len(given), 1) if isinstance(given, list | tuple) else USUAL_LENGTH

@@ -249,6 +249,5 @@ def usage_of(given: UsageInput) -> Usage:
 
 
 def _reported(event: UsageEventInput) -> ReportedUsage:
-    facts = event.usage
-    facts.source, facts.event_id, facts.kind = event.source, event.event_id, event.kind
-    return ReportedUsage(usage_of(facts), event.feature, event.reservation_id, attribution_of(event.attribution))
+    facts = usage_of(event.usage)._replace(source=event.source, event_id=event.event_id, kind=event.kind)
+    return ReportedUsage(facts, event.feature, event.reservation_id, attribution_of(event.attribution))

@@ -1,14 +1,12 @@
-"""Changes of a batch, written to PostgreSQL in as few statements as there can be.
-
-The money of a batch (wallets, lots, entries, reservations, counters, idempotency keys) is one statement of
-data-modifying CTEs over unnest; what is rarer has statements of its own, run only when there is any.
-"""
+"""Changes of a batch, written to PostgreSQL in as few statements as there can be (`infra.statements`)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from domain.ledger import Entry
 from domain.usage import UsageEvent
+from domain.wallets import Lot, Wallet
 from infra.batch import Batch
 from infra.identifiers import new_id
 from infra.reservation_rows import (
@@ -27,17 +25,17 @@ from infra.statements import (
     REGISTER_SCOPES,
     REMOVE_BUDGET,
     REMOVE_TASKS,
+    RESERVATION_COLUMNS,
     RESERVATION_EXTENSION,
-    RESERVATION_INSERT,
     RESERVATION_UPDATE,
     USAGE_COLUMNS,
+    USAGE_KEY_COLUMNS,
     WALLET_COLUMNS,
+    WRITE_BALANCES,
     WRITE_BUDGET,
-    WRITE_MONEY,
     WRITE_OUTBOX,
     WRITE_SCOPES,
     WRITE_TASKS,
-    WRITE_USAGE_KEYS,
 )
 from infra.transaction import Connection
 
@@ -50,9 +48,8 @@ async def write(connection: Connection, batch: Batch) -> None:
             for tenant_id, identifier in batch.extended
         ]
         await connection.execute(EXTEND_RESERVATIONS, *_columns(rows, len(RESERVATION_EXTENSION)))
-    await _write_money_of(connection, batch)
-    if batch.usage:
-        await _write_usage(connection, batch.usage)
+    await _write_facts(connection, batch)
+    await _write_balances(connection, batch)
     if batch.tasks:
         await _write_tasks(connection, batch)
     if batch.scopes:
@@ -74,112 +71,61 @@ async def register(connection: Connection, seen: Iterable[tuple[UUID, str, str, 
     await connection.execute(REGISTER_SCOPES, *_columns(unique, 4))
 
 
-async def _write_money_of(connection: Connection, batch: Batch) -> None:
+async def _write_facts(connection: Connection, batch: Batch) -> None:
+    """What is only added."""
+    reservations: list[tuple[Any, ...]] = []
+    for tenant_id, reservation_id in batch.reservations:
+        books = batch.tenants[tenant_id]
+        if reservation_id in books.new_reservations:
+            reservation = books.reservations[reservation_id]
+            columns = fixed_columns(tenant_id, reservation) + holding_columns(reservation)
+            reservations.append(columns + settling_columns(reservation))
+    keys = [
+        (tenant_id, operation, key, used.hash, used.result_id, batch.now)
+        for tenant_id, operation, key, used in batch.used_keys
+    ]
+    usage_keys = [
+        (tenant_id, event.usage.source, event.usage.event_id, event.id)
+        for tenant_id, event in batch.usage
+        if event.usage.source is not None
+    ]
+    for table, columns_of, rows in (
+        ("ledger_entry", ENTRY_COLUMNS, [_entry_row(entry) for entry in batch.entries]),
+        ("reservation", RESERVATION_COLUMNS, reservations),
+        ("idempotency_key", KEY_COLUMNS, keys),
+        ("usage_key", USAGE_KEY_COLUMNS, usage_keys),
+        ("usage_event", USAGE_COLUMNS, [_usage_row(tenant_id, event) for tenant_id, event in batch.usage]),
+    ):
+        if rows:
+            await connection.copy_records_to_table(table, records=rows, columns=columns_of)
+
+
+async def _write_balances(connection: Connection, batch: Batch) -> None:
+    """What changes in place."""
     wallets: list[tuple[Any, ...]] = []
     lots: list[tuple[Any, ...]] = []
     for tenant_id, key in batch.wallets:
         books = batch.tenants[tenant_id]
         wallet = books.wallets[key]
-        wallets.append(
-            (
-                tenant_id,
-                wallet.id,
-                wallet.granted,
-                wallet.available,
-                wallet.reserved,
-                wallet.consumed,
-                wallet.expired,
-                wallet.sequence,
-                wallet.head_hash,
-            )
-        )
+        wallets.append((tenant_id, wallet.id, *_amounts(wallet), wallet.sequence, wallet.head_hash))
         for lot in wallet.lots:
             if books.loaded_lots.get(lot.id) is not lot:
-                amounts = (lot.granted, lot.available, lot.reserved, lot.consumed, lot.expired)
-                lots.append(
-                    (
-                        tenant_id,
-                        lot.id,
-                        wallet.id,
-                        lot.source,
-                        *amounts,
-                        lot.is_open,
-                        lot.granted_at,
-                        lot.expires_at,
-                    )
-                )
-    entries = [
-        (
-            entry.tenant_id,
-            entry.wallet_id,
-            entry.sequence,
-            entry.type,
-            entry.amount,
-            entry.granted_after,
-            entry.available_after,
-            entry.reserved_after,
-            entry.consumed_after,
-            entry.expired_after,
-            json(draws_json(entry.draws)),
-            json([(lot.hex, consumed, granted) for lot, consumed, granted in entry.repayments])
-            if entry.repayments
-            else None,
-            entry.voucher.reservation_id,
-            entry.voucher.reference,
-            entry.voucher.note,
-            entry.voucher.actor,
-            entry.voucher.idempotency_key,
-            entry.voucher.at,
-            entry.previous_hash,
-            entry.hash,
-        )
-        for entry in batch.entries
+                ends = (lot.is_open, lot.granted_at, lot.expires_at)
+                lots.append((tenant_id, lot.id, wallet.id, lot.source, *_amounts(lot), *ends))
+    reservations = [
+        (tenant_id, identifier, *settling_columns(batch.tenants[tenant_id].reservations[identifier]))
+        for tenant_id, identifier in batch.reservations
+        if identifier not in batch.tenants[tenant_id].new_reservations
     ]
-    inserted: list[tuple[Any, ...]] = []
-    updated: list[tuple[Any, ...]] = []
-    for tenant_id, reservation_id in batch.reservations:
-        books = batch.tenants[tenant_id]
-        reservation = books.reservations[reservation_id]
-        settling = settling_columns(reservation)
-        if reservation_id in books.new_reservations:
-            inserted.append(fixed_columns(tenant_id, reservation) + holding_columns(reservation) + settling)
-        else:
-            updated.append((tenant_id, reservation_id, *settling))
-    counters = [
-        (tenant_id, key.scope, key.scope_id, key.period_key, counter.spent, counter.held)
-        for tenant_id, key in batch.counters
-        for counter in (batch.tenants[tenant_id].counters[key],)
-    ]
-    keys = [
-        (tenant_id, operation, key, used.hash, used.result_id, batch.now)
-        for tenant_id, operation, key, used in batch.used_keys
-    ]
-    if not (wallets or inserted or updated or counters or keys):
+    counters = [(tenant_id, *key, *batch.tenants[tenant_id].counters[key][1:]) for tenant_id, key in batch.counters]
+    if not (wallets or reservations or counters):
         return
     await connection.execute(
-        WRITE_MONEY,
+        WRITE_BALANCES,
         *_columns(wallets, len(WALLET_COLUMNS)),
         *_columns(lots, len(LOT_COLUMNS)),
-        *_columns(entries, len(ENTRY_COLUMNS)),
-        *_columns(inserted, len(RESERVATION_INSERT)),
-        *_columns(updated, len(RESERVATION_UPDATE)),
+        *_columns(reservations, len(RESERVATION_UPDATE)),
         *_columns(counters, len(COUNTER_COLUMNS)),
-        *_columns(keys, len(KEY_COLUMNS)),
-    )
-
-
-async def _write_usage(connection: Connection, events: list[tuple[UUID, UsageEvent]]) -> None:
-    keyed = [
-        (tenant_id, event.usage.source, event.usage.event_id, event.id)
-        for tenant_id, event in events
-        if event.usage.source is not None
-    ]
-    if keyed:
-        await connection.execute(WRITE_USAGE_KEYS, *_columns(keyed, 4))
-    await connection.copy_records_to_table(
-        "usage_event",
-        records=[_usage_row(tenant_id, event) for tenant_id, event in events],
-        columns=USAGE_COLUMNS,
     )
 
 
@@ -215,6 +161,28 @@ async def _write_events(connection: Connection, batch: Batch) -> None:
         for identifier, (tenant_id, event) in zip(identifiers, batch.events, strict=True)
     ]
     await connection.execute(WRITE_OUTBOX, *_columns(rows, 4), batch.now)
+
+
+def _amounts(holder: Wallet | Lot) -> tuple[int, int, int, int, int]:
+    return (holder.granted, holder.available, holder.reserved, holder.consumed, holder.expired)
+
+
+def _entry_row(entry: Entry) -> tuple[Any, ...]:
+    voucher = entry.voucher
+    repaid = [(lot.hex, consumed, granted) for lot, consumed, granted in entry.repayments]
+    return (
+        *entry[:10],
+        json(draws_json(entry.draws)),
+        json(repaid) if repaid else None,
+        voucher.reservation_id,
+        voucher.reference,
+        voucher.note,
+        voucher.actor,
+        voucher.idempotency_key,
+        voucher.at,
+        entry.previous_hash,
+        entry.hash,
+    )
 
 
 def _usage_row(tenant_id: UUID, event: UsageEvent) -> tuple[Any, ...]:

@@ -103,7 +103,7 @@ def assert_all_found() -> None:
     assert {"LOCK_TENANTS", "USED_KEYS", "TASKS", "RESERVATIONS", "DUE", "WALLETS", "BUDGETS", "RECORDED"} <= set(
         STATEMENTS
     )
-    assert {"WRITE_MONEY", "EXTEND_RESERVATIONS", "WRITE_TASKS", "REGISTER_SCOPES", "WRITE_SCOPES"} <= set(STATEMENTS)
+    assert {"WRITE_BALANCES", "EXTEND_RESERVATIONS", "WRITE_TASKS", "REGISTER_SCOPES", "WRITE_SCOPES"} <= set(STATEMENTS)
 
 
 @pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
@@ -152,8 +152,8 @@ async def test_statements_keep_to_their_indexes_after_empty_tables_were_analysed
         ("BUDGETS", "budget_pkey"),
         ("BUDGETS", "scope_pkey"),
         ("RECORDED", "usage_key_pkey"),
-        ("WRITE_MONEY", "wallet_pkey"),
-        ("WRITE_MONEY", "reservation_pkey"),
+        ("WRITE_BALANCES", "wallet_pkey"),
+        ("WRITE_BALANCES", "reservation_pkey"),
     ],
 )
 async def test_each_table_is_entered_by_its_own_index_with_every_key_column(
