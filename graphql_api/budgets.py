@@ -134,7 +134,7 @@ class BudgetQueries:
         ] = None,
         first: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = 100,
     ) -> list[Budget]:
-        percent = None if at_or_above_percent is None else _hundredths("atOrAbovePercent", at_or_above_percent)
+        percent = None if at_or_above_percent is None else _hundredths(at_or_above_percent)
         context = info.context
         found = await query.list_budgets(context.application, context.caller.tenant_id, percent, page_size(first, 100))
         return [Budget.of(view) for view in found]
@@ -153,7 +153,7 @@ class BudgetMutations:
         key = BudgetKey(given.scope, given.scope_id or "", given.period)
         thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS
         if given.thresholds is not None:
-            thresholds = tuple([_hundredths("thresholds", threshold) for threshold in given.thresholds])
+            thresholds = tuple([round(threshold * 100) for threshold in given.thresholds])
         answer = await service.set_budget(
             info.context.application,
             info.context.caller,
@@ -205,7 +205,7 @@ async def _answer(info: Info, answer: BudgetState | Refused) -> Budget | Any:
     return Budget.of(view or BudgetView(answer.key, answer.budget, answer.counter, None))
 
 
-def _hundredths(name: str, percent: float) -> int:
+def _hundredths(percent: float) -> int:
     if not 0 <= percent <= 1_000_000:
-        raise bad_input(f"{name}: a percent is 0 to 1000000")
+        raise bad_input("atOrAbovePercent: a percent is 0 to 1000000")
     return round(percent * 100)

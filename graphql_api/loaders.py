@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 
 
 class Loaders:
-    """One set per request, each made when it is first needed: what they remember is as old as the request."""
+    """One set per request, each made when it is first needed."""
 
     def __init__(self, application: Application, tenant_id: UUID) -> None:
         self._application = application
@@ -66,4 +66,5 @@ class Loaders:
         async def load(keys: list[Key]) -> list[Found]:
             return await get_many(self._application, self._tenant_id, keys)
 
-        return DataLoader(load)
+        # Without a memory: the second mutation of a request must not see what the first one read.
+        return DataLoader(load, cache=False)

@@ -13,6 +13,7 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLSchema,
+    GraphQLString,
     OperationDefinitionNode,
 )
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
@@ -69,7 +70,15 @@ def _present(of: GraphQLInputType) -> Read:
         return _list_reader(_reader(of.of_type))
     if isinstance(of, GraphQLInputObjectType):
         return _object_reader(of)
+    if of is GraphQLString:
+        return _text
     return of.coerce_input_value  # type: ignore[union-attr]  # scalars and enumerations are what is left
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise NotPlainError
+    return value
 
 
 def _list_reader(read_item: Read) -> Read:

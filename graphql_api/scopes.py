@@ -5,15 +5,17 @@ from typing import Annotated, Any
 import strawberry
 
 from domain import budgets
+from domain.books import Operation
 from domain.budgets import ScopeKey, ScopeKind, ScopeStatus
 from domain.refusals import BudgetScope, invalid
-from graphql_api.context import Info
+from graphql_api.context import Context, Info
 from graphql_api.fields import field
 from graphql_api.identifiers import scope_id
 from graphql_api.interfaces import Node
 from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, refusal_of
 from infra.services import scopes as service
 from infra.services.callers import Refused
+from infra.services.commands import refused, request_of
 
 _PAUSABLE = {
     BudgetScope.TENANT: ScopeKind.TENANT,
@@ -70,11 +72,11 @@ class ScopeMutations:
     async def pause_scope(
         self, info: Info, given: Annotated[ScopeInput, strawberry.argument(name="input", description="What to stop.")]
     ) -> ScopeResult:
+        context = info.context
         kind = _PAUSABLE.get(given.scope)
         if kind is None:
-            return _not_pausable()
+            return _not_pausable(context, Operation.PAUSE_SCOPE, given)
         key = ScopeKey(kind, given.scope_id or "")
-        context = info.context
         answer = await service.pause_scope(
             context.application, context.caller, given.idempotency_key, key, given.reason
         )
@@ -86,14 +88,16 @@ class ScopeMutations:
         info: Info,
         given: Annotated[ScopeInput, strawberry.argument(name="input", description="What may work again.")],
     ) -> ScopeResult:
+        context = info.context
         kind = _PAUSABLE.get(given.scope)
         if kind is None:
-            return _not_pausable()
+            return _not_pausable(context, Operation.RESUME_SCOPE, given)
         key = ScopeKey(kind, given.scope_id or "")
-        context = info.context
         answer = await service.resume_scope(context.application, context.caller, given.idempotency_key, key)
         return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
 
 
-def _not_pausable() -> InvalidInput | Any:
-    return refusal_of(Refused(invalid("scope", "TENANT, AGENT or CAMPAIGN can be paused"), None))
+def _not_pausable(context: Context, operation: Operation, given: ScopeInput) -> InvalidInput | Any:
+    request = request_of(context.caller, operation, given.idempotency_key, ())
+    refusal = invalid("scope", "TENANT, AGENT or CAMPAIGN can be paused")
+    return refusal_of(refused(context.application, request, refusal))

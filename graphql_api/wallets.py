@@ -7,7 +7,6 @@ import strawberry
 from strawberry.types.lazy_type import LazyType
 
 from domain import ids, wallets
-from domain.holds import Hold
 from domain.ledger import Draw, EntryType
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
 from graphql_api.context import Info
@@ -181,11 +180,6 @@ class LotDraw:
         lot = await info.context.loaders.lots.load(self.draw.lot_id)
         assert lot is not None, "a draw names a lot of its tenant"
         return Lot.of(lot)
-
-
-def holds_of(holds: tuple[Hold, ...]) -> list[WalletHold]:
-    """Holds as they are answered."""
-    return [WalletHold(wallet_key=hold.wallet_key, amount=Amount(hold.amount)) for hold in holds]
 
 
 async def wallet_by_key(info: Info, key: str) -> Wallet:

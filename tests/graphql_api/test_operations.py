@@ -287,3 +287,20 @@ async def test_lots_are_listed_in_burn_down_order(clients: Clients) -> None:
     assert [(lot["source"], lot["available"]) for lot in lots] == [("TOP_UP", "300"), ("ADJUSTMENT", "10")]
     node = await clients.member.ask("query ($id: ID!) { node(id: $id) { ... on Lot { available } } }", id=lots[1]["id"])
     assert node == {"node": {"available": "10"}}
+
+
+async def test_each_mutation_of_a_request_shows_what_it_left(clients: Clients) -> None:
+    query = """mutation ($a: AdjustWalletInput!, $b: AdjustWalletInput!) {
+        a: adjustWallet(input: $a) { ... on Wallet { available } }
+        b: adjustWallet(input: $b) { ... on Wallet { available } } }"""
+    given = {"walletKey": "credits", "amount": "1", "note": "a gift"}
+    answer = await clients.operator.ask(query, a={**given, "idempotencyKey": "a"}, b={**given, "idempotencyKey": "b"})
+    assert answer == {"a": {"available": "301"}, "b": {"available": "302"}}
+
+
+async def test_thousands_of_wallets_in_an_answer_are_read_together(clients: Clients) -> None:
+    inputs = [{"idempotencyKey": str(number), "feature": "in_editor_action"} for number in range(500)]
+    query = """mutation ($inputs: [ReserveInput!]!) { reserveMany(inputs: $inputs) {
+        ... on Reservation { holds { wallet { key reserved } } } } }"""
+    answers = (await clients.service.ask(query, inputs=inputs))["reserveMany"]
+    assert answers == [{"holds": [{"wallet": {"key": "credits", "reserved": "50"}}]}] * 500

@@ -103,7 +103,9 @@ def assert_all_found() -> None:
     assert {"LOCK_TENANTS", "USED_KEYS", "TASKS", "RESERVATIONS", "DUE", "WALLETS", "BUDGETS", "RECORDED"} <= set(
         STATEMENTS
     )
-    assert {"WRITE_BALANCES", "EXTEND_RESERVATIONS", "WRITE_TASKS", "REGISTER_SCOPES", "WRITE_SCOPES"} <= set(STATEMENTS)
+    assert {"WRITE_BALANCES", "EXTEND_RESERVATIONS", "WRITE_TASKS", "REGISTER_SCOPES", "WRITE_SCOPES"} <= set(
+        STATEMENTS
+    )
 
 
 @pytest.mark.parametrize("analysed", [False, True], ids=["never analysed", "analysed"])
