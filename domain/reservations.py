@@ -267,6 +267,15 @@ def lacks_room(answer: object) -> bool:
     return isinstance(answer, InsufficientFunds) or (isinstance(answer, BudgetExceeded) and answer.held > 0)
 
 
+def gives_way(reservation: Reservation, command: object, now: datetime) -> bool:
+    """Whether a reservation is booked as expired before a command is refused for lack of room: every overdue one,
+    but for that which the command extends."""
+    if isinstance(command, Extend) and command.reservation_id == reservation.id:
+        return False
+    held = reservation.state is ReservationState.HELD
+    return held and reservation.expires_at is not None and reservation.expires_at <= now
+
+
 def may_continue(books: Books, reservation: Reservation, running_cost: int | None, tokens: Tokens | None) -> bool:
     """Whether running work goes on: only while it is held, unpaused and not above its task cap (document 003,
     mid-stream abort). The cost is the caller's, else that of the tokens at the reservation's price."""

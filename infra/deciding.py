@@ -14,8 +14,8 @@ from domain.books import Books, Operation, Request, Seen
 from domain.catalog import Catalog
 from domain.decisions import Answer, Command, decide
 from domain.prices import Tokens
-from domain.refusals import NotFound, Refusal, ReservationState
-from domain.reservations import Extend, Preview, Reserve
+from domain.refusals import NotFound, Refusal
+from domain.reservations import Preview, Reserve
 from infra import books, changes
 from infra.batch import Batch, open_batch
 from infra.books import NIL
@@ -54,9 +54,8 @@ class Deciding:
                 answers.append(NotFound("tenant"))
                 continue
             decision = decide(view, command, batch.now)
-            running = command.reservation_id if isinstance(command, Extend) else None
             while reservations.lacks_room(decision.answer) and await self._expire_due(
-                connection, batch, tenant_id, running
+                connection, batch, tenant_id, command
             ):
                 decision = decide(view, command, batch.now)
             batch.apply(tenant_id, decision.changes)
@@ -139,10 +138,10 @@ class Deciding:
         return batch.tenants[tenant_id].view(self.catalog, self._own_keys_allowed)
 
     async def _expire_due(
-        self, connection: Connection, batch: Batch, tenant_id: UUID, running: UUID | None = None
+        self, connection: Connection, batch: Batch, tenant_id: UUID, refused: Command | None = None
     ) -> int:
-        """Before work is refused for lack of room, what overdue reservations hold goes back (PRODUCT.md 4), but for
-        the one that is just being extended. Answers how many were booked, a bounded number of them."""
+        """Before work is refused for lack of room, what overdue reservations hold goes back (PRODUCT.md 4). Answers
+        how many were booked, a bounded number of them."""
         opened = batch.tenants[tenant_id]
         if opened.due_is_booked:
             return 0
@@ -150,8 +149,7 @@ class Deciding:
         booked = 0
         for reservation_id in await books.read_due(connection, batch, tenant_id, self.catalog):
             reservation = opened.reservations[reservation_id]
-            overdue = reservation.expires_at is not None and reservation.expires_at <= batch.now
-            if overdue and reservation.state is ReservationState.HELD and reservation_id != running:
+            if reservations.gives_way(reservation, refused, batch.now):
                 batch.apply(tenant_id, reservations.expire(view, reservation, SYSTEM, batch.now))
                 booked += 1
         return booked

@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 from piccolo.apps.migrations.commands.forwards import ForwardsMigrationManager
+from piccolo.apps.migrations.tables import Migration
 from piccolo.engine.postgres import PostgresEngine
 
 from infra import piccolo_conf, roles
@@ -21,7 +22,8 @@ class MigrationError(RuntimeError):
 async def migrate(url: str) -> None:
     """Run the migrations that this database has not seen."""
     os.environ["PICCOLO_CONF"] = "infra.piccolo_conf"
-    piccolo_conf.DB = PostgresEngine(config={"dsn": url})
+    # Piccolo keeps the first engine that it sees for its own table.
+    piccolo_conf.DB = Migration._meta.db = PostgresEngine(config={"dsn": url})  # noqa: SLF001
     connection = await asyncpg.connect(url)
     printed = io.StringIO()
     try:

@@ -342,8 +342,7 @@ class Bookkeeper:
     def submit(self, command: Command, now: datetime) -> Decision[Answer]:
         """Decide as a batch does: before work is refused for lack of room, what is overdue goes back."""
         decision = decisions.decide(self.books(now), command, now)
-        if reservations.lacks_room(decision.answer) and self.overdue(now):
-            self.expire_overdue(now)
+        if reservations.lacks_room(decision.answer) and self.expire_overdue(now, command):
             decision = decisions.decide(self.books(now), command, now)
         self.apply(decision.changes)
         return decision
@@ -360,19 +359,19 @@ class Bookkeeper:
         for key, wallet in self.wallets.items():
             self.wallets[key] = wallet._replace(lots=tuple(lot for lot in wallet.lots if lot.is_open))
 
-    def overdue(self, now: datetime) -> list[Reservation]:
-        """The held reservations that have run out, the first to run out first."""
+    def overdue(self, now: datetime, command: Command | None = None) -> list[Reservation]:
+        """The held reservations that have run out and give way to a command, the first to run out first."""
         due = [
             (found.expires_at, found.id, found)
             for found in self.reservations.values()
-            if found.state is ReservationState.HELD and found.expires_at is not None and found.expires_at <= now
+            if reservations.gives_way(found, command, now)
         ]
         return [found for _, _, found in sorted(due, key=lambda item: item[:2])]
 
-    def expire_overdue(self, now: datetime) -> list[Reservation]:
+    def expire_overdue(self, now: datetime, command: Command | None = None) -> list[Reservation]:
         """The job that books overdue reservations; answers them as they ended."""
         ended: list[Reservation] = []
-        for found in self.overdue(now):
+        for found in self.overdue(now, command):
             changes = reservations.expire(self.books(now), found, "system", now)
             self.apply(changes)
             ended.extend(changes.reservations)

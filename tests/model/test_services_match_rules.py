@@ -48,7 +48,7 @@ class Rules:
         """What overdue reservations hold goes back before work is refused for lack of room; ids are registered."""
         keeper, now = self.keeper, clock.now
         decision = decisions.decide(keeper.books(now), command, now)
-        if reservations.lacks_room(decision.answer) and keeper.expire_overdue(now):
+        if reservations.lacks_room(decision.answer) and keeper.expire_overdue(now, command):
             decision = decisions.decide(keeper.books(now), command, now)
         keeper.apply(decision.changes)
         for seen in decision.changes.seen:
