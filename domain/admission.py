@@ -193,12 +193,13 @@ def _hold(rate: Rate, card: RateCard, wallet: Wallet | None, quantity: int, cost
 
 def priced(books: Books, model: ModelName | None, estimate: Estimate, at: datetime) -> int | None:
     """What an estimate comes to in nano-dollars; None where its tokens have no priced model."""
+    tokens = estimate.tokens or NO_TOKENS
+    price = None if model is None else _price(books, model, tokens, at)
+    if price is not None and prices.is_free(price):
+        return 0
     if estimate.cost is not None:
         return estimate.cost
-    if model is None or estimate.tokens is None:
-        return None
-    price = _price(books, model, estimate.tokens, at)
-    return None if price is None else prices.cost(price, estimate.tokens, 1)
+    return None if price is None or estimate.tokens is None else prices.cost(price, tokens, 1)
 
 
 def _price(books: Books, model: ModelName, tokens: Tokens, at: datetime) -> Price | None:

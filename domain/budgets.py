@@ -149,9 +149,10 @@ class Level(NamedTuple):
 
 
 class TaskRoom(NamedTuple):
-    """The cap of one reservation (None: no cap) and what it holds already."""
+    """The cap of one reservation (None: no cap), what it has spent and what it holds already."""
 
     cap: int | None
+    spent: int = 0
     held: int = 0
 
 
@@ -239,9 +240,11 @@ def admit(
         refusal = _admit_level(book, level, requested)
         if refusal is not None:
             return refusal
-    if task.cap is not None and requested and task.held + requested > task.cap:
+    if task.cap is not None and requested and task.spent + task.held + requested > task.cap:
         role = attribution.agent_role
-        return BudgetRefusal(BudgetExceeded(BudgetScope.TASK, role, task.cap, 0, task.held, requested, retryable=False))
+        return BudgetRefusal(
+            BudgetExceeded(BudgetScope.TASK, role, task.cap, task.spent, task.held, requested, retryable=False)
+        )
     for level in counted[before_task:]:
         refusal = _admit_level(book, level, requested)
         if refusal is not None:

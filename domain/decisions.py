@@ -10,10 +10,11 @@ from uuid import UUID
 
 from domain import adjustments, controls, recordings, reservations, settlements
 from domain.adjustments import Adjusted, AdjustWallet, Grant
-from domain.books import Books, Decision, Used, debts_repaid
+from domain.books import Books, Changes, Decision, Used, debts_repaid
 from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
+from domain.money import fits_storage
 from domain.recordings import Record, Recording
-from domain.refusals import IdempotencyKeyReused, Refusal
+from domain.refusals import IdempotencyKeyReused, Refusal, invalid
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
 
@@ -42,6 +43,8 @@ def decide(books: Books, command: Command, now: datetime) -> Decision[Answer]:
     answer = decision.answer
     if not isinstance(answer, Success):
         return decision
+    if not _storable(decision.changes):
+        return Decision(invalid(_figure(command), "is more than the books can hold"))
     made = Used(request.hash, _result_id(answer))
     keyed = decision.changes._replace(used_keys=((request.operation, request.idempotency_key, made),))
     return _told(books, Decision(answer, keyed))
@@ -79,6 +82,25 @@ def _decide(books: Books, command: KeyedCommand, now: datetime) -> Decision[Succ
             return controls.resume_scope(books, command)
         case _ as never:
             assert_never(never)
+
+
+def _storable(changes: Changes) -> bool:
+    """Whether every balance and counter still fits its column."""
+    figures = [counter.spent + counter.held for counter in changes.counters]
+    for wallet in changes.wallets:
+        figures += (wallet.available, wallet.consumed)
+    return not figures or (fits_storage(min(figures)) and fits_storage(max(figures)))
+
+
+def _figure(command: KeyedCommand) -> str:
+    """The field of a command that its amounts come from."""
+    match command:
+        case Consume():
+            return "usage" if command.quantity is None else "quantity"
+        case Reserve() | Extend():
+            return "estimate"
+        case _:
+            return "amount"
 
 
 def _again(books: Books, command: KeyedCommand, used: Used) -> Success:

@@ -8,7 +8,8 @@ price that nobody set. (provider, model, operation) comes before (provider, mode
 a price for any model is priced by model: a model that is not listed there is unpriced, and no
 provider-wide row stands in for it (document 003 priced it at 0; PRODUCT.md 12 overrides that). At the
 other providers (maps, search, verification: document 000) a model decides nothing, so
-(provider, operation) and then (provider) apply whether or not the caller names one.
+(provider, operation) and then (provider) apply whether or not the caller names one. A provider whose own row
+is free is free for every model: local models cost nothing, whatever their names (document 003).
 
 Which date: rows with one start and one tier are versions of one price, and the last published by
 `known_at` is the one that counts. Of these the newest start whose range holds `at` applies. So a
@@ -131,7 +132,13 @@ class PriceList:
                 if found is not None:
                     return found
         rows = self._by_name.get((provider, model, None))
-        return None if rows is None else _in_force(rows, at, known_at, context_tokens)
+        found = None if rows is None else _in_force(rows, at, known_at, context_tokens)
+        return self._free_at_all(provider, at, known_at) if found is None and model is not None else found
+
+    def _free_at_all(self, provider: str, at: datetime, known_at: datetime) -> Price | None:
+        rows = self._by_name.get((provider, None, None), [])
+        found = _in_force(rows, at, known_at, 0)
+        return found if found is not None and is_free(found) else None
 
     def at(self, when: datetime, known_at: datetime | None = None) -> tuple[Price, ...]:
         """The rows in force at a moment, each tier a row, in the order in which the names were first given.

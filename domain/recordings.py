@@ -6,11 +6,11 @@ per-result rate, below zero if need be (document 001's metering of external cost
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import budgets, ledger, rates, settlements, usage
@@ -20,12 +20,10 @@ from domain.books import Books, Changes, Decision, Request, paused, seen
 from domain.budgets import Counter, CounterKey
 from domain.holds import Reservation
 from domain.ledger import Entry, Voucher
-from domain.money import NANO
+from domain.money import NANO, fits_storage
 from domain.periods import month_key
 from domain.rates import ChargeType, Rate, RateCard
-from domain.refusals import (
-    ReservationState,
-)
+from domain.refusals import FieldProblem, ReservationState
 from domain.usage import Route, Usage, UsageEvent
 from domain.wallets import BucketType, Wallet
 
@@ -49,13 +47,17 @@ class Record:
     events: tuple[Reported, ...]
 
 
+NO_SUCH_RESERVATION: Final = FieldProblem("reservationId", "there is no such reservation")
+TOO_MUCH: Final = FieldProblem("usage", "is more than the books can hold: correct its counts or its cost")
+
+
 class Recording(NamedTuple):
-    """The events of a batch as they are kept, how many of it were known before, and the ids of those that name a
-    reservation that does not exist."""
+    """The events of a batch as they are kept, how many of it were known before, and the ids of those that cannot be
+    taken, with the reason."""
 
     events: tuple[UsageEvent, ...]
     duplicates: int
-    rejected: tuple[UUID, ...] = ()
+    rejected: tuple[tuple[UUID, FieldProblem], ...] = ()
 
     @property
     def cost(self) -> int:
@@ -70,17 +72,21 @@ def record(books: Books, command: Record, now: datetime) -> Decision[Recording]:
     folded = _Fold(books)
     events: list[UsageEvent] = []
     fresh = new_events(command.events, books.recorded)
-    lost: list[UUID] = []
+    rejected: list[tuple[UUID, FieldProblem]] = []
     for event in fresh:
         if event.reservation_id is not None and event.reservation_id not in books.reservations:
-            lost.append(event.id)
+            rejected.append((event.id, NO_SUCH_RESERVATION))
             continue
         reservation = None if event.reservation_id is None else folded.reservation(event.reservation_id)
         if reservation is not None and reservation.state is ReservationState.HELD:
-            events.append(folded.under(reservation, event, voucher))
+            taken = folded.under(reservation, event, voucher)
         else:
-            events.append(folded.alone(reservation, event, voucher))
-    recording = Recording(tuple(events), len(command.events) - len(fresh), tuple(lost))
+            taken = folded.alone(reservation, event, voucher)
+        if taken is None:
+            rejected.append((event.id, TOO_MUCH))
+        else:
+            events.append(taken)
+    recording = Recording(tuple(events), len(command.events) - len(fresh), tuple(rejected))
     return folded.decision(recording, voucher)
 
 
@@ -108,21 +114,23 @@ class _Fold:
         """As the events before left it."""
         return self._reservations.get(identifier) or self._books.reservations.get(identifier)
 
-    def under(self, reservation: Reservation, reported: Reported, voucher: Voucher) -> UsageEvent:
-        """Usage moves min(cost, remaining) from held to spent, the excess adds to spent only."""
+    def under(self, reservation: Reservation, reported: Reported, voucher: Voucher) -> UsageEvent | None:
+        """Usage moves min(cost, remaining) from held to spent, the excess adds to spent only. None: too much."""
         (event,) = settlements.events_of(self._books, reservation, ((reported.id, reported.usage),), voucher.at)
         event = event._replace(attribution=usage.attributed(reported.attribution, reservation.attribution))
         spent, used = settlements.spend((event,), reservation.remaining_usd)
         keys = budgets.counter_keys(reservation.attribution, reservation.month)
-        self._count(keys, spent, used)
+        if not self._count(keys, spent, used, ()):
+            return None
         self._reservations[reservation.id] = reservation._replace(
             remaining_usd=reservation.remaining_usd - used, recorded=settlements.with_recorded(reservation, (event,))
         )
         self._attributions[event.attribution] = None
         return event
 
-    def alone(self, reservation: Reservation | None, reported: Reported, voucher: Voucher) -> UsageEvent:
-        """Spent in the month of its `occurredAt`; charged by a cost-plus, per-unit or per-result rate, if it has one."""
+    def alone(self, reservation: Reservation | None, reported: Reported, voucher: Voucher) -> UsageEvent | None:
+        """Spent in the month of its `occurredAt`; charged by a cost-plus, per-unit or per-result rate, if it has one.
+        None: too much."""
         books = self._books
         inherited = Attribution() if reservation is None else reservation.attribution
         attribution = usage.attributed(reported.attribution, inherited)
@@ -140,10 +148,10 @@ class _Fold:
                 continue
             amount = _charge_alone(rate, card, wallet, call, priced.cost or 0)
             if amount:
-                self._charges[wallet.key] += amount
                 charges.append((wallet.key, amount, 0))
         keys = budgets.counter_keys(attribution, month_key(at, books.tenant.zone))
-        self._count(keys, priced.cost or 0, 0)
+        if not self._count(keys, priced.cost or 0, 0, charges):
+            return None
         self._attributions[attribution] = None
         return UsageEvent(
             reported.id,
@@ -188,10 +196,23 @@ class _Fold:
         )
         return Decision(recording._replace(events=events), changes)
 
-    def _count(self, keys: Iterable[CounterKey], spent: int, held: int) -> None:
+    def _count(
+        self, keys: Iterable[CounterKey], spent: int, held: int, charges: Sequence[tuple[str, int, int]]
+    ) -> bool:
+        """Count and charge, unless a counter or a wallet could not hold it."""
+        counters: list[Counter] = []
         for key in keys:
             before = self._counters.get(key) or self._books.book.counter(key)
-            self._counters[key] = Counter(key, before.spent + spent, before.held - held)
+            counters.append(Counter(key, before.spent + spent, before.held - held))
+        fits = all(fits_storage(counter.spent + counter.held) for counter in counters)
+        for wallet_key, amount, _ in charges:
+            wallet, charged = self._books.wallets[wallet_key], self._charges[wallet_key] + amount
+            fits = fits and fits_storage(wallet.available - charged) and fits_storage(wallet.consumed + charged)
+        if fits:
+            self._counters.update((counter.key, counter) for counter in counters)
+            for wallet_key, amount, _ in charges:
+                self._charges[wallet_key] += amount
+        return fits
 
 
 def _charged_alone(rate: Rate, route: Route, wallet: Wallet, call: Usage) -> bool:

@@ -230,7 +230,7 @@ def extend(books: Books, command: Extend, now: datetime) -> Decision[Granted | R
     elif command.ttl_seconds is None:
         return Decision(invalid("ttlSeconds", "give ttlSeconds, an estimate, or both"))
     counted = budgets.levels(books.book, reservation.attribution, reservation.month)
-    room = TaskRoom(reservation.max_cost_usd, reservation.recorded.cost + reservation.remaining_usd)
+    room = TaskRoom(reservation.max_cost_usd, reservation.recorded.cost, reservation.remaining_usd)
     refusal = budgets.admit(books.book, reservation.attribution, counted, cost, room)
     if refusal is not None:
         return _refused(refusal)
@@ -278,14 +278,16 @@ def gives_way(reservation: Reservation, command: object, now: datetime) -> bool:
 
 def may_continue(books: Books, reservation: Reservation, running_cost: int | None, tokens: Tokens | None) -> bool:
     """Whether running work goes on: only while it is held, unpaused and not above its task cap (document 003,
-    mid-stream abort). The cost is the caller's, else that of the tokens at the reservation's price."""
+    mid-stream abort). The cost is the caller's, else that of the tokens at the reservation's price, and never less than
+    what was recorded under it."""
     if reservation.state is not ReservationState.HELD or admission.closed(books.tenant) is not None:
         return False
     if running_cost is None and tokens is not None:
         running_cost = admission.priced(books, reservation.model, Estimate(tokens=tokens), reservation.created_at)
-    if running_cost is not None and reservation.max_cost_usd is not None and running_cost > reservation.max_cost_usd:
+    cost = max(running_cost or 0, reservation.recorded.cost)
+    if reservation.max_cost_usd is not None and cost > reservation.max_cost_usd:
         return False
-    requested = max(running_cost or 0, reservation.held_usd)
+    requested = max(cost, reservation.held_usd)
     return all(
         budgets.pause_of(books.book, scope, requested) is None for scope in budgets.scope_keys(reservation.attribution)
     )

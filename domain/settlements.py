@@ -42,6 +42,14 @@ class Consume:
     quantity: int | None = None
 
 
+class _Actual(NamedTuple):
+    """What was really made, found and used."""
+
+    quantity: int
+    results: int
+    recorded: Recorded
+
+
 class Consumed(NamedTuple):
     """A settled reservation: charges per wallet and cost stand on it. `events` are those that this consume added."""
 
@@ -81,7 +89,9 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         results = command.quantity // NANO
     request = command.request
     voucher = Voucher(request.actor, now, reservation.id, "", "", request.idempotency_key)
-    wallets, entries, charges = _charge(books, reservation, card, quantity, results, recorded, voucher)
+    paid = _paid_by_another(books, reservation)
+    actual = _Actual(0, 0, recorded) if paid else _Actual(quantity, results, recorded)
+    wallets, entries, charges = _charge(books, reservation, card, actual, voucher)
     counters = _counted(books, reservation, events)
     scopes = budgets.pauses_after(books.book, counters)
     settled = reservation._replace(
@@ -99,14 +109,22 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         wallets=wallets,
         entries=entries,
         reservations=(settled,),
-        # An expired one takes its task back, whoever stands for it by now: what was settled is never charged again.
-        tasks=((task, settled.id),) if task is not None and books.tasks.get(task) != settled.id else (),
+        # An expired one takes its task back from work that is only held: what was settled is never charged again.
+        tasks=() if task is None or paid or books.tasks.get(task) == settled.id else ((task, settled.id),),
         counters=counters,
         scopes=scopes,
         usage=events,
         events=(*(paused(scope) for scope in scopes), *unpriced(events)),
     )
     return Decision(Consumed(settled, events), changes)
+
+
+def _paid_by_another(books: Books, reservation: Reservation) -> bool:
+    """Whether another reservation was settled for the same task: then this one is charged by what it cost alone
+    (document 004: a retry feels like one unit)."""
+    stands = None if reservation.task is None else books.tasks.get(reservation.task)
+    other = None if stands is None or stands == reservation.id else books.reservations.get(stands)
+    return other is not None and other.state is ReservationState.CONSUMED
 
 
 def _card(books: Books, reservation: Reservation) -> RateCard:
@@ -188,9 +206,7 @@ def _charge(
     books: Books,
     reservation: Reservation,
     card: RateCard,
-    quantity: int,
-    results: int,
-    recorded: Recorded,
+    actual: _Actual,
     voucher: Voucher,
 ) -> tuple[tuple[Wallet, ...], tuple[Entry, ...], tuple[tuple[Wallet, int], ...]]:
     wallets: list[Wallet] = []
@@ -202,8 +218,9 @@ def _charge(
         if wallet is None or not applicable(rate, reservation.route, wallet, model_named=True):
             continue
         hold = reservation.held_in(wallet.key)
-        amount = rates.charge(rate, card, wallet.unit, quantity, results, recorded.cost)
-        if recorded.unpriced and rate.charge_type is ChargeType.COST_PLUS and hold is not None:
+        amount = rates.charge(rate, card, wallet.unit, actual.quantity, actual.results, actual.recorded.cost)
+        cost_plus = rate.charge_type is ChargeType.COST_PLUS
+        if actual.recorded.unpriced and cost_plus and hold is not None and open_hold:
             # Provisional until re-rated: what a call without a price cost is taken to be what is left of the hold.
             amount = max(amount, hold.amount)
         held: tuple[Draw, ...] = hold.draws if hold is not None and open_hold else ()

@@ -222,7 +222,7 @@ async def read_tasks(connection: Connection, batch: Batch, asked: Iterable[tuple
 
 
 async def read_reservations(connection: Connection, batch: Batch, wanted: Iterable[tuple[UUID, UUID | None]]) -> None:
-    """Read reservations by tenant and id, and who stands for their tasks now."""
+    """Read reservations by tenant and id, and those that stand for their tasks now."""
     pairs = [
         (tenant_id, reservation_id)
         for tenant_id, reservation_id in wanted
@@ -238,6 +238,8 @@ async def read_reservations(connection: Connection, batch: Batch, wanted: Iterab
         if reservation.task is not None:
             tasks.append((tenant_id, reservation.task))
     await read_tasks(connection, batch, tasks)
+    stand = [(tenant_id, batch.tenants[tenant_id].tasks.get(task)) for tenant_id, task in tasks]
+    await read_reservations(connection, batch, stand)
 
 
 async def _read_recorded(connection: Connection, batch: Batch, commands: list[Command]) -> None:

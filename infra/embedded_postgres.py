@@ -63,8 +63,10 @@ def embedded_postgres(data_dir: Path) -> Iterator[str]:
         # Root's is passable, for the server's account to reach its cluster; nothing in it can be listed.
         data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         lifetime = Lifetime.open(data_dir.resolve())
-    except PermissionError as error:
-        raise EmbeddedPostgresError(f"{error}: set PURSER_DATA_DIR to a folder of yours.") from error
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"The data folder cannot be used ({error}): set PURSER_DATA_DIR to a folder of yours."
+        ) from error
     try:
         with lifetime.changing():
             lifetime.join()

@@ -8,7 +8,7 @@ from uuid import UUID
 from domain import attribution, ids, usage
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
 from domain.books import Operation
-from domain.recordings import Record, Recording, Reported
+from domain.recordings import NO_SUCH_RESERVATION, Record, Recording, Reported
 from domain.refusals import FieldProblem
 from domain.usage import Usage
 from infra.application import Application
@@ -16,8 +16,6 @@ from infra.identifiers import new_id
 from infra.services.callers import Caller
 from infra.services.commands import request_of
 from infra.transaction import BEGIN_READING, transaction
-
-NO_SUCH_RESERVATION = FieldProblem("reservationId", "there is no such reservation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +68,9 @@ async def record_usage(
         reported.append(Reported(identifier, event.usage, event.feature, reservation_id, event.attribution))
     command = Record(request_of(caller, Operation.RECORD_USAGE, "", ()), tuple(reported))
     recording = await _record(application, command, dry_run=dry_run)
-    for identifier in recording.rejected:
+    for identifier, problem in recording.rejected:
         index = places[identifier]
-        rejected.append(Rejected(index, events[index].usage.event_id or "", (NO_SUCH_RESERVATION,)))
+        rejected.append(Rejected(index, events[index].usage.event_id or "", (problem,)))
     return UsageReport(
         len(recording.events),
         recording.duplicates,

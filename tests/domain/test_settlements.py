@@ -429,12 +429,13 @@ def test_an_unpriced_call_under_a_fixed_charge_takes_the_budgets_hold_and_no_mor
     assert books.counter(tenant_month()) == ("0.6", "0")
 
 
-def test_an_unpriced_call_after_expiry_is_charged_what_had_been_held() -> None:
+def test_an_unpriced_call_after_expiry_is_neither_charged_nor_counted_because_nothing_is_left_of_the_hold() -> None:
     books = Bookkeeper(acme())
     work = held(books.reserve("llm_call", cost="1"))
     books.expire_overdue(later(900))
     answer = books.consume(work, unpriced(), at=later(901))
-    assert (charges(answer), cost(answer)) == ({"metered": "1.3"}, None)
+    assert (charges(answer), cost(answer)) == ({}, None)
+    assert books.counter(tenant_month()) == ("0", "0")
 
 
 def test_each_unpriced_model_is_told_of_once_per_command() -> None:
@@ -530,7 +531,8 @@ def test_usage_under_a_reservation_that_does_not_exist_is_rejected_and_its_neigh
         )
     ).answer
     assert isinstance(answer, recordings.Recording)
-    assert (answer.rejected, answer.duplicates, [event.id for event in answer.events]) == ((number(1),), 0, [number(2)])
+    assert answer.rejected == ((number(1), recordings.NO_SUCH_RESERVATION),)
+    assert (answer.duplicates, [event.id for event in answer.events]) == (0, [number(2)])
     assert books.counter(tenant_month()) == ("1", "0")
 
 

@@ -103,8 +103,15 @@ def test_models_beside_document_003_are_priced_and_say_where_the_figure_is_from(
 
 
 def test_a_model_that_nobody_priced_is_unpriced() -> None:
-    for provider in ("openai", "anthropic", "google", "openrouter", "ollama"):
+    for provider in ("openai", "anthropic", "google", "openrouter"):
         assert CATALOG.prices.find(provider, "no-such-model", None, NOVEMBER, NOVEMBER) is None
+
+
+def test_a_local_model_costs_nothing_whatever_its_name() -> None:
+    for model in ("qwen2.5", "llama3:8b"):
+        price = CATALOG.prices.find("ollama", model, None, NOVEMBER, NOVEMBER)
+        assert price is not None
+        assert is_free(price)
 
 
 @pytest.mark.parametrize(
