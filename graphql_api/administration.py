@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from domain.attribution import IDENTIFIER_RULE, is_identifier
+from graphql_api.calling import program
 from infra.application import Application, open_application
 from infra.database import prepare
 from infra.demo_keys import DEMO_KEYS
@@ -38,9 +40,11 @@ async def set_up_tenant(
     """Make a tenant with the wallets of its plan and credit the running cycle."""
     if SLUG.fullmatch(slug) is None:
         raise AdministrationError(f"{slug!r} is no slug: take a to z, 0 to 9 and dashes, such as acme-corp.")
+    if not is_identifier(name):
+        raise AdministrationError(f"The name {IDENTIFIER_RULE}: give another with --name.")
     try:
         ZoneInfo(time_zone)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise AdministrationError(f"There is no time zone {time_zone!r}: take one such as Asia/Kolkata.") from error
     async with _opened(settings, url) as application:
         chosen = application.catalog.plan(region, plan)
@@ -52,7 +56,7 @@ async def set_up_tenant(
         tenant_id = await tenants.create_tenant(application, slug, name, chosen, metered=metered, time_zone=time_zone)
         await tenants.allocate(application, tenant_id, chosen, ANCHOR_DAY, time_zone)
     typer.echo(
-        f"Tenant {slug} is set up. Next: purser create-key --tenant {slug} --role service --name worker", err=True
+        f"Tenant {slug} is set up. Next: {program()} create-key --tenant {slug} --role service --name worker", err=True
     )
 
 
@@ -100,10 +104,10 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[Application]:
 
 
 async def _tenant(application: Application, slug: str) -> UUID:
-    found: UUID | None = await application.readers.fetchval(_TENANT, slug)
+    found: UUID | None = await application.readers.fetchval(_TENANT, slug) if SLUG.fullmatch(slug) else None
     if found is None:
         slugs = [row[0] for row in await application.readers.fetch(_SLUGS, SHOWN)]
-        known = f"there are {', '.join(slugs)}" if slugs else "make one with `purser create-tenant`"
+        known = f"there are {', '.join(slugs)}" if slugs else f"make one with `{program()} create-tenant`"
         raise AdministrationError(f"There is no tenant {slug!r}: {known}.")
     return found
 

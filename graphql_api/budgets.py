@@ -7,12 +7,12 @@ import strawberry
 
 from domain import budgets, refusals
 from domain.budgets import DEFAULT_THRESHOLDS, BudgetKey, BudgetPeriod
-from domain.controls import BudgetState
+from domain.controls import HIGHEST_THRESHOLD, BudgetState
 from domain.refusals import BudgetScope
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
 from graphql_api.fields import field
-from graphql_api.identifiers import budget_id
+from graphql_api.identifiers import budget_id, scope_part
 from graphql_api.interfaces import Node, page_size
 from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, refusal_of
 from graphql_api.scalars import UsdAmount
@@ -86,7 +86,8 @@ class SetBudgetInput:
     )
     cap: UsdAmount = strawberry.field(description="The most that may be spent; 0 stops everything that costs.")
     thresholds: list[float] | None = strawberry.field(
-        default=None, description="Percents at which people are told, 1 to 10 of them; null for 80 and 100."
+        default=None,
+        description="1 to 10 percents at which people are told, above 0 and up to 1000; null for 80 and 100.",
     )
 
 
@@ -150,10 +151,10 @@ class BudgetMutations:
     async def set_budget(
         self, info: Info, given: Annotated[SetBudgetInput, strawberry.argument(name="input", description="The cap.")]
     ) -> SetBudgetResult:
-        key = BudgetKey(given.scope, given.scope_id or "", given.period)
+        key = BudgetKey(given.scope, scope_part(given.scope_id), given.period)
         thresholds: tuple[int, ...] = DEFAULT_THRESHOLDS
         if given.thresholds is not None:
-            thresholds = tuple([round(threshold * 100) for threshold in given.thresholds])
+            thresholds = tuple([_threshold(percent) for percent in given.thresholds])
         answer = await service.set_budget(
             info.context.application,
             info.context.caller,
@@ -168,7 +169,7 @@ class BudgetMutations:
         info: Info,
         given: Annotated[RemoveBudgetInput, strawberry.argument(name="input", description="Which cap.")],
     ) -> SetBudgetResult:
-        key = BudgetKey(given.scope, given.scope_id or "", given.period)
+        key = BudgetKey(given.scope, scope_part(given.scope_id), given.period)
         context = info.context
         answer = await service.remove_budget(context.application, context.caller, given.idempotency_key, key)
         return await _answer(info, answer)
@@ -179,7 +180,7 @@ class BudgetMutations:
         info: Info,
         given: Annotated[SetDefaultBudgetInput, strawberry.argument(name="input", description="The cap.")],
     ) -> SetDefaultBudgetResult:
-        key = BudgetKey(BudgetScope.AGENT, given.agent_role or "", given.period)
+        key = BudgetKey(BudgetScope.AGENT, scope_part(given.agent_role), given.period)
         answer = await service.set_default_budget(info.context.application, key, given.cap)
         return refusal_of(_of_role(answer)) if isinstance(answer, Refused) else _default_of(key, answer)
 
@@ -203,6 +204,11 @@ async def _answer(info: Info, answer: BudgetState | Refused) -> Budget | Any:
         return refusal_of(answer)
     view = await info.context.loaders.budgets.load(answer.key)
     return Budget.of(view or BudgetView(answer.key, answer.budget, answer.counter, None))
+
+
+def _threshold(percent: float) -> int:
+    """Hundredths of a percent. What is out of range stays so, whatever it is rounded to, and is refused by the rules."""
+    return round(max(-1.0, min(percent * 100, HIGHEST_THRESHOLD + 1.0)))
 
 
 def _hundredths(percent: float) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from graphql_api.calling import program
 from infra.application import Application
 from infra.demo_keys import DEMO_KEYS, demo_tokens
 from infra.settings import Settings
@@ -38,8 +39,8 @@ class Greeting:
         elif not await application.readers.fetchval(_ANY_KEY):
             lines += [
                 "There is no API key yet. In another terminal:",
-                "  purser create-tenant --slug northwind --name Northwind --region india --plan starter --metered",
-                "  purser create-key --tenant northwind --role service --name worker",
+                f"  {program()} create-tenant --slug northwind --name Northwind --region india --plan starter --metered",
+                f"  {program()} create-key --tenant northwind --role service --name worker",
                 "",
             ]
         typer.echo("\n".join(lines))
@@ -50,7 +51,7 @@ class Greeting:
 
     def _demo(self) -> list[str]:
         tokens = demo_tokens(self._settings)
-        lines = ["Keys of the demo tenants (again with: purser demo-keys)"]
+        lines = [f"Keys of the demo tenants (again with: {program()} demo-keys)"]
         lines += [f"  {key.label:14} {key.tenant or 'every tenant':13} {tokens[key.label]}" for key in DEMO_KEYS]
         return [*lines, "", "Paste this: it holds 0.1 credits for a minute.", "", self._request(tokens["service"]), ""]
 

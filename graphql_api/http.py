@@ -133,16 +133,19 @@ def _read(body: bytes) -> tuple[str, dict[str, Any], str | None]:
     return query, variables or {}, operation_name
 
 
-def _refuse_nul(value: object, path: str) -> None:
-    """PostgreSQL stores no NUL, so say where it is."""
-    if isinstance(value, str) and "\0" in value:
-        raise _malformed(f"{path} holds the character NUL (U+0000), which cannot be stored")
-    if isinstance(value, dict):
-        for name, part in value.items():
-            _refuse_nul(part, f"{path}.{name}")
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            _refuse_nul(part, f"{path}.{index}")
+def _refuse_nul(variables: object, name: str) -> None:
+    """PostgreSQL stores no NUL, so say where it is. Without recursion: JSON may nest deeper than Python may call."""
+    waiting: list[tuple[object, str]] = [(variables, name)]
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, str) and "\0" in value:
+            raise _malformed(f"{path} holds the character NUL (U+0000), which cannot be stored")
+        if isinstance(value, dict):
+            if any("\0" in key for key in value):
+                raise _malformed(f"a name in {path} holds the character NUL (U+0000), which cannot be stored")
+            waiting += [(part, f"{path}.{key}") for key, part in value.items()]
+        elif isinstance(value, list):
+            waiting += [(part, f"{path}.{index}") for index, part in enumerate(value)]
 
 
 def _malformed(message: str) -> HttpError:

@@ -23,6 +23,12 @@ def parse_or_nobodys(kind: str, text: str) -> UUID:
     return ids.parse(kind, text) or NOBODYS
 
 
+def scope_part(text: str | None) -> str:
+    """A client's scope id in an address, where none is the empty string. An empty one is not none: it becomes a blank,
+    which the rules of every scope refuse."""
+    return "" if text is None else text or " "
+
+
 def ledger_entry_id(wallet_id: UUID, sequence: int) -> str:
     """The id of a wallet's entry by its number."""
     return f"led_{wallet_id.hex}_{sequence}"

@@ -10,7 +10,7 @@ from domain.budgets import ScopeKey, ScopeKind, ScopeStatus
 from domain.refusals import BudgetScope, invalid
 from graphql_api.context import Context, Info
 from graphql_api.fields import field
-from graphql_api.identifiers import scope_id
+from graphql_api.identifiers import scope_id, scope_part
 from graphql_api.interfaces import Node
 from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, refusal_of
 from infra.services import scopes as service
@@ -76,7 +76,7 @@ class ScopeMutations:
         kind = _PAUSABLE.get(given.scope)
         if kind is None:
             return _not_pausable(context, Operation.PAUSE_SCOPE, given)
-        key = ScopeKey(kind, given.scope_id or "")
+        key = ScopeKey(kind, scope_part(given.scope_id))
         answer = await service.pause_scope(
             context.application, context.caller, given.idempotency_key, key, given.reason
         )
@@ -92,7 +92,7 @@ class ScopeMutations:
         kind = _PAUSABLE.get(given.scope)
         if kind is None:
             return _not_pausable(context, Operation.RESUME_SCOPE, given)
-        key = ScopeKey(kind, given.scope_id or "")
+        key = ScopeKey(kind, scope_part(given.scope_id))
         answer = await service.resume_scope(context.application, context.caller, given.idempotency_key, key)
         return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
 

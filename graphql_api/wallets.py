@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 from strawberry.types.lazy_type import LazyType
 
 from domain import ids, wallets
-from domain.ledger import Draw, EntryType
+from domain.ledger import Draw, EntryType, Repayment
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
@@ -177,9 +178,31 @@ class LotDraw:
 
     @field(description="The lot, as it stands now.")
     async def lot(self, info: Info) -> Lot:
-        lot = await info.context.loaders.lots.load(self.draw.lot_id)
-        assert lot is not None, "a draw names a lot of its tenant"
-        return Lot.of(lot)
+        return await _lot_by_id(info, self.draw.lot_id)
+
+
+@strawberry.type(description="What a lot took over from the debt of its wallet.")
+class LotRepayment:
+    """What a lot took over from the debt of its wallet."""
+
+    repayment: strawberry.Private[Repayment]
+    consumed: Amount = strawberry.field(description="Of what had been charged below zero.")
+    granted: Amount = strawberry.field(description="Of what had been taken back below zero.")
+
+    @field(description="The lot, as it stands now.")
+    async def lot(self, info: Info) -> Lot:
+        return await _lot_by_id(info, self.repayment.lot_id)
+
+    @classmethod
+    def of(cls, repayment: Repayment) -> "LotRepayment":
+        return cls(repayment=repayment, consumed=Amount(repayment.consumed), granted=Amount(repayment.granted))
+
+
+async def _lot_by_id(info: Info, lot_id: UUID) -> Lot:
+    """A lot that an entry names, and that is therefore its tenant's."""
+    lot = await info.context.loaders.lots.load(lot_id)
+    assert lot is not None, f"lot {lot_id} of an entry exists"
+    return Lot.of(lot)
 
 
 async def wallet_by_key(info: Info, key: str) -> Wallet:

@@ -128,6 +128,32 @@ INVALID: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ),
     ("setDefaultBudget", {"agentRole": "a", "period": "TOTAL", "cap": "1"}, {"period": "MONTH or TASK"}),
     ("setDefaultBudget", {"period": "MONTH", "cap": "1"}, {"agentRole": "name the agent"}),
+    ("setDefaultBudget", {"agentRole": "", "period": "TASK", "cap": "1"}, {"agentRole": "must be 1 to 200"}),
+    ("setDefaultBudget", {"agentRole": "", "period": "TASK", "cap": None}, {"agentRole": "must be 1 to 200"}),
+    *(
+        (operation, {"idempotencyKey": "b", "scope": scope, "scopeId": "", "period": period, **cap}, {"scopeId": words})
+        for operation, cap in (("setBudget", {"cap": "1"}), ("removeBudget", {}))
+        for scope, period, words in (
+            ("AGENT", "TASK", "must be 1 to 200 characters"),
+            ("AGENT", "MONTH", "must be 1 to 200 characters"),
+            ("CAMPAIGN", "TOTAL", "must be 1 to 200 characters"),
+            ("TAG", "MONTH", "key=value"),
+            ("TENANT", "MONTH", "leave it out"),
+        )
+    ),
+    *(
+        (operation, {"idempotencyKey": "p", "scope": scope, "scopeId": ""}, {"scopeId": words})
+        for operation in ("pauseScope", "resumeScope")
+        for scope, words in (("TENANT", "leave it out"), ("AGENT", "must be 1 to 200"), ("CAMPAIGN", "must be 1 to"))
+    ),
+    *(
+        (
+            "setBudget",
+            {"idempotencyKey": "b", "scope": "TENANT", "period": "MONTH", "cap": "1", "thresholds": thresholds},
+            {"thresholds": "1 to 10 percents above 0 and up to 1000"},
+        )
+        for thresholds in ([-1], [80, -0.5], [0], [1000.01], [1e307], [-1e308], [1e300], [50] * 11)
+    ),
 ]
 
 
@@ -156,6 +182,16 @@ LITERALS = [
         "ttlSeconds",
     ),
 ]
+
+
+async def test_null_is_none_where_an_empty_string_is_not(clients: Clients) -> None:
+    every_role = {"agentRole": None, "period": "TASK", "cap": "1"}
+    assert (await clients.operator.do("setDefaultBudget", **every_role))["__typename"] == "DefaultBudget"
+    tenant = {"scope": "TENANT", "scopeId": None}
+    assert (await clients.admin.do("pauseScope", idempotencyKey="p", **tenant))["status"] == "PAUSED"
+    assert (await clients.admin.do("resumeScope", idempotencyKey="r", **tenant))["status"] == "ACTIVE"
+    highest = {"period": "MONTH", "cap": "1", "thresholds": [0.01, 1000]}
+    assert (await clients.admin.do("setBudget", idempotencyKey="b", **tenant, **highest))["thresholds"] == [0.01, 1000]
 
 
 async def test_malformed_literals_are_named_too(clients: Clients) -> None:
@@ -224,6 +260,23 @@ async def test_strings_that_cannot_be_stored_are_refused(clients: Clients, appli
         (error,) = (await clients.service.send('{ wallet(key: "a\\ud800") { id } }'))["errors"]
         assert error["extensions"] == {"code": "BAD_USER_INPUT"}
     assert (await clients.service.reserve("\\u0000"))["__typename"] == "Reservation"
+
+
+async def test_nul_is_found_in_names_and_however_deep_it_lies(clients: Clients) -> None:
+    for variables, message in (
+        ({"k": {"l": [{"m": ["\0"]}]}}, "variables.k.l.0.m.0 holds the character NUL"),
+        ({"k": {"a\0b": 1}}, "a name in variables.k holds the character NUL"),
+        ({"\0": 1}, "a name in variables holds the character NUL"),
+    ):
+        (error,) = (await clients.service.send("{ __typename }", variables))["errors"]
+        assert message in error["message"]
+        assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+    headers = {"Authorization": f"Bearer {clients.service.token}", "Content-Type": "application/json"}
+    for innermost, status in (("\\u0000", 400), ("\\\\u0000", 200)):
+        body = '{"query": "{ __typename }", "variables": {"k": ' + "[" * 1000 + f'"{innermost}"' + "]" * 1000 + "}}"
+        response = await clients.service.http.post("/graphql", content=body, headers=headers)
+        assert response.status_code == status
+        assert ("holds the character NUL" in response.text) == (status == 400)
 
 
 UNUSUAL = ["\u202e", "🧾" * 200, "ﬁ", "'; DROP TABLE wallet; --", "{}", "null", "%s", "\\", "\ud7ff"]

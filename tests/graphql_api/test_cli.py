@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,10 +19,12 @@ import asyncpg
 import httpx
 import pytest
 
+from graphql_api.calling import program
 from tests.servers import (
     Server,
     data_folder,
     demo_keys,
+    environment,
     eventually,
     postgres_is_gone,
     purser,
@@ -55,6 +59,9 @@ def test_it_says_where_it_is_and_answers_there(server: Server, data_dir: Path) -
     said = server.output.read_text()
     assert f"Purser at {server.url}/graphql" in said
     assert str(data_dir) in said
+    again = re.search(r"\(again with: (.*) demo-keys\)", said)
+    assert again is not None
+    assert shutil.which(shlex.split(again[1])[0]) is not None
     assert said.splitlines()[-1] == f"ready {server.url}"
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
     assert server.errors.read_text() == ""
@@ -139,6 +146,62 @@ def test_a_tenant_is_set_up_with_its_plan(server: Server, data_dir: Path) -> Non
     assert (unknown.returncode, "india/starter" in unknown.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--time-zone", "Mars/Olympus"), "There is no time zone 'Mars/Olympus': take one such as"),
+        (("--time-zone", ""), "There is no time zone ''"),
+        (("--time-zone", "../../etc/passwd"), "There is no time zone"),
+        (("--name", ""), "The name must be 1 to 200 characters"),
+        (("--name", "a\nb"), "The name must be 1 to 200 characters without control characters"),
+        (("--name", "x" * 201), "The name must be 1 to 200 characters"),
+        (("--name", "\udcff"), "The name must be 1 to 200 characters"),
+    ],
+)
+def test_a_tenant_that_cannot_be_set_up_says_why(
+    server: Server, data_dir: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    words = ("--slug", "refused", "--name", "Refused", "--region", "india", "--plan", "starter")
+    finished = purser(data_dir, "create-tenant", *words, *arguments)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    nobody = purser(data_dir, "create-key", "--tenant", "refused", "--role", "member", "--name", "m")
+    assert "There is no tenant 'refused'" in nobody.stderr
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("serve", "--demo", "--port", "0"), ("verify-ledger",)])
+def test_a_data_folder_that_cannot_be_had_is_named_with_the_remedy(tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "below", Path("/proc/nope")):
+        finished = purser(folder, *command)
+        assert (finished.returncode, finished.stdout) == (2, "")
+        assert str(folder) in finished.stderr
+        assert "set PURSER_DATA_DIR to a folder of yours" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+def test_it_calls_itself_as_it_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "a checkout" / ".venv" / "bin" / "purser"
+    script.parent.mkdir(parents=True)
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", os.defpath)
+    for folder, said in (
+        (tmp_path / "a checkout", ".venv/bin/purser"),
+        (script.parent, "./purser"),
+        (tmp_path, "'a checkout/.venv/bin/purser'"),
+        (Path("/"), None),
+    ):
+        monkeypatch.chdir(folder)
+        assert program() == (said or shlex.quote(str(script)).replace("/", "", 1))
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert program() == "purser"
+    monkeypatch.setattr(sys, "argv", ["-c"])
+    assert program() == "purser"
+
+
 def test_expire_books_what_is_overdue(server: Server, data_dir: Path) -> None:
     keys = demo_keys(data_dir)
     before = balances(server, keys["other_service"])
@@ -191,9 +254,12 @@ def test_without_demo_it_says_how_to_begin() -> None:
         said = server.output.read_text()
         assert "There is no API key yet" in said
         assert "purser create-key --tenant" in said
-        commands = re.findall(r"^  purser (.*)$", said, re.MULTILINE)
+        commands = re.findall(r"^  (.*purser.* create-.*)$", said, re.MULTILINE)
+        assert len(commands) == 2
         for command in commands:
-            assert purser(folder, *shlex.split(command)).returncode == 0, command
+            words = shlex.split(command)
+            finished = subprocess.run(words, env=environment(folder), capture_output=True, check=False)
+            assert finished.returncode == 0, command
         answer = httpx.post(f"{server.url}/graphql", json={"query": WALLETS})
         assert answer.status_code == 401
 

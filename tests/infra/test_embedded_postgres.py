@@ -218,6 +218,14 @@ def test_pgbench_of_the_same_folder_runs_on_it(data_dir: Path) -> None:
             subprocess.run([binaries() / "pgbench", *arguments, url], check=True, capture_output=True)
 
 
+def test_a_data_folder_that_is_no_folder_says_what_to_set(data_dir: Path) -> None:
+    file = data_dir.parent / "file"
+    file.touch()
+    for folder in (file, file / "below", Path("/proc/nope"), Path("/proc")):
+        with pytest.raises(EmbeddedPostgresError, match="PURSER_DATA_DIR"), embedded_postgres(folder):
+            pass
+
+
 def test_a_data_folder_that_cannot_be_made_says_what_to_set(data_dir: Path) -> None:
     if IS_ROOT:
         pytest.skip("root can write everywhere")
