@@ -29,6 +29,7 @@ from benchmarks._pgbench import Pgbench
 from benchmarks._phases import Phases
 from benchmarks._scratch import scratch_postgres
 from infra.application import Application, open_application
+from infra.collector import seldom_collected
 from infra.schema import migrate
 from infra.settings import Settings
 
@@ -273,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with (
         scratch_postgres(options.folder) as url,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        seldom_collected(),  # as the server does
     ):
         result = runner.run(run(url, size, profile=options.profile))
     if options.json:

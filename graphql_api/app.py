@@ -1,7 +1,6 @@
 """The web application: what is answered at which path."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -17,11 +16,10 @@ from graphql_api.context import Context
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
 from infra.application import Application
+from infra.collector import seldom_collected
 from infra.services.api_keys import Keyring
 
 SECONDS_FOR_HEALTH: Final = 5.0
-# A request leaves no cycles behind, so looking for them every 700 objects is in vain: it took a third of the time.
-COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 
 
 def create_app(application: Application, schema: GraphQLSchema | None = None) -> Starlette:
@@ -43,13 +41,5 @@ def create_app(application: Application, schema: GraphQLSchema | None = None) ->
 
 @asynccontextmanager
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
-    """While requests are answered, the garbage collector leaves alone what was there before, and comes seldom."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    try:
+    with seldom_collected():
         yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

@@ -79,7 +79,8 @@ LEFT JOIN budget_counter c USING (tenant_id, scope, scope_id, period_key)
 LEFT JOIN budget b USING (tenant_id, scope, scope_id, period)
 LEFT JOIN budget d ON d.tenant_id = '00000000-0000-0000-0000-000000000000'::uuid
     AND d.scope = asked.scope AND d.scope_id = asked.scope_id AND d.period = asked.period
-LEFT JOIN scope s ON s.tenant_id = asked.tenant_id AND s.kind = asked.scope AND s.id = asked.scope_id"""
+LEFT JOIN scope s ON s.tenant_id = asked.tenant_id AND s.kind = asked.scope AND s.id = asked.scope_id
+WHERE coalesce(c.spent, b.cap, d.cap) IS NOT NULL OR s.id IS NOT NULL"""
 RECORDED: Final = """
 SELECT k.tenant_id, k.source, k.event_id
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, source, event_id)
