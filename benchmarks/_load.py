@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Final
 from uuid import UUID
@@ -26,8 +26,9 @@ from domain.settlements import Consumed
 from domain.usage import Usage
 from domain.wallets import METERED_KEY, LotSource
 from infra.application import Application
-from infra.services import budgets, reservations, settlements, tenants
+from infra.services import budgets, reservations, settlements, tenants, wallets
 from infra.services.callers import Caller, Role
+from infra.services.tenants import TenantOrder
 
 MODEL: Final = ModelName("openai", "gpt-4o-mini")
 ESTIMATE: Final = Estimate(tokens=Tokens(1_000, 500))
@@ -78,17 +79,19 @@ class Told:
 
 async def make_tenants(application: Application, count: int, prefix: str) -> list[UUID]:
     """Tenants with funded wallets and a cap on every level."""
-    plan = application.catalog.plans[0]
+    plan = application.catalog.plans_of("india", application.clock())[0]
     kept = tuple((key, amount) for key, amount in plan.allocations if key == SENDS)
-    plan = type(plan)(plan.key, plan.name, plan.region, plan.currency, plan.price, kept, plan.seats, plan.agents)
+    plan = replace(plan, allocations=kept)
 
     async def make(number: int) -> UUID:
         slug = f"{prefix}-{number}"
-        tenant_id = await tenants.create_tenant(application, slug, slug, plan, metered=True)
+        tenant_id = await tenants.set_up(
+            application, TenantOrder(slug, slug, plan.region, plan.key, metered=True), plan
+        )
         caller = Caller(tenant_id, Role.ADMIN, "key:bench")
         for lot, amount in enumerate(LOTS):
             for key in (METERED_KEY, SENDS):
-                await tenants.credit(application, tenant_id, key, amount, LotSource.TOP_UP, f"lot {lot}")
+                await wallets.credit(application, tenant_id, key, amount, LotSource.TOP_UP, f"lot {lot}")
         for budget in BUDGETS:
             state = await budgets.set_budget(application, caller, f"{budget}", Budget(budget, CAP))
             assert isinstance(state, BudgetState), state

@@ -26,7 +26,7 @@ from benchmarks._load import make_tenants
 from benchmarks._scratch import scratch_postgres
 from infra.application import open_application
 from infra.schema import migrate
-from infra.services.api_keys import create_key
+from infra.services.api_keys import NewKey, create_key
 from infra.services.callers import Role
 from infra.settings import Settings
 
@@ -90,7 +90,9 @@ async def run(url: str, size: Size) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         application = await stack.enter_async_context(open_application(Settings.from_environment(), url))
         (tenant_id,) = await make_tenants(application, 1, "bench")
-        _, token = await create_key(application, tenant_id, Role.SERVICE, "bench")
+        made = await create_key(application, tenant_id, Role.SERVICE, "bench")
+        assert isinstance(made, NewKey), "workers' keys take no seat"
+        token = made.token
         ports = {kind: await stack.enter_async_context(server(url, kind)) for kind in EXPECTED}
         steps = Steps(2 + size.rounds * len(CALLERS) * len(EXPECTED))
         reserved = 0

@@ -9,8 +9,8 @@ from domain.attribution import is_text
 from domain.books import Books, Changes, Decision, Request
 from domain.ledger import EntryType, Voucher
 from domain.money import LARGEST_STORED
-from domain.periods import cycle_of
 from domain.refusals import FieldProblem, NotFound, Refusal, invalid
+from domain.tenants import running_cycle
 from domain.wallets import BucketType, LotSource, Wallet, WalletKind
 
 LONGEST_NOTE = 1_000
@@ -94,4 +94,4 @@ def expiry(books: Books, wallet: Wallet, now: datetime) -> datetime | None:
     """When something that is credited now expires: credits with the cycle, metered and capacity never."""
     if wallet.kind is WalletKind.METERED or wallet.bucket_type is BucketType.CAPACITY:
         return None
-    return cycle_of(now, books.tenant.cycle_anchor_day, books.tenant.zone)[1]
+    return running_cycle(books.tenant, now).end

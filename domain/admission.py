@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from domain import budgets, ledger, prices, rates
+from domain import budgets, funds, ledger, prices, rates
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
 from domain.attribution import problems as attribution_problems
 from domain.books import Books
@@ -121,13 +121,12 @@ def route_of(books: Books, feature_rates: Sequence[Rate], *, own_key: bool) -> R
 
 def admit(books: Books, wish: Wish, now: datetime) -> Admission | BudgetRefusal | Refusal:
     """Decide about a wish: its terms and its legs, or the level that refuses."""
-    suspended = closed(books.tenant)
-    if suspended is not None:
-        return suspended
     card = books.catalog.rate_cards.at(now, now)
     feature_rates = () if card is None else card.rates_of(wish.feature)
-    if card is None or not feature_rates:
-        return UnknownFeature(wish.feature)
+    unwelcome = _unwelcome(books, wish, feature_rates, now)
+    if unwelcome is not None:
+        return unwelcome
+    assert card is not None, "it has rates"
     capacity = any(_is_capacity(books.wallets.get(rate.wallet_key)) for rate in feature_rates)
     by_count = capacity or any(rate.charge_type is ChargeType.PER_RESULT for rate in feature_rates)
     if by_count and wish.quantity % NANO:
@@ -158,6 +157,18 @@ def admit(books: Books, wish: Wish, now: datetime) -> Admission | BudgetRefusal 
         if amount:
             legs.append((wallet, amount))
     return Admission(card, route, cost, max_cost, counted, tuple(legs), capacity)
+
+
+def _unwelcome(books: Books, wish: Wish, feature_rates: tuple[Rate, ...], now: datetime) -> Refusal | None:
+    """Why a wish is refused whatever it costs."""
+    suspended = closed(books.tenant)
+    if suspended is not None:
+        return suspended
+    if not feature_rates:
+        return UnknownFeature(wish.feature)
+    if books.agents is None:
+        return None
+    return funds.newcomer(books, wish.attribution.agent_role, wish.attribution.campaign, now)
 
 
 def _estimated(
@@ -208,9 +219,14 @@ def _price(books: Books, model: ModelName, tokens: Tokens, at: datetime) -> Pric
 
 def closed(tenant: Tenant) -> ScopePaused | None:
     """Why a tenant that is not active may not spend."""
-    if tenant.status is TenantStatus.ACTIVE:
+    return closed_as(tenant.status)
+
+
+def closed_as(status: TenantStatus) -> ScopePaused | None:
+    """Why a tenant of this status may not spend; None for an active one."""
+    if status is TenantStatus.ACTIVE:
         return None
-    return ScopePaused(BudgetScope.TENANT, None, f"tenant_{tenant.status.lower()}")
+    return ScopePaused(BudgetScope.TENANT, None, f"tenant_{status.lower()}")
 
 
 def _is_capacity(wallet: Wallet | None) -> bool:

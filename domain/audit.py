@@ -37,6 +37,8 @@ class FindingKind(StrEnum):
     TASK = "task"  # a task's key stands for one held or consumed reservation of that task
     USAGE_KEY = "usage_key"  # an event's key and the event come in pairs
     IDEMPOTENCY_KEY = "idempotency_key"  # what a key has made is there
+    TOP_UP = "top_up"  # what orders credited and took back is what the ledger says
+    ALLOCATION = "allocation"  # what the plan gave is what the ledger says
     REFERENCE = "reference"  # what a row refers to is there
 
 

@@ -6,7 +6,7 @@ are part of the books that the next one sees.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -14,8 +14,10 @@ from uuid import UUID
 from domain.attribution import Attribution
 from domain.budgets import Budget, BudgetBook, BudgetKey, Counter, Scope, ScopeKey, ScopeKind
 from domain.catalog import Catalog
+from domain.cycles import Allocation
 from domain.holds import Reservation, TaskKey
 from domain.ledger import Entry
+from domain.payments import AutoRecharge, TopUp
 from domain.tenants import Tenant
 from domain.usage import UsageEvent
 from domain.wallets import Wallet
@@ -34,7 +36,24 @@ class Operation(StrEnum):
     REMOVE_BUDGET = "removeBudget"
     PAUSE_SCOPE = "pauseScope"
     RESUME_SCOPE = "resumeScope"
+    DEACTIVATE_SCOPE = "deactivateScope"
     RECORD_USAGE = "recordUsage"
+    CREATE_TENANT = "createTenant"
+    CHANGE_PLAN = "changePlan"
+    SET_CYCLE = "setCycle"
+    RENAME_TENANT = "renameTenant"
+    SUSPEND_TENANT = "suspendTenant"
+    RESUME_TENANT = "resumeTenant"
+    CLOSE_TENANT = "closeTenant"
+    START_TOP_UP = "startTopUp"
+    SETTLE_TOP_UP = "settleTopUp"
+    SET_AUTO_RECHARGE = "setAutoRecharge"
+    RECHARGE = "recharge"
+    PUBLISH_RATE_CARD = "publishRateCard"
+    PUBLISH_PRICE = "publishPrice"
+    PUBLISH_PROVIDER = "publishProvider"
+    PUBLISH_PLAN = "publishPlan"
+    PUBLISH_BUNDLE = "publishBundle"
 
 
 class Request(NamedTuple):
@@ -61,6 +80,15 @@ class EventType(StrEnum):
     SCOPE_RESUMED = "scope.resumed"  # workers requeue its work
     DEBT_REPAID = "wallet.debt_repaid"  # work that waited for funds is requeued
     USAGE_UNPRICED = "usage.unpriced"  # a model was used that has no price
+    CYCLE_STARTED = "cycle.started"  # credits were granted: work that waited for them is requeued
+    BALANCE_LOW = "wallet.low"  # a prepaid wallet fell below its threshold: people are told, and it may recharge
+    BALANCE_EMPTY = "wallet.empty"  # nothing can be paid from a prepaid wallet: campaigns are deactivated
+    TOP_UP_CREDITED = "top_up.credited"  # work that waited for funds is requeued
+    TOP_UP_FAILED = "top_up.failed"  # a card was declined, or a checkout left
+    TOP_UP_NEEDS_ACTION = "top_up.needs_action"  # the bank wants the card's owner to confirm
+    TOP_UP_UNMATCHED = "top_up.unmatched"  # money came in that is not what was ordered: a person looks at it
+    TOP_UP_TAKEN_BACK = "top_up.taken_back"  # a refund or a dispute took credit out again
+    AUTO_RECHARGE_DISABLED = "auto_recharge.disabled"  # after repeated declines
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +104,8 @@ class Books:
     """One tenant's state as far as a batch needs it.
 
     wallets: by key. recorded: (source, event id) of usage that is known already. own_keys_allowed: whether the
-    deployment lets tenants bring their own provider keys at all.
+    deployment lets tenants bring their own provider keys at all. agents: the agent roles that are registered and not
+    inactive, None where no command asks. allocations: by wallet key, the plan's last one. recharges: by wallet key.
     """
 
     tenant: Tenant
@@ -88,6 +117,10 @@ class Books:
     tasks: Mapping[TaskKey, UUID]
     used_keys: Mapping[tuple[Operation, str], Used]
     recorded: AbstractSet[tuple[str, str]] = frozenset()
+    agents: AbstractSet[str] | None = None
+    allocations: Mapping[str, Allocation] = field(default_factory=dict)
+    top_ups: Mapping[UUID, TopUp] = field(default_factory=dict)
+    recharges: Mapping[str, AutoRecharge] = field(default_factory=dict)
 
 
 class Seen(NamedTuple):
@@ -111,6 +144,10 @@ class Changes(NamedTuple):
     usage: tuple[UsageEvent, ...] = ()
     events: tuple[Event, ...] = ()
     used_keys: tuple[tuple[Operation, str, Used], ...] = ()
+    tenant: Tenant | None = None
+    allocations: tuple[Allocation, ...] = ()
+    top_ups: tuple[TopUp, ...] = ()
+    recharges: tuple[AutoRecharge, ...] = ()
 
 
 NO_CHANGES = Changes()
@@ -149,17 +186,6 @@ def paused(scope: Scope) -> Event:
 def resumed(scope: Scope) -> Event:
     """Tells workers to queue again what waited for a scope."""
     return Event(EventType.SCOPE_RESUMED, _about(scope))
-
-
-def debts_repaid(before: Mapping[str, Wallet], after: tuple[Wallet, ...]) -> tuple[Event, ...]:
-    """One event for each wallet that came back from below zero."""
-    return tuple(
-        [
-            Event(EventType.DEBT_REPAID, (("wallet", wallet.key), ("available", wallet.available)))
-            for wallet in after
-            if wallet.available >= 0 and wallet.key in before and before[wallet.key].available < 0
-        ]
-    )
 
 
 def _about(scope: Scope) -> tuple[tuple[str, str | int | None], ...]:

@@ -5,8 +5,9 @@ step and workers are told to queue again (PRODUCT.md 6 and 9).
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from domain import budgets
+from domain import budgets, funds
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.books import Books, Changes, Decision, Event, Request, paused, resumed
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind, ScopeStatus
@@ -14,6 +15,7 @@ from domain.periods import TOTAL
 from domain.refusals import BudgetScope, FieldProblem, NotFound, Refusal
 
 MANUAL_PAUSE = "manual_pause"
+DEACTIVATED = "deactivated"
 MOST_THRESHOLDS = 10
 HIGHEST_THRESHOLD = 100_000
 
@@ -45,10 +47,19 @@ class PauseScope:
 
 @dataclass(frozen=True, slots=True)
 class ResumeScope:
-    """A person lets it work again, whoever paused it."""
+    """A person lets it work again, whoever paused or deactivated it."""
 
     request: Request
     key: ScopeKey
+
+
+@dataclass(frozen=True, slots=True)
+class DeactivateScope:
+    """A person takes an agent role or a campaign out of use; an agent role then counts no more towards the plan."""
+
+    request: Request
+    key: ScopeKey
+    reason: str = DEACTIVATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +122,16 @@ def scope_problems(key: ScopeKey, reason: str) -> tuple[FieldProblem, ...]:
         found.append(FieldProblem("scopeId", IDENTIFIER_RULE))
     if not is_identifier(reason):
         found.append(FieldProblem("reason", IDENTIFIER_RULE))
-    elif reason in budgets.PAUSE_REASONS.values():
-        found.append(FieldProblem("reason", "this reason is the budgets' own: use another"))
+    elif reason in budgets.PAUSE_REASONS.values() or reason == funds.METERED_EMPTY:
+        found.append(FieldProblem("reason", "this reason is Purser's own: use another"))
     return tuple(found)
+
+
+def deactivation_problems(key: ScopeKey, reason: str) -> tuple[FieldProblem, ...]:
+    """What is wrong with the address of a deactivation."""
+    if key.kind is ScopeKind.TENANT:
+        return (FieldProblem("scope", "only AGENT and CAMPAIGN can be deactivated; an operator suspends a tenant"),)
+    return scope_problems(key, reason)
 
 
 def set_budget(books: Books, command: SetBudget) -> Decision[BudgetState | Refusal]:
@@ -128,22 +146,47 @@ def remove_budget(books: Books, command: RemoveBudget) -> Decision[BudgetState |
     return _changed(books, command.key, None)
 
 
-def pause_scope(books: Books, command: PauseScope) -> Decision[ScopeState | Refusal]:
-    """Pause by hand; it lasts until a person resumes. A scope that was never seen is registered."""
-    scope = books.book.scopes.get(command.key) or Scope(command.key)
+def pause_scope(books: Books, command: PauseScope, now: datetime) -> Decision[ScopeState | Refusal]:
+    """Pause by hand; it lasts until a person resumes. A scope that was never seen is registered, an agent role within
+    the plan; one that is not in use stays so."""
+    known = books.book.scopes.get(command.key)
+    if known is None and command.key.kind is ScopeKind.AGENT:
+        full = funds.agents_limit(books, command.key.id, now)
+        if full is not None:
+            return Decision(full)
+    scope = known or Scope(command.key)
+    if scope.status is ScopeStatus.INACTIVE:
+        return Decision(ScopeState(scope))
     after = Scope(scope.key, scope.name, ScopeStatus.PAUSED, command.reason)
     if after == scope:
         return Decision(ScopeState(scope))
     return Decision(ScopeState(after), Changes(scopes=(after,), events=(paused(after),)))
 
 
-def resume_scope(books: Books, command: ResumeScope) -> Decision[ScopeState | Refusal]:
-    """Resume by hand, whoever paused it."""
+def deactivate_scope(books: Books, command: DeactivateScope) -> Decision[ScopeState | Refusal]:
+    """Take out of use by hand; it lasts until a person resumes."""
     scope = books.book.scopes.get(command.key)
     if scope is None:
         return Decision(NotFound("scope"))
-    if scope.status is not ScopeStatus.PAUSED:
+    after = Scope(scope.key, scope.name, ScopeStatus.INACTIVE, command.reason)
+    if after == scope:
         return Decision(ScopeState(scope))
+    return Decision(ScopeState(after), Changes(scopes=(after,), events=(paused(after),)))
+
+
+def resume_scope(books: Books, command: ResumeScope, now: datetime) -> Decision[ScopeState | Refusal]:
+    """Resume by hand, whoever paused or deactivated it. A campaign is not activated while the prepaid wallet is empty,
+    nor an agent role beyond the plan."""
+    scope = books.book.scopes.get(command.key)
+    if scope is None:
+        return Decision(NotFound("scope"))
+    if scope.status is ScopeStatus.ACTIVE:
+        return Decision(ScopeState(scope))
+    # A pause may have registered a campaign; a paused agent role counts already.
+    if scope.status is ScopeStatus.INACTIVE or scope.key.kind is ScopeKind.CAMPAIGN:
+        refusal = funds.may_activate(books, scope.key, now)
+        if refusal is not None:
+            return Decision(refusal)
     after = budgets.resumed(scope)
     return Decision(ScopeState(after), Changes(scopes=(after,), events=(resumed(scope),)))
 

@@ -8,31 +8,70 @@ from datetime import datetime
 from typing import TypeVar, assert_never
 from uuid import UUID
 
-from domain import adjustments, controls, recordings, reservations, settlements
+from domain import (
+    adjustments,
+    controls,
+    funds,
+    recharges,
+    recordings,
+    reservations,
+    settlements,
+    subscriptions,
+    tenancy,
+    topups,
+)
 from domain.adjustments import Adjusted, AdjustWallet, Grant
-from domain.books import Books, Changes, Decision, Used, debts_repaid
-from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
+from domain.admission import closed
+from domain.books import Books, Changes, Decision, Used
+from domain.controls import (
+    BudgetState,
+    DeactivateScope,
+    PauseScope,
+    RemoveBudget,
+    ResumeScope,
+    ScopeState,
+    SetBudget,
+)
 from domain.money import fits_storage
+from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
 from domain.recordings import Record, Recording
 from domain.refusals import IdempotencyKeyReused, Refusal, invalid
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
+from domain.subscriptions import ChangePlan, SetCycle, Subscribed
+from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenant, TenantState
+from domain.topups import Ordered, SettleTopUp, StartTopUp
 
-KeyedCommand = (
-    Reserve | Consume | Release | Extend | Grant | AdjustWallet | SetBudget | RemoveBudget | PauseScope | ResumeScope
+# What a suspended tenant's own people may not decide; admission and payments look for themselves.
+Control = SetBudget | RemoveBudget | PauseScope | ResumeScope | DeactivateScope | ChangePlan | SetCycle
+# What is decided about the tenant's account.
+AccountCommand = RenameTenant | SuspendTenant | ResumeTenant | CloseTenant | StartTopUp | SetAutoRecharge
+KeyedCommand = Reserve | Consume | Release | Extend | Grant | AdjustWallet | Control | AccountCommand
+# What is told of a payment, and whether a recharge is due, is decided by what is known: once is as good as often.
+UnkeyedCommand = Record | SettleTopUp | Recharge
+Command = KeyedCommand | UnkeyedCommand
+Success = (
+    Granted
+    | Consumed
+    | Released
+    | Adjusted
+    | BudgetState
+    | ScopeState
+    | Subscribed
+    | TenantState
+    | Ordered
+    | RechargeState
 )
-Command = KeyedCommand | Record
-Success = Granted | Consumed | Released | Adjusted | BudgetState | ScopeState
-Answer = Success | Recording | Refusal
+Answer = Success | Recording | Due | Refusal
 
 T = TypeVar("T")
 
 
 def decide(books: Books, command: Command, now: datetime) -> Decision[Answer]:
     """Decide one command. The key of what is granted is part of the changes; usage is told apart by its events' own
-    keys."""
-    if isinstance(command, Record):
-        return _told(books, recordings.record(books, command, now))
+    keys, payments and recharges by their states."""
+    if isinstance(command, UnkeyedCommand):
+        return _told(books, _decide_unkeyed(books, command, now), now)
     request = command.request
     used = books.used_keys.get((request.operation, request.idempotency_key))
     if used is not None:
@@ -47,15 +86,30 @@ def decide(books: Books, command: Command, now: datetime) -> Decision[Answer]:
         return Decision(invalid(_figure(command), "is more than the books can hold"))
     made = Used(request.hash, _result_id(answer))
     keyed = decision.changes._replace(used_keys=((request.operation, request.idempotency_key, made),))
-    return _told(books, Decision(answer, keyed))
+    return _told(books, Decision(answer, keyed), now)
 
 
-def _told(books: Books, decision: Decision[T]) -> Decision[T]:
-    """The decision, with an event for each wallet that it brought back from below zero."""
-    repaid = debts_repaid(books.wallets, decision.changes.wallets)
-    if not repaid:
+def _told(books: Books, decision: Decision[T], now: datetime) -> Decision[T]:
+    """The decision, with what others must hear of the wallets that it moved."""
+    changes = decision.changes
+    if not changes.wallets:
         return decision
-    return Decision(decision.answer, decision.changes._replace(events=decision.changes.events + repaid))
+    told = funds.events_of(books, changes.wallets, now)
+    if not told:
+        return decision
+    return Decision(decision.answer, changes._replace(events=changes.events + told))
+
+
+def _decide_unkeyed(books: Books, command: UnkeyedCommand, now: datetime) -> Decision[Answer]:
+    match command:
+        case Record():
+            return funds.without_newcomers(books, recordings.record(books, command, now), now)
+        case SettleTopUp():
+            return topups.settle_top_up(books, command, now)
+        case Recharge():
+            return recharges.recharge(books, command, now)
+        case _ as never:
+            assert_never(never)
 
 
 def _decide(books: Books, command: KeyedCommand, now: datetime) -> Decision[Success | Refusal]:
@@ -72,14 +126,51 @@ def _decide(books: Books, command: KeyedCommand, now: datetime) -> Decision[Succ
             return adjustments.adjust_wallet(books, command, now)
         case Grant():
             return adjustments.grant(books, command, now)
+        case _:
+            return _seldom(books, command, now)
+
+
+def _seldom(books: Books, command: Control | AccountCommand, now: datetime) -> Decision[Success | Refusal]:
+    return _control(books, command, now) if isinstance(command, Control) else _of_account(books, command, now)
+
+
+def _control(books: Books, command: Control, now: datetime) -> Decision[Success | Refusal]:
+    suspended = closed(books.tenant)
+    if suspended is not None:
+        return Decision(suspended)
+    match command:
         case SetBudget():
             return controls.set_budget(books, command)
         case RemoveBudget():
             return controls.remove_budget(books, command)
         case PauseScope():
-            return controls.pause_scope(books, command)
+            return controls.pause_scope(books, command, now)
         case ResumeScope():
-            return controls.resume_scope(books, command)
+            return controls.resume_scope(books, command, now)
+        case DeactivateScope():
+            return controls.deactivate_scope(books, command)
+        case ChangePlan():
+            return subscriptions.change_plan(books, command, now)
+        case SetCycle():
+            return subscriptions.set_cycle(books, command)
+        case _ as never:
+            assert_never(never)
+
+
+def _of_account(books: Books, command: AccountCommand, now: datetime) -> Decision[Success | Refusal]:
+    match command:
+        case RenameTenant():
+            return tenancy.rename_tenant(books, command)
+        case SuspendTenant():
+            return tenancy.suspend_tenant(books)
+        case ResumeTenant():
+            return tenancy.resume_tenant(books)
+        case CloseTenant():
+            return tenancy.close_tenant(books)
+        case StartTopUp():
+            return topups.start_top_up(books, command, now)
+        case SetAutoRecharge():
+            return recharges.set_auto_recharge(books, command)
         case _ as never:
             assert_never(never)
 
@@ -120,8 +211,16 @@ def _again(books: Books, command: KeyedCommand, used: Used) -> Success:
         case RemoveBudget():
             key = command.key
             return controls.budget_state(books, key, books.book.budget(key), controls.scope_of(books, key))
-        case PauseScope() | ResumeScope():
+        case PauseScope() | ResumeScope() | DeactivateScope():
             return ScopeState(books.book.scopes[command.key])
+        case ChangePlan() | SetCycle():
+            return Subscribed(books.tenant)
+        case RenameTenant() | SuspendTenant() | ResumeTenant() | CloseTenant():
+            return TenantState(books.tenant)
+        case StartTopUp():
+            return Ordered(books.top_ups[_made(used)])
+        case SetAutoRecharge():
+            return RechargeState(books.wallets[command.wallet_key], books.recharges[command.wallet_key])
         case _ as never:
             assert_never(never)
 
@@ -134,4 +233,6 @@ def _made(used: Used) -> UUID:
 def _result_id(answer: Success) -> UUID | None:
     if isinstance(answer, Granted | Consumed | Released):
         return answer.reservation.id
+    if isinstance(answer, Ordered):
+        return answer.top_up.id
     return None

@@ -17,8 +17,12 @@ PREFIXES: Final = {
     "rate_card": "rcd",
     "provider": "prv",
     "api_key": "key",
+    "top_up": "top",
 }
 KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
+
+# Nobody and no tenant; it sorts before every other.
+NIL: Final = UUID(int=0)
 
 _PUBLIC: Final = re.compile(r"([a-z]{3})_([0-9a-f]{32})", re.ASCII)
 

@@ -7,7 +7,7 @@ which way; a charge rounds up, so that no call is billed below what it cost (doc
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 NANO: Final = 10**9
 FRACTION_DIGITS: Final = 9
@@ -87,3 +87,62 @@ def percent(part: int, whole: int) -> int:
     """Hundredths of a percent (8_000 is 80 %), rounded down, so that a limit never shows as reached
     before it is; 0 of nothing."""
     return 0 if whole == 0 else part * 10_000 // whole
+
+
+# ISO 4217: currencies whose minor unit is not a hundredth.
+_WITHOUT_MINOR: Final = frozenset(
+    {
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    }
+)
+_THOUSANDTHS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+
+
+class Money(NamedTuple):
+    """A sum in a currency (ISO 4217), in its minor units: 34,999 rupees are 3_499_900."""
+
+    minor: int
+    currency: str
+
+
+def minor_digits(currency: str) -> int:
+    """How many digits a currency has after the point: 0, 2 or 3."""
+    if currency in _WITHOUT_MINOR:
+        return 0
+    return 3 if currency in _THOUSANDTHS else 2
+
+
+def minor_to_nano(money: Money) -> int:
+    """Money as a nano-amount of its currency's unit, exactly."""
+    per_minor: int = 10 ** (FRACTION_DIGITS - minor_digits(money.currency))
+    return money.minor * per_minor
+
+
+def nano_to_minor(nano: int, currency: str) -> int | None:
+    """A nano-amount in minor units; None where it does not come out whole."""
+    per_minor: int = 10 ** (FRACTION_DIGITS - minor_digits(currency))
+    minor, beyond = divmod(nano, per_minor)
+    return None if beyond else minor
+
+
+def share_rounding_down(amount: int, part: int, whole: int) -> int:
+    """The share of an amount that goes with a part of a whole, rounded down; all of it for the whole."""
+    assert 0 <= part <= whole
+    assert whole > 0
+    return amount * part // whole

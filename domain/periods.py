@@ -1,10 +1,19 @@
 """Periods: the calendar month of a budget and the billing cycle of a plan, in the tenant's time zone."""
 
 from calendar import monthrange
-from datetime import UTC, datetime, tzinfo
-from typing import Final
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final, NamedTuple
 
 TOTAL: Final = "TOTAL"
+# A cycle that begins under a new anchor or zone is not cut shorter than this: it takes in the days up to the anchor after.
+SHORTEST_CYCLE: Final = timedelta(days=15)
+
+
+class Cycle(NamedTuple):
+    """A billing month: [start, end) in UTC."""
+
+    start: datetime
+    end: datetime
 
 
 def month_key(moment: datetime, zone: tzinfo) -> str:
@@ -13,8 +22,8 @@ def month_key(moment: datetime, zone: tzinfo) -> str:
     return f"{local.year:04d}-{local.month:02d}"
 
 
-def cycle_of(moment: datetime, anchor_day: int, zone: tzinfo) -> tuple[datetime, datetime]:
-    """The billing cycle around a moment: [start, end) in UTC.
+def cycle_of(moment: datetime, anchor_day: int, zone: tzinfo) -> Cycle:
+    """The billing cycle around a moment.
 
     A cycle starts on the anchor day at 00:00 in the tenant's zone; an anchor that a month does not
     have (29 to 31) falls on the month's last day.
@@ -24,9 +33,23 @@ def cycle_of(moment: datetime, anchor_day: int, zone: tzinfo) -> tuple[datetime,
     start = _anchor(local.year, local.month, anchor_day, zone)
     if moment < start:
         year, month = (local.year - 1, 12) if local.month == 1 else (local.year, local.month - 1)
-        return _anchor(year, month, anchor_day, zone), start
+        return Cycle(_anchor(year, month, anchor_day, zone), start)
     year, month = (local.year + 1, 1) if local.month == 12 else (local.year, local.month + 1)
-    return start, _anchor(year, month, anchor_day, zone)
+    return Cycle(start, _anchor(year, month, anchor_day, zone))
+
+
+def cycle_at(moment: datetime, running: Cycle, anchor_day: int, zone: tzinfo) -> Cycle:
+    """The cycle around a moment for a tenant whose last one is known; anchor and zone hold from its end on.
+
+    The cycle that follows it begins where it ends and lasts to the next anchor. Under a new anchor or zone that may be
+    near: then it lasts to the first anchor that is at least half a month away, and is granted once.
+    """
+    if moment < running.end:
+        return running
+    least = running.end + SHORTEST_CYCLE
+    around = cycle_of(least, anchor_day, zone)
+    following = Cycle(running.end, around.start if around.start == least else around.end)
+    return following if moment < following.end else cycle_of(moment, anchor_day, zone)
 
 
 def _anchor(year: int, month: int, anchor_day: int, zone: tzinfo) -> datetime:

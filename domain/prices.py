@@ -18,6 +18,9 @@ reservation that keeps its `known_at` keeps its prices, whatever is published la
 
 Which tier: rows with one start form one list, and of it the highest tier that the call's context exceeds
 applies. A later start replaces every tier that it states and all higher ones.
+
+A price may be overridden for one tenant: in that tenant's list its rows go before all others of their name (in that
+order, dates and tiers as ever), and where none of them applies, what holds for everybody does.
 """
 
 from collections import defaultdict
@@ -29,6 +32,8 @@ from domain.money import cost_rounding_up
 
 # No tier: applies to every context, so it sorts below a tier that starts above 0 tokens.
 _EVERY_CONTEXT = -1
+
+Name = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Price:
 
     `context_above` makes the row a tier for calls whose context exceeds that many tokens. Ranges are
     half-open: effective_from <= at < effective_to; None has no end. `note` says where a figure comes from
-    if no document has it.
+    if no document has it. `for_tenant`: holds for one tenant alone.
     """
 
     provider: str
@@ -73,13 +78,16 @@ class Price:
     effective_to: datetime | None
     published_at: datetime
     note: str = ""
+    for_tenant: bool = False
 
     def __post_init__(self) -> None:
         figures = _figures(self)
         assert figures, "a price needs at least one figure"
-        assert min(figures) >= 0, "a price is not negative"
-        assert self.context_above is None or self.context_above >= 0
-        assert self.effective_to is None or self.effective_to >= self.effective_from
+        assert min(figures) >= 0, "a figure must be 0 or more"
+        assert self.context_above is None or self.context_above >= 0, "context_above must be 0 or more"
+        assert self.effective_to is None or self.effective_to >= self.effective_from, (
+            "effective_to must not be before effective_from"
+        )
         for moment in (self.effective_from, self.effective_to or self.effective_from, self.published_at):
             assert moment.utcoffset() == timedelta(0), "moments are aware and in UTC"
 
@@ -91,17 +99,30 @@ class PriceList:
 
     def __init__(self, prices: Iterable[Price]) -> None:
         """Index the rows. Two rows with the same name, start, tier and publication are an error."""
-        by_name: defaultdict[tuple[str, str | None, str | None], list[Price]] = defaultdict(list)
+        self._by_name: dict[Name, list[Price]] = {}
         self._priced_by_model_since: dict[str, datetime] = {}
+        self._add(prices)
+        for name, rows in self._by_name.items():
+            assert len({_precedence(row) for row in rows}) == len(rows), f"a price is given twice: {name}"
+
+    def adding(self, prices: Iterable[Price]) -> "PriceList":
+        """This list and further rows: of two that were published at one moment, the one that is given later counts."""
+        added = PriceList(())
+        added._by_name = dict(self._by_name)
+        added._priced_by_model_since = dict(self._priced_by_model_since)
+        added._add(prices)
+        return added
+
+    def _add(self, prices: Iterable[Price]) -> None:
+        added: defaultdict[Name, list[Price]] = defaultdict(list)
         for price in prices:
-            by_name[price.provider, price.model, price.operation].append(price)
+            added[price.provider, price.model, price.operation].append(price)
             if price.model is not None:
                 since = self._priced_by_model_since.get(price.provider, price.published_at)
                 self._priced_by_model_since[price.provider] = min(since, price.published_at)
-        for name, rows in by_name.items():
-            rows.sort(key=_precedence, reverse=True)
-            assert len({_precedence(row) for row in rows}) == len(rows), f"a price is given twice: {name}"
-        self._by_name = dict(by_name)
+        for name, rows in added.items():
+            # Sorting is stable, so that of equals the row that was given last stays first.
+            self._by_name[name] = sorted([*reversed(rows), *self._by_name.get(name, ())], key=_precedence, reverse=True)
 
     def __iter__(self) -> Iterator[Price]:
         """Every row, old and new, one name after the other."""
@@ -201,9 +222,9 @@ def _tier(price: Price) -> int:
     return _EVERY_CONTEXT if price.context_above is None else price.context_above
 
 
-def _precedence(price: Price) -> tuple[datetime, int, datetime]:
-    """Highest first: newest start, highest tier, last publication."""
-    return price.effective_from, _tier(price), price.published_at
+def _precedence(price: Price) -> tuple[bool, datetime, int, datetime]:
+    """Highest first: the tenant's own, newest start, highest tier, last publication."""
+    return price.for_tenant, price.effective_from, _tier(price), price.published_at
 
 
 def _in_force(rows: list[Price], at: datetime, known_at: datetime, context_tokens: int) -> Price | None:
@@ -215,11 +236,11 @@ def _in_force(rows: list[Price], at: datetime, known_at: datetime, context_token
 
 def _holding(rows: list[Price], at: datetime, known_at: datetime | None) -> Iterator[Price]:
     """The known rows of one name whose range holds `at`, in precedence, superseded versions left out."""
-    decided: tuple[datetime, int | None] | None = None
+    decided: tuple[bool, datetime, int | None] | None = None
     for price in rows:
         if price.effective_from > at or (known_at is not None and price.published_at > known_at):
             continue
-        version_of = (price.effective_from, price.context_above)
+        version_of = (price.for_tenant, price.effective_from, price.context_above)
         if version_of == decided:
             continue
         decided = version_of

@@ -7,14 +7,14 @@ credit values are nano-dollars, the markup is nano (1.3: 1_300_000_000).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
 from domain.money import NANO, mark_up_rounding_up, multiply_rounding_up
-from domain.wallets import Unit
+from domain.wallets import METERED_KEY, Unit
 
 
 class ChargeType(StrEnum):
@@ -63,19 +63,25 @@ class Rate:
     def __post_init__(self) -> None:
         assert self.feature
         assert self.wallet_key
-        assert min(self.amount, self.default_estimate, self.floor or 0) >= 0, f"{self.feature}: an amount is negative"
+        assert min(self.amount, self.default_estimate, self.floor or 0) >= 0, (
+            f"{self.feature}: amounts must be 0 or more"
+        )
         assert self.floor is None or self.charge_type is ChargeType.COST_PLUS, (
-            f"{self.feature}: floor without cost-plus"
+            f"{self.feature}: only cost-plus rates have a floor"
         )
         without_amount = self.charge_type in (ChargeType.COST_PLUS, ChargeType.FREE)
-        assert (self.amount == 0) == without_amount, f"{self.feature}: amount does not fit {self.charge_type}"
+        assert (self.amount == 0) == without_amount, (
+            f"{self.feature}: {self.charge_type} {'takes no' if without_amount else 'needs'} credits"
+        )
         assert (self.bundle is not None) == (self.charge_type is ChargeType.BUNDLED), self.feature
 
 
 @dataclass(frozen=True, slots=True)
 class RateCard:
     """One version of the rates. credit_value: nano-dollars that a credit is worth (never shown to tenants);
-    markup: nano, at least 1, so that no cost-plus call is billed below its cost (document 001).
+    markup: nano, at least 1, so that no cost-plus call is billed below its cost (document 001). least_metered: the
+    smallest hold of any rate on the metered wallet, nano-dollars, at least 1: who has less can pay for nothing there.
+    for_tenant: holds for one tenant alone.
     """
 
     version: int
@@ -85,6 +91,8 @@ class RateCard:
     credit_value: int
     markup: int
     rates: tuple[Rate, ...]
+    for_tenant: bool = False
+    least_metered: int = field(init=False, repr=False, compare=False)
     _by_feature: dict[str, tuple[Rate, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +115,8 @@ class RateCard:
                 )
         indexed = {feature: tuple(rates) for feature, rates in by_feature.items()}
         object.__setattr__(self, "_by_feature", indexed)
+        holds = [rate.amount or rate.floor or 0 for rate in self.rates if rate.wallet_key == METERED_KEY]
+        object.__setattr__(self, "least_metered", max(1, min(holds, default=1)))
 
     def rates_of(self, feature: str) -> tuple[Rate, ...]:
         """The feature's rates, one per wallet, in the card's order; empty: no such feature."""
@@ -114,31 +124,46 @@ class RateCard:
 
 
 class RateCards:
-    """All versions of the card."""
+    """All versions of the card. Where a tenant has cards of its own in force, they go before those that hold for
+    everybody."""
 
-    __slots__ = ("_newest_first", "_versions")
+    __slots__ = ("_bundles", "_newest_first", "_versions")
 
     def __init__(self, cards: Iterable[RateCard]) -> None:
         """Index the cards. A version number given twice is an error."""
         cards = tuple(cards)
         self._versions = {card.version: card for card in cards}
         assert len(self._versions) == len(cards), "a rate card version is given twice"
+        self._bundles: defaultdict[str, set[str]] = defaultdict(set)
+        for rate in [rate for card in cards for rate in card.rates if rate.bundle is not None]:
+            self._bundles[rate.feature].add(rate.bundle or "")
         self._newest_first = sorted(
-            cards, key=lambda card: (card.effective_from, card.published_at, card.version), reverse=True
+            cards,
+            key=lambda card: (card.for_tenant, card.effective_from, card.published_at, card.version),
+            reverse=True,
         )
+
+    def __iter__(self) -> Iterator[RateCard]:
+        """Every version, in the order in which they were given."""
+        return iter(self._versions.values())
 
     def at(self, when: datetime, known_at: datetime) -> RateCard | None:
         """The card in force at a moment, by what was published up to `known_at`: the newest start whose range
         holds it. Of cards with one start the last published counts, so an empty range withdraws a card.
         """
-        decided: datetime | None = None
+        decided: tuple[bool, datetime] | None = None
         for card in self._newest_first:
-            if card.published_at > known_at or card.effective_from > when or card.effective_from == decided:
+            version_of = (card.for_tenant, card.effective_from)
+            if card.published_at > known_at or card.effective_from > when or version_of == decided:
                 continue
-            decided = card.effective_from
+            decided = version_of
             if card.effective_to is None or when < card.effective_to:
                 return card
         return None
+
+    def bundles_of(self, feature: str) -> tuple[str, ...]:
+        """Every bundle that the feature was ever in."""
+        return tuple(sorted(self._bundles.get(feature, ())))
 
     def version(self, number: int) -> RateCard | None:
         """The card with this version number, in force or not; None: no such version."""

@@ -119,7 +119,14 @@ class ScopePaused:
     def message(self) -> str:
         """For people."""
         name = f"{self.scope.capitalize()} {self.scope_id}" if self.scope_id else "The tenant"
-        return f"{name} is paused: {self.reason}."
+        remedy = "resume it (resumeScope)"
+        if self.reason == "metered_empty":
+            remedy = "top up the metered wallet, then resume it"
+        elif self.reason in ("tenant_suspended", "tenant_closed"):
+            remedy = "ask the operator"
+        elif self.reason.endswith("budget_exceeded"):
+            remedy = "raise the cap or wait for the next period"
+        return f"{name} is paused: {self.reason}; {remedy}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +160,19 @@ class UnpricedModel:
 
 @dataclass(frozen=True, slots=True)
 class PlanLimit:
-    """The tenant's plan allows no more of this."""
+    """The tenant's plan allows no more of `what`: agent roles that are not inactive, or seats (document 004)."""
 
     code: ClassVar = RefusalCode.PLAN_LIMIT
+    what: str
     limit: int
     used: int
 
     @property
     def message(self) -> str:
         """For people."""
-        return f"The plan allows {self.limit}, {self.used} are in use."
+        return (
+            f"The plan allows {self.limit} {self.what}, {self.used} are in use: deactivate one or choose a larger plan."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +227,19 @@ class InvalidInput:
         return "; ".join(f"{field.path}: {field.message}" for field in self.fields)
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What is asked for does not go with the state that something is in; `reason` says which, and what would help."""
+
+    code: ClassVar = RefusalCode.CONFLICT
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """For people."""
+        return self.reason
+
+
 Refusal = (
     InsufficientFunds
     | BudgetExceeded
@@ -228,9 +251,15 @@ Refusal = (
     | NotFound
     | ReservationEnded
     | InvalidInput
+    | Conflict
 )
 
 
 def invalid(path: str, message: str) -> InvalidInput:
     """One field that cannot be taken."""
     return InvalidInput((FieldProblem(path, message),))
+
+
+def no_plan(plan: str, region: str) -> NotFound:
+    """A plan that is not sold in a region."""
+    return NotFound(f"plan {plan!r} in region {region}: query plans")

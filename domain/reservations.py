@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain import admission, budgets, ledger, rates
+from domain import admission, budgets, funds, ledger, rates
 from domain.admission import NO_ESTIMATE, Admission, Estimate, Wish
 from domain.attribution import IDENTIFIER_RULE, is_identifier, is_text
-from domain.books import Books, Changes, Decision, Event, Request, debts_repaid, paused, seen
+from domain.books import Books, Changes, Decision, Event, Request, paused, seen
 from domain.budgets import BudgetRefusal, BudgetWarning, Level, TaskRoom
 from domain.holds import Hold, Reservation, TaskKey
 from domain.ledger import Voucher
 from domain.prices import Tokens
-from domain.rates import ChargeType, RateCard
+from domain.rates import ChargeType, RateCard, RateCards
 from domain.refusals import (
     BudgetExceeded,
     FieldProblem,
@@ -113,13 +113,15 @@ def ttl_problems(ttl_seconds: int | None) -> tuple[FieldProblem, ...]:
     return (FieldProblem("ttlSeconds", f"must be 1 to {LONGEST_TTL}"),)
 
 
-def task_of(card: RateCard, feature: str, task_key: str | None) -> TaskKey | None:
-    """The key that makes retries one unit; the features of a bundle share it (document 004)."""
+def tasks_of(cards: RateCards, card: RateCard, feature: str, task_key: str | None) -> tuple[TaskKey, ...]:
+    """The key that makes retries one unit; the features of a bundle share it (document 004). After it come those under
+    which the same work may stand since a time when other bundles held."""
     if task_key is None:
-        return None
+        return ()
     rates_of = card.rates_of(feature)
-    bundle = rates_of[0].bundle if rates_of else None
-    return TaskKey(bundle or feature, task_key)
+    name = (rates_of[0].bundle if rates_of else None) or feature
+    names = dict.fromkeys((name, feature, *cards.bundles_of(feature)))
+    return tuple([TaskKey(each, task_key) for each in names])
 
 
 def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted | Refusal]:
@@ -128,10 +130,12 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
     A task key that stands for held or consumed work answers with that reservation and holds nothing.
     """
     wish = command.wish
-    card = books.catalog.rate_cards.at(now, now)
-    task = None if card is None else task_of(card, wish.feature, command.task_key)
-    if task is not None and task in books.tasks:
-        return Decision(as_it_stands(books, books.reservations[books.tasks[task]]))
+    cards = books.catalog.rate_cards
+    card = cards.at(now, now)
+    tasks = () if card is None else tasks_of(cards, card, wish.feature, command.task_key)
+    standing = _standing(books, wish.feature, tasks)
+    if standing is not None:
+        return Decision(as_it_stands(books, standing))
     admitted = admission.admit(books, wish, now)
     if isinstance(admitted, BudgetRefusal):
         return _refused(admitted)
@@ -139,6 +143,7 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         return Decision(admitted)
     request = command.request
     voucher = Voucher(request.actor, now, command.reservation_id, "", "", request.idempotency_key)
+    task = tasks[0] if tasks else None
     holds: list[Hold] = []
     wallets: list[Wallet] = []
     entries: list[ledger.Entry] = []
@@ -176,6 +181,15 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         seen=seen(wish.attribution),
     )
     return Decision(granted(reservation, admitted.levels), changes)
+
+
+def _standing(books: Books, feature: str, tasks: tuple[TaskKey, ...]) -> Reservation | None:
+    """The reservation that stands for a task: under an earlier name only if it was for the same feature."""
+    for index, task in enumerate(tasks):
+        found = books.tasks.get(task)
+        if found is not None and (index == 0 or books.reservations[found].feature == feature):
+            return books.reservations[found]
+    return None
 
 
 def preview(books: Books, wish: Wish, now: datetime) -> Preview | Refusal:
@@ -259,7 +273,7 @@ def expire(books: Books, reservation: Reservation, actor: str, now: datetime) ->
     assert reservation.expires_at <= now
     voucher = Voucher(actor, now, reservation.id, "", "expired")
     changes = _given_back(books, reservation, ReservationState.EXPIRED, voucher)
-    return changes._replace(events=debts_repaid(books.wallets, changes.wallets))
+    return changes._replace(events=funds.events_of(books, changes.wallets, now))
 
 
 def lacks_room(answer: object) -> bool:

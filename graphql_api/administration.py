@@ -1,28 +1,27 @@
 """What an operator does from the command line: tenants, keys, overdue reservations."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from domain.attribution import IDENTIFIER_RULE, is_identifier
+from domain.refusals import PlanLimit
 from graphql_api.calling import program
 from infra.application import Application, open_application
 from infra.database import prepare
 from infra.demo_keys import DEMO_KEYS
-from infra.services import api_keys, tenants
+from infra.services import api_keys, cycles, tenants
 from infra.services.callers import Role
+from infra.services.subscriptions import zone_of
+from infra.services.tenants import SLUG, TenantOrder
 from infra.settings import Settings
 
-ANCHOR_DAY: Final = 1
 SHOWN: Final = 20
-SLUG: Final = re.compile("[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 _SLUGS: Final = "SELECT slug FROM tenant ORDER BY slug LIMIT $1"
 _TENANT: Final = "SELECT id FROM tenant WHERE slug = $1"
@@ -34,27 +33,25 @@ class AdministrationError(RuntimeError):
     """What was asked for cannot be done as asked; the message says what would do."""
 
 
-async def set_up_tenant(
-    settings: Settings, url: str, slug: str, name: str, region: str, plan: str, *, metered: bool, time_zone: str
-) -> None:
+async def set_up_tenant(settings: Settings, url: str, order: TenantOrder) -> None:
     """Make a tenant with the wallets of its plan and credit the running cycle."""
+    slug = order.slug
     if SLUG.fullmatch(slug) is None:
         raise AdministrationError(f"{slug!r} is no slug: take a to z, 0 to 9 and dashes, such as acme-corp.")
-    if not is_identifier(name):
+    if not is_identifier(order.name):
         raise AdministrationError(f"The name {IDENTIFIER_RULE}: give another with --name.")
-    try:
-        ZoneInfo(time_zone)
-    except (OSError, ValueError, KeyError) as error:
-        raise AdministrationError(f"There is no time zone {time_zone!r}: take one such as Asia/Kolkata.") from error
+    if zone_of(order.time_zone) is None:
+        raise AdministrationError(f"There is no time zone {order.time_zone!r}: take one such as Asia/Kolkata.")
     async with _opened(settings, url) as application:
-        chosen = application.catalog.plan(region, plan)
-        if chosen is None:
-            known = ", ".join(f"{each.region}/{each.key}" for each in application.catalog.plans)
-            raise AdministrationError(f"There is no plan {region}/{plan}: there are {known}.")
+        plan = application.catalog.plan(order.region, order.plan, application.clock())
+        if plan is None or plan.withdrawn:
+            sold = application.catalog.plans.all_at(application.clock())
+            known = ", ".join(f"{each.region}/{each.key}" for each in sold if not each.withdrawn)
+            raise AdministrationError(f"There is no plan {order.region}/{order.plan}: there are {known}.")
         if await application.readers.fetchval(_TENANT, slug) is not None:
             raise AdministrationError(f"There is a tenant {slug!r} already: nothing was changed.")
-        tenant_id = await tenants.create_tenant(application, slug, name, chosen, metered=metered, time_zone=time_zone)
-        await tenants.allocate(application, tenant_id, chosen, ANCHOR_DAY, time_zone)
+        tenant_id = await tenants.set_up(application, order, plan)
+        await cycles.start_cycle(application, tenant_id)
     typer.echo(
         f"Tenant {slug} is set up. Next: {program()} create-key --tenant {slug} --role service --name worker", err=True
     )
@@ -74,8 +71,13 @@ async def make_key(settings: Settings, url: str, tenant: str | None, role: str, 
         raise AdministrationError("A key's name has 1 to 100 printable characters, without blanks at the ends.")
     async with _opened(settings, url) as application:
         tenant_id = None if tenant is None else await _tenant(application, tenant)
-        _, token = await api_keys.create_key(application, tenant_id, wanted, name)
-    return token
+        made = await api_keys.create_key(application, tenant_id, wanted, name)
+    if isinstance(made, PlanLimit):
+        raise AdministrationError(
+            f"The plan of {tenant} has {made.limit} seats, and {made.used} are taken: let keys of admins and members end "
+            "first, or choose a larger plan. Keys of workers (service) take no seat."
+        )
+    return made.token
 
 
 async def expire_all(settings: Settings, url: str, at_most: int) -> None:

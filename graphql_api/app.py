@@ -13,8 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from graphql_api.context import Context
+from graphql_api.front_page import front_page
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
+from graphql_api.webhooks import payment_webhook
 from infra.application import Application
 from infra.collector import seldom_collected
 from infra.services.api_keys import Keyring
@@ -36,7 +38,13 @@ def create_app(application: Application, schema: GraphQLSchema | None = None) ->
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    return Starlette(routes=[Route("/graphql", endpoint), Route("/healthz", health)], lifespan=_lifespan)
+    routes = [
+        Route("/graphql", endpoint),
+        Route("/", front_page),
+        Route("/healthz", health),
+        Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
+    ]
+    return Starlette(routes=routes, lifespan=_lifespan)
 
 
 @asynccontextmanager

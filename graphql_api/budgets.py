@@ -14,7 +14,7 @@ from graphql_api.errors import bad_input
 from graphql_api.fields import field
 from graphql_api.identifiers import budget_id, scope_part
 from graphql_api.interfaces import Node, page_size
-from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, refusal_of
+from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, ScopePaused, refusal_of
 from graphql_api.scalars import UsdAmount
 from infra.queries import budgets as query
 from infra.queries.budgets import BudgetView
@@ -113,7 +113,7 @@ class SetDefaultBudgetInput:
 
 
 SetBudgetResult = Annotated[
-    Budget | InvalidInput | NotFound | IdempotencyKeyReused,
+    Budget | InvalidInput | NotFound | IdempotencyKeyReused | ScopePaused,
     strawberry.union("SetBudgetResult", description="The budget as it is now, or why nothing was changed."),
 ]
 SetDefaultBudgetResult = Annotated[

@@ -1,7 +1,8 @@
 """Catalog: what is charged and what providers charge, at any date.
 
-Tenants never see what a credit is worth, nor the markup (PRODUCT.md 5). So a rate shows its floor only on the metered
-wallet, where it is in the wallet's own dollars: beside a hold in credits it would tell what a credit is worth.
+A tenant sees what holds for it: its own prices and rate cards where there are any. Tenants never see what a credit is
+worth, nor the markup (PRODUCT.md 5). So a rate shows its floor only on the metered wallet, where it is in the wallet's
+own dollars: beside a hold in credits it would tell what a credit is worth.
 """
 
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Annotated
 import strawberry
 
 from domain import catalog, prices, rates
+from domain.catalog import Catalog
 from domain.rates import ChargeType
 from domain.rates import RateCard as Card
 from domain.wallets import METERED_KEY
@@ -164,28 +166,35 @@ class CatalogQueries:
     """What can be asked about the catalog."""
 
     @field(description="The rate card in force now, or at another moment.")
-    def rate_card(
+    async def rate_card(
         self, info: Info, at: Annotated[datetime | None, strawberry.argument(description="Null for now.")] = None
     ) -> RateCard:
-        application = info.context.application
-        now = application.clock()
-        card = application.catalog.rate_cards.at(at or now, now)
+        catalog = await _catalog(info)
+        now = info.context.application.clock()
+        card = catalog.rate_cards.at(at or now, now)
         if card is None:
             raise bad_input("at: no rate card was in force at that moment")
         return RateCard.of(card)
 
     @field(description="The providers that calls may go to.")
-    def providers(self, info: Info) -> list[Provider]:
-        return [Provider.of(provider) for provider in info.context.application.catalog.providers]
+    async def providers(self, info: Info) -> list[Provider]:
+        catalog = await _catalog(info)
+        return [Provider.of(provider) for provider in catalog.providers_at(info.context.application.clock())]
 
     @field(description="The prices in force now, or at another moment.")
-    def prices(
+    async def prices(
         self,
         info: Info,
         provider: Annotated[str | None, strawberry.argument(description="Only this provider's; null for all.")] = None,
         at: Annotated[datetime | None, strawberry.argument(description="Null for now.")] = None,
     ) -> list[Price]:
-        application = info.context.application
-        now = application.clock()
-        in_force = application.catalog.prices.at(at or now, now)
+        catalog = await _catalog(info)
+        now = info.context.application.clock()
+        in_force = catalog.prices.at(at or now, now)
         return [Price.of(price) for price in in_force if provider is None or price.provider == provider]
+
+
+async def _catalog(info: Info) -> Catalog:
+    """The newest catalog, as the caller's tenant sees it."""
+    catalog = await info.context.application.current_catalog()
+    return catalog.for_tenant(info.context.caller.tenant_id)

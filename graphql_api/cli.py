@@ -158,6 +158,7 @@ def create_tenant(
     plan: Annotated[str, typer.Option(help="Plan of that region, such as starter or professional.")],
     metered: Annotated[bool, typer.Option("--metered", help="Give it a prepaid wallet in US dollars.")] = False,
     time_zone: Annotated[str, typer.Option(help="IANA time zone of its months and days.")] = "UTC",
+    anchor_day: Annotated[int, typer.Option(min=1, max=31, help="Day of the month on which its cycles start.")] = 1,
 ) -> None:
     """Set up a tenant with the wallets of its plan, and credit the running cycle.
 
@@ -166,10 +167,12 @@ def create_tenant(
     """
     from graphql_api.administration import set_up_tenant
     from infra.database import database
+    from infra.services.tenants import TenantOrder
 
     settings = _settings()
+    order = TenantOrder(slug, name, region, plan, metered, time_zone, anchor_day)
     with database(settings) as url:
-        asyncio.run(set_up_tenant(settings, url, slug, name, region, plan, metered=metered, time_zone=time_zone))
+        asyncio.run(set_up_tenant(settings, url, order))
 
 
 @command("create-key")
@@ -200,6 +203,44 @@ def migrate() -> None:
     with database(_settings()) as url:
         asyncio.run(prepare(url))
     print("The schema is up to date.", file=sys.stderr)
+
+
+@command()
+def prices(
+    provider: Annotated[str | None, typer.Option(help="Only this provider's models, such as openai.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply/--diff", help="Publish the differences, or only show them.", show_default="diff")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all/--only-changed", help="Also models that our list does not have.")
+    ] = False,
+    include_seeds: Annotated[
+        bool, typer.Option("--include-seeds", help="Also where our figure is not from the package: document 003's.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Publish without asking.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with code 1 if something is left to publish.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+) -> None:
+    """Show how our price list differs from the package genai-prices, and publish what changed.
+
+    Examples:
+      purser prices --provider openai
+      purser prices --apply
+      purser prices --check --json
+
+    Old prices stay: what is reserved already is settled by them. Exit codes: 0; 1 with --check if something is left to
+    publish; 2 it could not be done.
+    """
+    from graphql_api.prices_report import Options, compare_prices
+    from infra.database import database
+
+    settings = _settings()
+    options = Options(provider, model, apply, everything, include_seeds, yes, as_json)
+    with database(settings) as url:
+        left = asyncio.run(compare_prices(settings, url, options))
+    if left and check:
+        raise typer.Exit(1)
 
 
 @command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -26,7 +26,7 @@ from graphql.execution.values import VariableValues
 
 from graphql_api import limits
 from graphql_api.errors import ErrorCode, RequestError, bad_input
-from graphql_api.plans import Plans
+from graphql_api.planned_execution import Plans
 from graphql_api.reading import VariableReader
 from graphql_api.validation import RULES
 

@@ -6,8 +6,10 @@ import strawberry
 
 from domain.budgets import BudgetPeriod, ScopeStatus
 from domain.ledger import EntryType
-from domain.rates import ChargeType
+from domain.payments import TopUpOrigin, TopUpState
+from domain.rates import ChargeType, RouteClass
 from domain.refusals import BudgetScope, RefusalCode, ReservationState
+from domain.tenants import TenantStatus
 from domain.usage import Route, UsageKind
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
 
@@ -42,7 +44,7 @@ _describe(
     RESERVATION_ENDED="The reservation was settled or given back already.",
     INVALID_INPUT="Fields of the request cannot be taken as they are.",
     PLAN_LIMIT="The tenant's plan allows no more of this.",
-    CONFLICT="Something else changed at the same time: read it again and repeat.",
+    CONFLICT="It does not go with the state that something is in.",
 )
 _describe(
     WalletKind,
@@ -88,6 +90,13 @@ _describe(
     FREE="Recorded, not charged.",
 )
 _describe(
+    RouteClass,
+    "What the tenant's own provider key does for a feature.",
+    COPYWRITING="An own key is always used.",
+    ENRICHMENT="An own key is used on unlimited plans only.",
+    OTHER="As copywriting.",
+)
+_describe(
     Route,
     "On whose provider key a call runs.",
     MANAGED="Ours: charged as the rate card says.",
@@ -124,6 +133,31 @@ _describe(
     ACTIVE="It may.",
     PAUSED="Stopped by a person or by a budget, with a reason.",
     INACTIVE="Taken out of use.",
+)
+_describe(
+    TenantStatus,
+    "Whether a tenant may spend.",
+    ACTIVE="It may.",
+    SUSPENDED="It is refused everything until it is resumed; what it has spent is still settled.",
+    CLOSED="It is over for good; its books stay readable.",
+)
+_describe(
+    TopUpState,
+    "Where a top-up stands.",
+    PENDING="Ordered; no money has come in yet.",
+    PAID="Money came in, but not as ordered: a person must look at it.",
+    CREDITED="Paid, and in the wallet.",
+    FAILED="The payment failed.",
+    EXPIRED="The checkout was left unpaid for too long.",
+    PARTIALLY_REFUNDED="A part of it was paid back, and taken out of the wallet.",
+    REFUNDED="All of it was paid back, and taken out of the wallet.",
+    DISPUTED="The payer disputes it, or has won the dispute: it was taken out of the wallet.",
+)
+_describe(
+    TopUpOrigin,
+    "Who started a top-up.",
+    CHECKOUT="A person, at the checkout.",
+    AUTO_RECHARGE="The wallet itself, when it ran low.",
 )
 _describe(
     UsageKind,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from graphql import GraphQLError, GraphQLFormattedError
 
 from infra.group_commit import Overloaded
+from infra.payments import PaymentsNotSetUpError, PaymentsUnavailableError
 
 
 class ErrorCode(StrEnum):
@@ -26,6 +27,8 @@ class ErrorCode(StrEnum):
     TOO_COMPLEX = "TOO_COMPLEX"  # the request asks for more than one request may
     OVERLOADED = "OVERLOADED"  # nothing was done: send it again
     TIMEOUT = "TIMEOUT"  # the outcome is unknown: send it again with the same idempotency key
+    PAYMENTS_UNAVAILABLE = "PAYMENTS_UNAVAILABLE"  # the outcome is unknown: send it again with the same key
+    PAYMENTS_NOT_SET_UP = "PAYMENTS_NOT_SET_UP"  # there is no payment service here
     INTERNAL = "INTERNAL"  # our mistake; the error's id finds it in the log
 
 
@@ -41,6 +44,18 @@ def bad_input(message: str) -> RequestError:
     return RequestError(ErrorCode.BAD_USER_INPUT, message)
 
 
+# What is missing or does not answer, and what to do then.
+_OUTAGES: Final[dict[type, tuple[ErrorCode, str]]] = {
+    Overloaded: (ErrorCode.OVERLOADED, "The server is overloaded. Nothing was done: send it again."),
+    PaymentsUnavailableError: (
+        ErrorCode.PAYMENTS_UNAVAILABLE,
+        "The payment service does not answer: send it again with the same idempotency key.",
+    ),
+    PaymentsNotSetUpError: (
+        ErrorCode.PAYMENTS_NOT_SET_UP,
+        "Payments are not set up here: the operator sets STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET.",
+    ),
+}
 _log: Final = logging.getLogger(__name__)
 
 
@@ -64,13 +79,16 @@ def _formatted(error: GraphQLError) -> GraphQLFormattedError:
         cause = cause.original_error
     if isinstance(error, RequestError) or isinstance(cause, RequestError):
         shown = error.formatted
-    elif isinstance(cause, Overloaded):
+    elif type(cause) in _OUTAGES:
+        code, message = _OUTAGES[type(cause)]
         shown = error.formatted
-        shown["message"] = "The server is overloaded. Nothing was done: send it again."
-        shown["extensions"] = {"code": ErrorCode.OVERLOADED.value}
+        shown["message"] = message
+        shown["extensions"] = {"code": code.value}
     elif cause is None and (error.path is None or error.message.startswith("Argument ")):
         # The engine's own: the document does not parse or fit the schema, a variable or an argument has the wrong type.
         shown = error.formatted
+        # The engine shows the whole object that does not fit, and secrets may stand in it.
+        shown["message"] = shown["message"].partition(", found: ")[0]
         shown["extensions"] = {"code": ErrorCode.BAD_USER_INPUT.value}
     else:
         shown = internal(cause or error).formatted

@@ -12,7 +12,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from graphql_api import errors, limits
 from graphql_api.documents import Documents, InvalidDocumentError, Operation
 from graphql_api.errors import ErrorCode, RequestError, bad_input
-from graphql_api.plans import PlannedExecutor
+from graphql_api.planned_execution import PlannedExecutor
 
 MOST_ERRORS: Final = 20
 

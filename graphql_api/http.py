@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from graphql_api import errors, limits
 from graphql_api.errors import ErrorCode, RequestError
 from graphql_api.execution import Engine
-from infra.services.api_keys import Keyring, TenantRequiredError
+from infra.services.api_keys import Keyring, NoSuchTenantError
 from infra.services.callers import Caller
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -76,7 +76,7 @@ class GraphQLEndpoint:
         tenant = headers.get(b"purser-tenant")
         try:
             caller = await self._keyring.authenticate(token.strip(), tenant.decode("latin-1") if tenant else None)
-        except TenantRequiredError as error:
+        except NoSuchTenantError as error:
             raise HttpError(400, ErrorCode.TENANT_REQUIRED, str(error)) from error
         if caller is None:
             raise _unauthenticated("the key is unknown, expired or revoked")

@@ -14,13 +14,12 @@ from domain import ids
 from domain.budgets import BudgetKey, BudgetPeriod, ScopeKey, ScopeKind
 from domain.refusals import BudgetScope
 
-NOBODYS: Final = UUID(int=0)
 LARGEST_SEQUENCE: Final = 2**63 - 1
 
 
 def parse_or_nobodys(kind: str, text: str) -> UUID:
     """A client's id; one that is none of ours becomes an id that nobody has, and is then simply not found."""
-    return ids.parse(kind, text) or NOBODYS
+    return ids.parse(kind, text) or ids.NIL
 
 
 def scope_part(text: str | None) -> str:

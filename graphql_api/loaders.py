@@ -10,11 +10,25 @@ from strawberry.dataloader import DataLoader
 from domain.budgets import BudgetKey, Scope, ScopeKey
 from domain.holds import Reservation
 from domain.ledger import Entry
+from domain.payments import TopUp
 from domain.usage import UsageEvent
 from domain.wallets import Lot
 from infra.application import Application
-from infra.queries import budgets, ledger_entries, lots, reservations, scopes, usage_events, wallets
+from infra.queries import (
+    budgets,
+    ledger_entries,
+    lots,
+    recharges,
+    reservations,
+    scopes,
+    tenants,
+    topups,
+    usage_events,
+    wallets,
+)
 from infra.queries.budgets import BudgetView
+from infra.queries.recharges import RechargeView
+from infra.queries.tenants import TenantView
 from infra.queries.wallets import WalletView
 
 Key = TypeVar("Key")
@@ -59,6 +73,18 @@ class Loaders:
     @cached_property
     def scopes(self) -> DataLoader[ScopeKey, Scope | None]:
         return self._of(scopes.get_many)
+
+    @cached_property
+    def top_ups(self) -> DataLoader[UUID, TopUp | None]:
+        return self._of(topups.get_many)
+
+    @cached_property
+    def recharges(self) -> DataLoader[str, RechargeView | None]:
+        return self._of(recharges.get_many)
+
+    @cached_property
+    def tenants(self) -> DataLoader[UUID, TenantView | None]:
+        return self._of(tenants.get_many)
 
     def _of(
         self, get_many: Callable[[Application, UUID, Sequence[Key]], Awaitable[list[Found]]]

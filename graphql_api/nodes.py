@@ -15,8 +15,11 @@ from graphql_api.interfaces import Node
 from graphql_api.ledger_entries import LedgerEntry
 from graphql_api.reservations import Reservation
 from graphql_api.scopes import Scope
+from graphql_api.tenants import Tenant
+from graphql_api.topups import TopUp
 from graphql_api.usage import UsageEvent
 from graphql_api.wallets import Lot, Wallet
+from infra.queries import tenants as tenants_query
 
 
 @strawberry.type
@@ -33,7 +36,7 @@ class NodeQueries:
         return await _by_address(info.context, kind, public_id)
 
 
-_BY_UUID = frozenset({"wallet", "lot", "reservation", "usage_event"})
+_BY_UUID = frozenset({"wallet", "lot", "reservation", "usage_event", "top_up", "tenant"})
 
 
 async def _by_uuid(context: Context, kind: str, public_id: str) -> Node | None:
@@ -51,6 +54,13 @@ async def _by_uuid(context: Context, kind: str, public_id: str) -> Node | None:
         case "reservation":
             reservation = await loaders.reservations.load(identifier)
             return None if reservation is None else Reservation.of(reservation)
+        case "top_up":
+            top_up = await loaders.top_ups.load(identifier)
+            return None if top_up is None else TopUp.of(top_up)
+        case "tenant":
+            own = identifier == context.caller.tenant_id
+            tenant = await tenants_query.get(context.application, identifier) if own else None
+            return None if tenant is None else Tenant.of(tenant)
         case _:
             event = await loaders.usage_events.load(identifier)
             return None if event is None else UsageEvent.of(event)
@@ -75,11 +85,13 @@ async def _by_address(context: Context, kind: str | None, public_id: str) -> Nod
         case "rate_card":
             version = public_id.removeprefix("rcd_")
             short = version.isascii() and version.isdigit() and len(version) < 10
-            card = context.application.catalog.rate_cards.version(int(version)) if short else None
+            catalog = (await context.application.current_catalog()).for_tenant(context.caller.tenant_id)
+            card = catalog.rate_cards.version(int(version)) if short else None
             return None if card is None else RateCard.of(card)
         case "provider":
             slug = public_id.removeprefix("prv_")
-            providers = context.application.catalog.providers
-            return next((Provider.of(provider) for provider in providers if provider.slug == slug), None)
+            catalog = await context.application.current_catalog()
+            provider = catalog.providers.at(slug, context.application.clock())
+            return None if provider is None else Provider.of(provider)
         case _:
             return None

@@ -1,6 +1,9 @@
 """Permissions: which role may use which operation. What does not stand here cannot be used by anybody.
 
-Queries change nothing, previews included, so every key may ask them.
+Queries change nothing, previews included, so every key may ask them; but a tenant's own provider keys are read in clear
+by workers alone.
+
+An operator's key acts on the tenant that it names, and on none if it names none: only what needs no tenant is open then.
 """
 
 from collections.abc import Callable
@@ -8,13 +11,18 @@ from typing import Any, Final
 
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
+from domain.ids import NIL
 from graphql_api.errors import ErrorCode, RequestError
 from infra.services.callers import Role
+
+TENANT_REQUIRED: Final = "an operator's key names the tenant that it acts on in the header Purser-Tenant"
 
 EVERYBODY: Final = frozenset(Role)
 WORKERS: Final = frozenset({Role.OPERATOR, Role.ADMIN, Role.SERVICE})
 ADMINS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
 OPERATORS: Final = frozenset({Role.OPERATOR})
+PEOPLE: Final = frozenset({Role.OPERATOR, Role.ADMIN, Role.MEMBER})
+SERVICES: Final = frozenset({Role.SERVICE})
 
 ALLOWED: Final = {
     "Query.wallet": EVERYBODY,
@@ -27,6 +35,15 @@ ALLOWED: Final = {
     "Query.checkTask": EVERYBODY,
     "Query.budgets": EVERYBODY,
     "Query.node": EVERYBODY,
+    "Query.tenant": EVERYBODY,
+    "Query.tenants": OPERATORS,
+    "Query.plans": EVERYBODY,
+    "Query.planFit": EVERYBODY,
+    "Query.topUp": EVERYBODY,
+    "Query.topUps": EVERYBODY,
+    "Query.bundles": EVERYBODY,
+    "Query.providerKeys": PEOPLE,
+    "Query.providerSecret": SERVICES,
     "Mutation.reserve": WORKERS,
     "Mutation.consume": WORKERS,
     "Mutation.release": WORKERS,
@@ -36,11 +53,35 @@ ALLOWED: Final = {
     "Mutation.recordUsage": WORKERS,
     "Mutation.pauseScope": ADMINS,
     "Mutation.resumeScope": ADMINS,
+    "Mutation.deactivateScope": ADMINS,
     "Mutation.setBudget": ADMINS,
     "Mutation.removeBudget": ADMINS,
+    "Mutation.setProviderKey": ADMINS,
+    "Mutation.removeProviderKey": ADMINS,
+    "Mutation.startTopUp": ADMINS,
+    "Mutation.setAutoRecharge": ADMINS,
+    "Mutation.changePlan": ADMINS,
+    "Mutation.setCycle": ADMINS,
+    "Mutation.createTenant": OPERATORS,
+    "Mutation.renameTenant": OPERATORS,
+    "Mutation.suspendTenant": OPERATORS,
+    "Mutation.resumeTenant": OPERATORS,
+    "Mutation.closeTenant": OPERATORS,
+    "Query.rateCards": OPERATORS,
+    "Mutation.publishRateCard": OPERATORS,
+    "Mutation.publishPrice": OPERATORS,
+    "Mutation.publishProvider": OPERATORS,
+    "Mutation.publishPlan": OPERATORS,
+    "Mutation.publishBundle": OPERATORS,
     "Mutation.adjustWallet": OPERATORS,
     "Mutation.setDefaultBudget": OPERATORS,
 }
+# The operations that an operator may use without naming a tenant; `plans` asks for one if it is told no region.
+WITHOUT_TENANT: Final = frozenset(
+    {"Query.tenants", "Query.providers", "Query.plans", "Mutation.createTenant", "Mutation.setDefaultBudget"}
+    | {"Query.rateCards", "Mutation.publishRateCard", "Mutation.publishPrice", "Mutation.publishProvider"}
+    | {"Mutation.publishPlan", "Mutation.publishBundle"}
+)
 
 Resolver = Callable[..., Any]
 
@@ -59,16 +100,24 @@ def _guard_field(root: GraphQLObjectType, name: str) -> None:
     field = root.fields[name]
     resolve = field.resolve
     assert resolve is not None
-    if roles != EVERYBODY:
-        field.resolve = _checked(resolve, roles, name)
+    field.resolve = _checked(resolve, roles, name, needs_tenant=f"{root.name}.{name}" not in WITHOUT_TENANT)
 
 
-def _checked(resolve: Resolver, roles: frozenset[Role], name: str) -> Resolver:
+def tenant_required() -> RequestError:
+    """An operator asks for what is a tenant's, and names none."""
+    return RequestError(ErrorCode.TENANT_REQUIRED, TENANT_REQUIRED)
+
+
+def _checked(resolve: Resolver, roles: frozenset[Role], name: str, *, needs_tenant: bool) -> Resolver:
     def resolve_if_allowed(source: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-        role = info.context.caller.role
-        if role not in roles:
+        caller = info.context.caller
+        if caller.role not in roles:
             allowed = " or ".join(sorted(roles))
-            raise RequestError(ErrorCode.FORBIDDEN, f"{name} needs a key of role {allowed}; this one's is {role}")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, f"{name} needs a key of role {allowed}; this one's is {caller.role}"
+            )
+        if needs_tenant and caller.tenant_id == NIL:
+            raise tenant_required()
         return resolve(source, info, **arguments)
 
     return resolve_if_allowed

@@ -1,138 +1,194 @@
-"""Plans: how the result of a resolver becomes JSON, worked out once per document.
+"""Plans: what a tenant can subscribe to, and which of them holds what it wants to make."""
 
-Most of what is selected are plain attributes. For these a plan is a few nested functions that read them and write
-them down. It does exactly what the engine does for a result without errors and without further resolvers; where it
-meets anything else it gives up, and the engine completes the same result in its own way. So a plan needs no handling
-of errors, and decides nothing.
-"""
+from collections.abc import Iterable
+from typing import Annotated, Final
 
-from collections.abc import Awaitable, Callable
-from operator import attrgetter
-from typing import Any, Final
+import strawberry
 
-from graphql import (
-    GraphQLAbstractType,
-    GraphQLEnumType,
-    GraphQLInterfaceType,
-    GraphQLList,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    GraphQLOutputType,
-    GraphQLResolveInfo,
-    GraphQLUnionType,
+from domain import money, plan_fit, plans
+from domain.ids import NIL
+from domain.money import NANO
+from domain.plan_fit import Deliverable, unit_of
+from domain.rates import ChargeType
+from domain.wallets import Unit
+from graphql_api.context import Info
+from graphql_api.fields import field
+from graphql_api.money import Money
+from graphql_api.permissions import tenant_required
+from graphql_api.refusals import InvalidInput, UnknownFeature, refusal_of
+from graphql_api.scalars import Amount
+from infra.queries import tenants as tenants_query
+from infra.services.callers import Refused
+
+CREDITS: Final = "credits"
+
+
+@strawberry.type(description="So much of one wallet.")
+class WalletAmount:
+    """So much of one wallet."""
+
+    wallet_key: str = strawberry.field(description="The wallet.")
+    unit: Unit = strawberry.field(description="What it counts.")
+    amount: Amount = strawberry.field(description="How much, in the wallet's unit.")
+
+
+@strawberry.type(description="What a tenant of a region can subscribe to, for a month at a time.")
+class Plan:
+    """What a tenant can subscribe to."""
+
+    key: str = strawberry.field(description="Its name in the region: what changePlan takes.")
+    name: str = strawberry.field(description="Its name for people.")
+    region: str = strawberry.field(description="Where it is sold.")
+    price: Money = strawberry.field(description="What it costs a month.")
+    allocations: list[WalletAmount] = strawberry.field(
+        description="What each cycle puts into the wallets; for capacity, the ceiling."
+    )
+    seats: int = strawberry.field(description="How many people may have access: API keys of admins and members.")
+    agents: int = strawberry.field(description="How many agent roles may be in use.")
+    unlimited: bool = strawberry.field(description="Whether the tenant's own provider keys serve enrichment too.")
+
+    @classmethod
+    def of(cls, plan: plans.Plan) -> "Plan":
+        return cls(
+            key=plan.key,
+            name=plan.name,
+            region=plan.region,
+            price=Money.of(money.Money(plan.price, plan.currency)),
+            allocations=_amounts(plan.allocations),
+            seats=plan.seats,
+            agents=plan.agents,
+            unlimited=plan.unlimited,
+        )
+
+
+@strawberry.input(description="So much of one feature.")
+class DeliverableInput:
+    """So much of one feature."""
+
+    feature: str = strawberry.field(description="What is to be made: a feature of the rate card.")
+    quantity: Amount | None = strawberry.field(default=Amount(NANO), description="How many units of it.")
+
+
+@strawberry.type(description="What one deliverable takes from one wallet.")
+class PlanFitLine:
+    """What one deliverable takes from one wallet."""
+
+    feature: str = strawberry.field(description="The feature.")
+    name: str = strawberry.field(description="Its name for people.")
+    charge_type: ChargeType = strawberry.field(
+        description="How it is charged. PER_RESULT: the amount is the most, if everything is found."
+    )
+    wallet_key: str = strawberry.field(description="The wallet that pays.")
+    unit: Unit = strawberry.field(description="What the wallet counts.")
+    quantity: Amount = strawberry.field(description="How many units, as asked.")
+    amount: Amount = strawberry.field(
+        description="What is charged, in the wallet's unit; 0 where a feature of the same bundle has paid for it already."
+    )
+    estimated: bool = strawberry.field(
+        description="Whether the charge depends on what providers will cost, and is taken from the rate card's estimate."
+    )
+
+    @classmethod
+    def of(cls, line: plan_fit.Line) -> "PlanFitLine":
+        rate = line.rate
+        return cls(
+            feature=rate.feature,
+            name=rate.name,
+            charge_type=rate.charge_type,
+            wallet_key=rate.wallet_key,
+            unit=unit_of(rate.wallet_key),
+            quantity=Amount(line.quantity),
+            amount=Amount(line.amount),
+            estimated=line.estimated,
+        )
+
+
+@strawberry.type(description="How one plan holds the deliverables.")
+class FittingPlan:
+    """How one plan holds the deliverables."""
+
+    plan: Plan = strawberry.field(description="The plan.")
+    fits: bool = strawberry.field(description="Whether a cycle's allocations hold everything.")
+    short_by: list[WalletAmount] = strawberry.field(description="What is missing, by wallet; empty if it fits.")
+    left_over: list[WalletAmount] = strawberry.field(
+        description="What is left of the wallets that are drawn on, where there is enough."
+    )
+
+
+@strawberry.type(
+    description="What the deliverables take, and which plans hold it. What goes to the metered wallet is prepaid beside "
+    "every plan: it is in the totals, and no plan is short of it."
 )
-from graphql.execution import Executor
-from graphql.execution.collect_fields import FieldDetails
-from graphql.pyutils import Path
-from graphql.type import GraphQLResolveInfoHelpers
-from typing_extensions import override
+class PlanFit:
+    """What the deliverables take, and which plans hold it."""
 
-from graphql_api.tuning import ATTRIBUTE, PYTHON_CLASS
+    lines: list[PlanFitLine] = strawberry.field(description="Each deliverable, one line per wallet that it draws on.")
+    totals: list[WalletAmount] = strawberry.field(description="All lines together, by wallet.")
+    credits: Amount = strawberry.field(description="The total of the wallet credits.")
+    plans: list[FittingPlan] = strawberry.field(description="The plans of the tenant's region.")
 
-Complete = Callable[[Any], Any]
-Plans = dict[tuple[int, ...], Complete | None]
+    @classmethod
+    def of(cls, found: plan_fit.PlanFit) -> "PlanFit":
+        return cls(
+            lines=[PlanFitLine.of(line) for line in found.lines],
+            totals=_amounts(found.totals),
+            credits=Amount(dict(found.totals).get(CREDITS, 0)),
+            plans=[
+                FittingPlan(
+                    plan=Plan.of(fit.plan),
+                    fits=fit.fits,
+                    short_by=_amounts(fit.short_by),
+                    left_over=_amounts(fit.left_over),
+                )
+                for fit in found.plans
+            ],
+        )
 
-_MISSING: Final = object()
+
+PlanFitResult = Annotated[
+    PlanFit | UnknownFeature | InvalidInput,
+    strawberry.union("PlanFitResult", description="What they take, or why that cannot be said."),
+]
 
 
-def _not_provided(*_: object) -> Any:
-    raise NotImplementedError
+@strawberry.type
+class PlanQueries:
+    """What can be asked about plans."""
 
-
-_NO_HELPERS: Final = GraphQLResolveInfoHelpers(gather=_not_provided, track=_not_provided)
-
-
-class NotPlainError(Exception):
-    """Left to the engine."""
-
-
-class PlannedExecutor(Executor[Any]):
-    """The engine's executor, with plans for what is plain. `plans` are those of the document; None where its
-    directives make each request another one."""
-
-    plans: Plans | None = None
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        # The engine's helpers hold the executor and it holds them: a cycle that only the garbage collector ends. No
-        # resolver of ours uses them.
-        self.async_helpers = _NO_HELPERS
-
-    @override
-    def complete_value(
+    @field(description="The plans that are sold in a region now.")
+    async def plans(
         self,
-        return_type: GraphQLOutputType,
-        field_details_list: list[FieldDetails],
-        info: GraphQLResolveInfo[Any],
-        path: Path,
-        result: Any,
-        position_context: Any,
-    ) -> Awaitable[Any] | Any:
-        plan = self._plan(return_type, field_details_list)
-        if plan is not None:
-            try:
-                return plan(result)
-            except Exception:  # noqa: BLE001, S110  # whatever it is, the engine meets it again and says where
-                pass
-        return super().complete_value(return_type, field_details_list, info, path, result, position_context)
+        info: Info,
+        region: Annotated[
+            str | None, strawberry.argument(description="Such as india; null for the tenant's own.")
+        ] = None,
+    ) -> list[Plan]:
+        application, tenant_id = info.context.application, info.context.caller.tenant_id
+        if region is None:
+            if tenant_id == NIL:
+                raise tenant_required()
+            region = await tenants_query.region_of(application, tenant_id)
+        catalog = await application.current_catalog()
+        return [Plan.of(plan) for plan in catalog.plans_of(region, application.clock())]
 
-    def _plan(self, return_type: GraphQLOutputType, details: list[FieldDetails]) -> Complete | None:
-        plans = self.plans
-        if plans is None:
-            return None
-        # The document keeps its nodes, and the schema its types: their identities stay.
-        name = (id(return_type), *[id(detail.node) for detail in details])
-        plan = plans.get(name, _MISSING)
-        if plan is _MISSING:
-            plan = plans[name] = self._completer(return_type, details)
-        return plan  # type: ignore[return-value]  # it is not _MISSING any more
-
-    def _completer(self, of: GraphQLOutputType, details: list[FieldDetails]) -> Complete | None:
-        """A function that completes values of this type; None if some of it is not plain."""
-        if isinstance(of, GraphQLNonNull):
-            return self._present(of.of_type, details)
-        complete = self._present(of, details)
-        return None if complete is None else lambda value: None if value is None else complete(value)
-
-    def _present(self, of: GraphQLOutputType, details: list[FieldDetails]) -> Complete | None:
-        """A function that completes what must not be null."""
-        if isinstance(of, GraphQLList):
-            complete_item = self._completer(of.of_type, details)
-            return None if complete_item is None else lambda items: [complete_item(item) for item in items]
-        if isinstance(of, GraphQLObjectType):
-            return self._of_object(of, details)
-        if isinstance(of, GraphQLUnionType | GraphQLInterfaceType):
-            return self._of_abstract(of, details)
-        if isinstance(of, GraphQLEnumType) and PYTHON_CLASS in of.extensions:
-            return attrgetter("_value_")
-        return of.coerce_output_value  # type: ignore[union-attr]  # scalars are what is left
-
-    def _of_object(self, of: GraphQLObjectType, details: list[FieldDetails]) -> Complete | None:
-        parts: list[tuple[str, Complete, Complete]] = []
-        for response_name, selected in self.collect_subfields(of, details).grouped_field_set.items():
-            name = selected[0].node.name.value
-            if name == "__typename":
-                parts.append((response_name, _constant(of.name), _same))
-                continue
-            field = of.fields[name]
-            complete = self._completer(field.type, selected) if ATTRIBUTE in field.extensions else None
-            if complete is None:
-                return None
-            parts.append((response_name, attrgetter(field.extensions[ATTRIBUTE]), complete))
-        return lambda value: {name: complete(read(value)) for name, read, complete in parts}
-
-    def _of_abstract(self, of: GraphQLAbstractType, details: list[FieldDetails]) -> Complete:
-        completers: dict[type, Complete] = {}
-        for possible in self.schema.get_possible_types(of):
-            complete = self._of_object(possible, details)
-            if complete is not None:
-                completers[possible.extensions[PYTHON_CLASS]] = complete
-        return lambda value: completers[type(value)](value)
+    @field(
+        description="What deliverables take from the wallets by the rate card in force, and which plans hold it. Features "
+        "of one bundle that go together are one charge. Reserves nothing."
+    )
+    async def plan_fit(
+        self,
+        info: Info,
+        deliverables: Annotated[list[DeliverableInput], strawberry.argument(description="1 to 100 of them.")],
+    ) -> PlanFitResult:
+        application, tenant_id = info.context.application, info.context.caller.tenant_id
+        now = application.clock()
+        wanted = [Deliverable(each.feature, NANO if each.quantity is None else each.quantity) for each in deliverables]
+        catalog = await application.current_catalog()
+        card = catalog.for_tenant(tenant_id).rate_cards.at(now, now)
+        region = await tenants_query.region_of(application, tenant_id)
+        found = plan_fit.plan_fit(wanted, card, catalog.plans_of(region, now))
+        return PlanFit.of(found) if isinstance(found, plan_fit.PlanFit) else refusal_of(Refused(found, None))
 
 
-def _constant(value: str) -> Complete:
-    return lambda _: value
-
-
-def _same(value: Any) -> Any:
-    return value
+def _amounts(amounts: Iterable[tuple[str, int]]) -> list[WalletAmount]:
+    return [WalletAmount(wallet_key=key, unit=unit_of(key), amount=Amount(amount)) for key, amount in amounts]

@@ -56,7 +56,7 @@ class ScopePaused(Refusal):
     scope_id: str | None = strawberry.field(description="The agent role or campaign; null for the tenant.")
     reason: str = strawberry.field(
         description="Why: a person's words, or budget_exceeded, monthly_budget_exceeded, "
-        "tenant_monthly_budget_exceeded, tenant_suspended."
+        "tenant_monthly_budget_exceeded, tenant_suspended, tenant_closed, metered_empty."
     )
 
 
@@ -101,6 +101,11 @@ class ReservationEnded(Refusal):
     """It has ended."""
 
     state: ReservationState = strawberry.field(description="How it ended.")
+
+
+@strawberry.type(description="It does not go with the state that something is in; the message says which.")
+class Conflict(Refusal):
+    """It does not go with the state of something."""
 
 
 @strawberry.type(description="One field of a request, and what to send instead.")
@@ -148,5 +153,6 @@ _KINDS: Final[dict[type, tuple[Callable[..., Any], Callable[[Any], dict[str, Any
     refusals.IdempotencyKeyReused: (IdempotencyKeyReused, _fields("idempotency_key")),
     refusals.NotFound: (NotFound, _fields()),
     refusals.ReservationEnded: (ReservationEnded, _fields("state")),
+    refusals.Conflict: (Conflict, _fields()),
     refusals.InvalidInput: (InvalidInput, lambda refusal: {"fields": field_problems(refusal.fields)}),
 }

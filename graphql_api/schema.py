@@ -10,23 +10,52 @@ from graphql_api.budgets import BudgetMutations, BudgetQueries
 from graphql_api.catalog import CatalogQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
+from graphql_api.plans import PlanQueries
+from graphql_api.provider_keys import ProviderKeyMutations, ProviderKeyQueries
+from graphql_api.publications import PublicationMutations, PublicationQueries
+from graphql_api.recharges import RechargeMutations
 from graphql_api.reservations import ReservationQueries
 from graphql_api.scalars import SCALARS
 from graphql_api.scopes import ScopeMutations
 from graphql_api.settlements import SettlementMutations
+from graphql_api.subscriptions import SubscriptionMutations
+from graphql_api.tenants import TenantMutations, TenantQueries
+from graphql_api.topups import TopUpMutations, TopUpQueries
 from graphql_api.tuning import tune
 from graphql_api.usage import UsageMutations
 from graphql_api.wallets import WalletMutations, WalletQueries
 
 
 @strawberry.type(description="What can be asked. Nothing here changes anything.")
-class Query(WalletQueries, CatalogQueries, ReservationQueries, BudgetQueries, NodeQueries):
+class Query(
+    WalletQueries,
+    CatalogQueries,
+    ReservationQueries,
+    BudgetQueries,
+    PlanQueries,
+    TopUpQueries,
+    TenantQueries,
+    ProviderKeyQueries,
+    PublicationQueries,
+    NodeQueries,
+):
     """What can be asked."""
 
 
 @strawberry.type(description="What can be done.")
 class Mutation(
-    AdmissionMutations, SettlementMutations, UsageMutations, WalletMutations, ScopeMutations, BudgetMutations
+    AdmissionMutations,
+    SettlementMutations,
+    UsageMutations,
+    WalletMutations,
+    ScopeMutations,
+    BudgetMutations,
+    TopUpMutations,
+    RechargeMutations,
+    SubscriptionMutations,
+    TenantMutations,
+    ProviderKeyMutations,
+    PublicationMutations,
 ):
     """What can be done."""
 

@@ -1,4 +1,4 @@
-"""Scopes: what people pause and resume."""
+"""Scopes: what people pause, resume and take out of use."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,15 @@ from graphql_api.context import Context, Info
 from graphql_api.fields import field
 from graphql_api.identifiers import scope_id, scope_part
 from graphql_api.interfaces import Node
-from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound, refusal_of
+from graphql_api.refusals import (
+    IdempotencyKeyReused,
+    InsufficientFunds,
+    InvalidInput,
+    NotFound,
+    PlanLimit,
+    ScopePaused,
+    refusal_of,
+)
 from infra.services import scopes as service
 from infra.services.callers import Refused
 from infra.services.commands import refused, request_of
@@ -22,6 +30,7 @@ _PAUSABLE = {
     BudgetScope.AGENT: ScopeKind.AGENT,
     BudgetScope.CAMPAIGN: ScopeKind.CAMPAIGN,
 }
+_DEACTIVATABLE = {BudgetScope.AGENT: ScopeKind.AGENT, BudgetScope.CAMPAIGN: ScopeKind.CAMPAIGN}
 
 
 @strawberry.type(description="The tenant, an agent role or a campaign, and whether it may spend.")
@@ -59,7 +68,7 @@ class ScopeInput:
 
 
 ScopeResult = Annotated[
-    Scope | InvalidInput | NotFound | IdempotencyKeyReused,
+    Scope | InvalidInput | NotFound | IdempotencyKeyReused | InsufficientFunds | PlanLimit | ScopePaused,
     strawberry.union("ScopeResult", description="The scope as it is now, or why nothing was changed."),
 ]
 
@@ -75,7 +84,7 @@ class ScopeMutations:
         context = info.context
         kind = _PAUSABLE.get(given.scope)
         if kind is None:
-            return _not_pausable(context, Operation.PAUSE_SCOPE, given)
+            return _unfit(context, Operation.PAUSE_SCOPE, given, "TENANT, AGENT or CAMPAIGN can be paused")
         key = ScopeKey(kind, scope_part(given.scope_id))
         answer = await service.pause_scope(
             context.application, context.caller, given.idempotency_key, key, given.reason
@@ -91,13 +100,31 @@ class ScopeMutations:
         context = info.context
         kind = _PAUSABLE.get(given.scope)
         if kind is None:
-            return _not_pausable(context, Operation.RESUME_SCOPE, given)
+            return _unfit(context, Operation.RESUME_SCOPE, given, "TENANT, AGENT or CAMPAIGN can be resumed")
         key = ScopeKey(kind, scope_part(given.scope_id))
         answer = await service.resume_scope(context.application, context.caller, given.idempotency_key, key)
         return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
 
+    @field(
+        description="Take an agent role or a campaign out of use until a person resumes it; an agent role then counts no "
+        "more towards the plan."
+    )
+    async def deactivate_scope(
+        self,
+        info: Info,
+        given: Annotated[ScopeInput, strawberry.argument(name="input", description="What is out of use.")],
+    ) -> ScopeResult:
+        context = info.context
+        kind = _DEACTIVATABLE.get(given.scope)
+        if kind is None:
+            return _unfit(context, Operation.DEACTIVATE_SCOPE, given, "AGENT or CAMPAIGN can be deactivated")
+        key = ScopeKey(kind, scope_part(given.scope_id))
+        answer = await service.deactivate_scope(
+            context.application, context.caller, given.idempotency_key, key, given.reason
+        )
+        return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
 
-def _not_pausable(context: Context, operation: Operation, given: ScopeInput) -> InvalidInput | Any:
+
+def _unfit(context: Context, operation: Operation, given: ScopeInput, message: str) -> InvalidInput | Any:
     request = request_of(context.caller, operation, given.idempotency_key, ())
-    refusal = invalid("scope", "TENANT, AGENT or CAMPAIGN can be paused")
-    return refusal_of(refused(context.application, request, refusal))
+    return refusal_of(refused(context.application, request.tenant_id, request.operation, invalid("scope", message)))

@@ -8,7 +8,8 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Final
 
@@ -20,6 +21,7 @@ from graphql_api.app import create_app
 from infra import demo
 from infra.application import Application, open_application
 from infra.database import database, prepare
+from infra.housekeeping import housekeeping
 from infra.settings import Settings
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -69,12 +71,24 @@ async def _serve(
 ) -> None:
     stopping = _Stopping()
     await prepare(url)
-    async with open_application(settings, url) as application:
+    address = _address(listener)
+    settings = replace(settings, public_url=settings.public_url or address)
+    async with AsyncExitStack() as stack:
+        checkout = None
+        if with_demo and settings.stripe_api_key is None:
+            from infra.stripe_stand_in.demo import demo_checkout
+
+            checkout = await stack.enter_async_context(demo_checkout(settings, address))
+            settings = checkout.settings
+        application = await stack.enter_async_context(open_application(settings, url))
         if with_demo:
             await demo.seed(application)
         await announce(application)
+        app = create_app(application)
+        if checkout is not None:
+            app.mount(checkout.path, checkout.app)
         config = uvicorn.Config(
-            create_app(application),
+            app,
             http="httptools",
             access_log=False,
             log_config=None,
@@ -83,7 +97,15 @@ async def _serve(
             timeout_graceful_shutdown=SECONDS_TO_FINISH,
         )
         stopping.server = _Server(config, ready)
-        await stopping.server.serve([listener])
+        async with housekeeping(application):
+            await stopping.server.serve([listener])
+
+
+def _address(listener: socket.socket) -> str:
+    """Where this server reaches itself."""
+    host, port, *_ = listener.getsockname()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nothing is bound here
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Server(uvicorn.Server):

@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
+from strawberry.types.base import StrawberryOptional
 from strawberry.types.lazy_type import LazyType
 
 from domain import ids, wallets
@@ -21,6 +22,7 @@ from infra.queries import ledger_entries as entries_query
 from infra.queries import lots as lots_query
 from infra.queries import wallets as wallets_query
 from infra.queries.ledger_entries import EntryPage
+from infra.queries.recharges import RechargeView
 from infra.queries.wallets import WalletView
 from infra.services import wallets as service
 from infra.services.callers import Refused
@@ -122,6 +124,14 @@ class Wallet(Node):
         return await entries_query.page(
             info.context.application, wallet.tenant_id, wallet.id, page_size(first, 20), before, types
         )
+
+    # Its type refers to wallets too.
+    @field(
+        graphql_type=StrawberryOptional(LazyType("AutoRecharge", "graphql_api.recharges")),  # type: ignore[arg-type]  # it takes what stands for a type, too
+        description="When and by how much it tops itself up; null where that was never set.",
+    )
+    async def auto_recharge(self, info: Info) -> RechargeView | None:
+        return await info.context.loaders.recharges.load(self.view.wallet.key)
 
     @classmethod
     def of(cls, view: WalletView) -> "Wallet":

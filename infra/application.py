@@ -9,28 +9,47 @@ import asyncpg
 
 from domain.catalog import Catalog
 from infra import catalog, roles
+from infra.catalog.publications import CatalogKeeper
 from infra.deciding import Clock, Deciding, utc_now
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
+from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
-from infra.settings import DeploymentMode, Settings
+from infra.settings import Settings, SettingsError
+from infra.stripe_gateway import StripeGateway
+from infra.vault import Vault, open_vault
 
 READERS: Final = 8
 SPARE_WRITERS: Final = 2
+LOCAL_URL: Final = "http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
     """`writers` belongs to the group commit and what seeds tenants; `readers` serves the queries. `separate_roles`:
-    whether they run under roles of their own, or (where the owner may not make roles) both as the owner."""
+    whether they run under roles of their own, or (where the owner may not make roles) both as the owner. `gateway`: the
+    payment rail, None where there is none."""
 
     settings: Settings
-    catalog: Catalog
+    catalogs: CatalogKeeper
     group_commit: GroupCommit
     refusals: RefusalLog
     readers: asyncpg.Pool
     writers: asyncpg.Pool
     clock: Clock
     separate_roles: bool
+    vault: Vault
+    gateway: PaymentGateway | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog as this process knows it: with all that was published when it last looked."""
+        return self.catalogs.current
+
+    async def current_catalog(self) -> Catalog:
+        """The catalog with all that is published by now."""
+        async with self.readers.acquire() as connection:
+            await self.catalogs.load(connection)
+        return self.catalogs.current
 
 
 @asynccontextmanager
@@ -40,23 +59,47 @@ async def open_application(
     *,
     lanes: int = 1,
     largest_batch: int = LARGEST_BATCH,
+    most_readers: int = READERS,
     clock: Clock = utc_now,
+    gateway: PaymentGateway | None = None,
 ) -> AsyncIterator[Application]:
-    """Connect to a migrated database; at the end, commit what waits and leave."""
-    loaded = catalog.load()
+    """Connect to a migrated database; at the end, commit what waits and leave. Without `gateway`, payments go by the
+    settings."""
+    catalogs = CatalogKeeper(catalog.load())
     separate_roles = await roles.usable(url)
     writing = PINNED_PLANS | ({"role": roles.LEDGER} if separate_roles else {})
     reading = {"application_name": "purser", "jit": "off"} | ({"role": roles.APPLICATION} if separate_roles else {})
     async with (
         asyncpg.create_pool(url, min_size=1, max_size=lanes + SPARE_WRITERS, server_settings=writing) as writers,
-        asyncpg.create_pool(url, min_size=1, max_size=READERS, server_settings=reading) as readers,
+        asyncpg.create_pool(url, min_size=1, max_size=most_readers, server_settings=reading) as readers,
     ):
-        own_keys_allowed = settings.deployment_mode is DeploymentMode.SELF_HOSTED
-        deciding = Deciding(loaded, own_keys_allowed=own_keys_allowed, clock=clock)
+        deciding = Deciding(catalogs, own_keys_allowed=settings.own_keys_allowed, clock=clock)
         group_commit = GroupCommit(writers, deciding, lanes=lanes, largest_batch=largest_batch)
         refusals = RefusalLog(writers)
+        async with readers.acquire() as connection:
+            await catalogs.load(connection)
+        rail = gateway or _payment_rail(settings)
+        vault = open_vault(settings)
         try:
-            yield Application(settings, loaded, group_commit, refusals, readers, writers, clock, separate_roles)
+            yield Application(
+                settings, catalogs, group_commit, refusals, readers, writers, clock, separate_roles, vault, rail
+            )
         finally:
             await group_commit.close()
             await refusals.close()
+            if rail is not None and rail is not gateway:
+                await rail.close()
+
+
+def _payment_rail(settings: Settings) -> PaymentGateway | None:
+    """Stripe by its settings; None without them. Nothing of Stripe's SDK is loaded before it is used."""
+    if settings.stripe_api_key is None:
+        return None
+    if settings.stripe_webhook_secret is None:
+        raise SettingsError("STRIPE_WEBHOOK_SECRET must be set beside STRIPE_API_KEY: webhooks are verified by it.")
+    return StripeGateway(
+        settings.stripe_api_key,
+        settings.stripe_webhook_secret,
+        api_base=settings.stripe_api_base,
+        public_url=settings.public_url or LOCAL_URL,
+    )

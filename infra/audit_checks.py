@@ -98,11 +98,51 @@ FROM (
 ) AS pair
 WHERE keys <> 1 OR events <> 1 ORDER BY 1, 2"""
 
+# Publications have numbers; a key keeps them as an id.
 IDEMPOTENCY_KEYS: Final = """
-SELECT k.tenant_id, 'key of ' || k.operation || ' ' || k.key AS place,
-    'rsv_' || replace(result_id::text, '-', '') AS missing
-FROM idempotency_key k LEFT JOIN reservation r ON r.tenant_id = k.tenant_id AND r.id = result_id
-WHERE result_id IS NOT NULL AND r.id IS NULL ORDER BY 1, 2"""
+SELECT k.tenant_id, 'key of ' || k.operation || ' ' || k.key AS place, replace(result_id::text, '-', '') AS missing
+FROM idempotency_key k
+LEFT JOIN reservation r ON r.tenant_id = k.tenant_id AND r.id = result_id
+LEFT JOIN top_up o ON o.tenant_id = k.tenant_id AND o.id = result_id
+LEFT JOIN tenant t ON t.id = result_id
+LEFT JOIN publication p ON k.operation LIKE 'publish%' AND lpad(to_hex(p.sequence), 32, '0')::uuid = result_id
+WHERE result_id IS NOT NULL AND coalesce(r.id, o.id, t.id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
+
+# Each order's entries carry its public id as their reference.
+TOP_UPS: Final = """
+WITH booked AS (
+    SELECT tenant_id, reference, sum(CASE WHEN type = 'TOPPED_UP' THEN amount ELSE 0 END) AS credited,
+        sum(CASE WHEN type = 'ADJUSTED' THEN -amount ELSE 0 END) AS taken_back
+    FROM ledger_entry WHERE reference LIKE 'top!_%' ESCAPE '!' GROUP BY 1, 2
+), told AS (
+    SELECT tenant_id, 'top_' || replace(id::text, '-', '') AS reference, credited, taken_back FROM top_up
+)
+SELECT tenant_id, reference AS place, coalesce(t.credited, 0) AS credited, coalesce(b.credited, 0) AS credited_in_entries,
+    coalesce(t.taken_back, 0) AS taken_back, coalesce(b.taken_back, 0) AS taken_back_in_entries
+FROM told t FULL JOIN booked b USING (tenant_id, reference)
+WHERE coalesce(t.credited, 0) <> coalesce(b.credited, 0) OR coalesce(t.taken_back, 0) <> coalesce(b.taken_back, 0)
+ORDER BY 1, 2"""
+
+# A cycle's entries carry its start. Of capacity wallets only the ceiling is known, and that it was reached by entries.
+ALLOCATIONS: Final = """
+WITH booked AS (
+    SELECT e.tenant_id, w.key AS wallet_key, regexp_replace(e.reference, '^plan:.*:(\\d{4}-\\d{2}-\\d{2}T.*)$', '\\1')::timestamptz AS cycle_start,
+        sum(e.amount) AS amount
+    FROM ledger_entry e JOIN wallet w ON w.tenant_id = e.tenant_id AND w.id = e.wallet_id
+    WHERE e.type = 'ALLOCATED' AND e.reference ~ '^plan:.*:\\d{4}-\\d{2}-\\d{2}T' AND w.bucket_type = 'CONSUMABLE' GROUP BY 1, 2, 3
+), told AS (
+    SELECT a.tenant_id, wallet_key, cycle_start, amount
+    FROM allocation a JOIN wallet w ON w.tenant_id = a.tenant_id AND w.key = a.wallet_key
+    WHERE w.bucket_type = 'CONSUMABLE' AND amount > 0
+)
+SELECT tenant_id, wallet_key || ' in the cycle from ' || cycle_start AS place, coalesce(t.amount, 0) AS allocated,
+    coalesce(b.amount, 0) AS allocated_in_entries
+FROM told t FULL JOIN booked b USING (tenant_id, wallet_key, cycle_start)
+WHERE coalesce(t.amount, 0) <> coalesce(b.amount, 0)
+    -- Months before there were allocations have entries only.
+    AND (t.tenant_id IS NOT NULL OR cycle_start >= (
+        SELECT min(a.cycle_start) FROM allocation a WHERE a.tenant_id = b.tenant_id))
+ORDER BY 1, 2"""
 
 REFERENCES: Final = """
 SELECT tenant_id, what || ' without its tenant' AS place, count(*) AS rows
@@ -110,11 +150,15 @@ FROM (
     SELECT tenant_id, 'api_key' AS what FROM api_key WHERE tenant_id IS NOT NULL
     UNION ALL SELECT tenant_id, 'wallet' FROM wallet
     UNION ALL SELECT tenant_id, 'reservation' FROM reservation
-    UNION ALL SELECT tenant_id, 'idempotency_key' FROM idempotency_key
+    UNION ALL SELECT tenant_id, 'idempotency_key' FROM idempotency_key WHERE tenant_id <> '00000000-0000-0000-0000-000000000000'
     UNION ALL SELECT tenant_id, 'budget_counter' FROM budget_counter
     UNION ALL SELECT tenant_id, 'scope' FROM scope
     UNION ALL SELECT tenant_id, 'usage_event' FROM usage_event
     UNION ALL SELECT tenant_id, 'outbox' FROM outbox
+    UNION ALL SELECT tenant_id, 'top_up' FROM top_up
+    UNION ALL SELECT tenant_id, 'allocation' FROM allocation
+    UNION ALL SELECT tenant_id, 'auto_recharge' FROM auto_recharge
+    UNION ALL SELECT tenant_id, 'publication' FROM publication WHERE tenant_id IS NOT NULL
 ) AS owned LEFT JOIN tenant ON tenant.id = tenant_id
 WHERE tenant.id IS NULL GROUP BY 1, 2
 UNION ALL
@@ -137,6 +181,8 @@ CHECKS: Final = (
     Check(FindingKind.TASK, "tasks", TASKS),
     Check(FindingKind.USAGE_KEY, "usage keys", USAGE_KEYS),
     Check(FindingKind.IDEMPOTENCY_KEY, "idempotency keys", IDEMPOTENCY_KEYS),
+    Check(FindingKind.TOP_UP, "top-ups", TOP_UPS),
+    Check(FindingKind.ALLOCATION, "allocations", ALLOCATIONS),
     Check(FindingKind.REFERENCE, "references", REFERENCES),
 )
 

@@ -7,10 +7,22 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.books import Books, Changes, Event, Operation, Seen, Used
-from domain.budgets import Budget, BudgetBook, BudgetKey, Counter, CounterKey, Scope, ScopeKey
+from domain.budgets import (
+    Budget,
+    BudgetBook,
+    BudgetKey,
+    Counter,
+    CounterKey,
+    Scope,
+    ScopeKey,
+    ScopeKind,
+    ScopeStatus,
+)
 from domain.catalog import Catalog
+from domain.cycles import Allocation
 from domain.holds import Reservation, TaskKey
 from domain.ledger import Entry
+from domain.payments import AutoRecharge, TopUp
 from domain.periods import month_key
 from domain.tenants import Tenant
 from domain.usage import UsageEvent
@@ -29,6 +41,11 @@ class OpenBooks:
 
     tenant: Tenant
     month: str
+    agents: set[str] | None = None
+    allocations: dict[str, Allocation] = field(default_factory=dict)
+    top_ups: dict[UUID, TopUp] = field(default_factory=dict)
+    told_cards: dict[UUID, tuple[str, str] | None] = field(default_factory=dict)
+    recharges: dict[str, AutoRecharge] = field(default_factory=dict)
     wallets: dict[str, Wallet] = field(default_factory=dict)
     reservations: dict[UUID, Reservation] = field(default_factory=dict)
     tasks: dict[TaskKey, UUID] = field(default_factory=dict)
@@ -44,6 +61,7 @@ class OpenBooks:
     new_reservations: set[UUID] = field(default_factory=set)
     due_read: int = 0
     due_is_booked: bool = False
+    spared: set[UUID] = field(default_factory=set)
 
     def view(self, catalog: Catalog, own_keys_allowed: bool) -> Books:
         """What the rules look at."""
@@ -58,6 +76,10 @@ class OpenBooks:
             self.tasks,
             self.used_keys,
             self.recorded,
+            self.agents,
+            self.allocations,
+            self.top_ups,
+            self.recharges,
         )
 
 
@@ -79,6 +101,11 @@ class Batch:
     used_keys: list[tuple[UUID, Operation, str, Used]] = field(default_factory=list)
     events: list[tuple[UUID, Event]] = field(default_factory=list)
     seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
+    new_wallets: list[Wallet] = field(default_factory=list)
+    changed_tenants: set[UUID] = field(default_factory=set)
+    allocations: list[tuple[UUID, Allocation]] = field(default_factory=list)
+    top_ups: set[tuple[UUID, UUID]] = field(default_factory=set)
+    recharges: set[tuple[UUID, str]] = field(default_factory=set)
 
     def apply(self, tenant_id: UUID, changes: Changes) -> None:
         """Make a decision's changes part of the books that the next one sees, and of what is written."""
@@ -103,8 +130,17 @@ class Batch:
             self.seen[tenant_id, seen] = None
             if seen.key not in books.scopes:
                 books.scopes[seen.key] = Scope(seen.key)
+                if books.agents is not None and seen.key.kind is ScopeKind.AGENT:
+                    books.agents.add(seen.key.id)
         if changes.tasks or changes.scopes or changes.budgets or changes.events:
             self._apply_rare(tenant_id, books, changes)
+        if changes.tenant is not None or changes.top_ups or changes.recharges:
+            self._apply_payments(tenant_id, books, changes)
+
+    def add_wallet(self, wallet: Wallet) -> None:
+        """A wallet that did not exist before."""
+        self.tenants[wallet.tenant_id].wallets[wallet.key] = wallet
+        self.new_wallets.append(wallet)
 
     def _apply_reservation(self, tenant_id: UUID, books: OpenBooks, reservation: Reservation) -> None:
         before = books.reservations.get(reservation.id)
@@ -122,11 +158,31 @@ class Batch:
         for scope in changes.scopes:
             books.scopes[scope.key] = scope
             self.scopes.add((tenant_id, scope.key))
+            if books.agents is not None and scope.key.kind is ScopeKind.AGENT:
+                if scope.status is ScopeStatus.INACTIVE:
+                    books.agents.discard(scope.key.id)
+                else:
+                    books.agents.add(scope.key.id)
         for key, budget in changes.budgets:
             _put(books.budgets, key, budget)
             self.budgets[tenant_id, key] = budget
         for message in changes.events:
             self.events.append((tenant_id, message))
+
+    def _apply_payments(self, tenant_id: UUID, books: OpenBooks, changes: Changes) -> None:
+        if changes.tenant is not None:
+            books.tenant = changes.tenant
+            books.month = month_key(self.now, changes.tenant.zone)
+            self.changed_tenants.add(tenant_id)
+        for allocation in changes.allocations:
+            books.allocations[allocation.wallet_key] = allocation
+            self.allocations.append((tenant_id, allocation))
+        for top_up in changes.top_ups:
+            books.top_ups[top_up.id] = top_up
+            self.top_ups.add((tenant_id, top_up.id))
+        for recharge in changes.recharges:
+            books.recharges[recharge.wallet_key] = recharge
+            self.recharges.add((tenant_id, recharge.wallet_key))
 
 
 def open_batch(tenants: Iterable[Tenant], now: datetime) -> Batch:

@@ -8,7 +8,6 @@ over.
 from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -29,28 +28,32 @@ from domain.budgets import (
     counter_keys,
 )
 from domain.catalog import Catalog
-from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Command
 from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
 from domain.recordings import Record, Reported
 from domain.refusals import BudgetScope
-from domain.reservations import Extend, Release, Reserve, task_of
+from domain.reservations import Extend, Release, Reserve, tasks_of
 from domain.settlements import Consume
-from domain.tenants import Tenant, TenantStatus
+from domain.tenants import Tenant, running_cycle
+from domain.topups import StartTopUp
 from domain.usage import attributed, occurred
-from domain.wallets import Lot, Wallet, in_burn_order
+from domain.wallets import METERED_KEY, Lot, Wallet, in_burn_order, new_wallet
 from infra.batch import Batch, OpenBooks
+from infra.catalog.publications import NEWEST_PUBLICATION
+from infra.identifiers import new_id
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
+from infra.tenant_books import plans_changed, read_agents, read_allocations, read_payments
+from infra.tenant_rows import TENANT_COLUMNS, TENANT_WIDTH, tenant_of
 from infra.transaction import Connection
 from infra.wallet_rows import LOT_COLUMNS, WALLET_COLUMNS, WALLET_WIDTH, lot_of, wallet_of
 
-NIL: Final = UUID(int=0)
 MOST_DUE: Final = 500
 
-LOCK_TENANTS: Final = """
-SELECT id, slug, name, status, time_zone, cycle_anchor_day, region, plan, unlimited_plan, own_key_providers
-FROM tenant WHERE id = ANY($1::uuid[]) ORDER BY id"""
+LOCK_TENANTS: Final = (
+    f"SELECT {TENANT_COLUMNS}, {NEWEST_PUBLICATION} FROM tenant WHERE id = ANY($1::uuid[]) ORDER BY id"
+)
 USED_KEYS: Final = """
 SELECT k.tenant_id, k.operation, k.key, k.request_hash, k.result_id
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, operation, key)
@@ -87,37 +90,13 @@ FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, source, eve
 JOIN usage_key k USING (tenant_id, source, event_id)"""
 
 
-async def lock(connection: Connection, tenant_ids: Iterable[UUID], *, for_update: bool) -> list[Tenant]:
+async def lock(connection: Connection, tenant_ids: Iterable[UUID], *, for_update: bool) -> tuple[list[Tenant], int]:
     """Take the tenants' rows, sorted, so that two batches can never wait for each other in a circle. Every writer
-    of money or counters takes them first, and there is no other lock."""
+    of money or counters takes them first, and there is no other lock. Answers also the newest publication to the catalog
+    that there was when the wait for them began."""
     statement = f"{LOCK_TENANTS} FOR UPDATE" if for_update else LOCK_TENANTS
     rows = await connection.fetch(statement, sorted(set(tenant_ids)))
-    return [
-        Tenant(
-            identifier,
-            slug,
-            name,
-            TenantStatus(status),
-            ZoneInfo(time_zone),
-            cycle_anchor_day,
-            region,
-            plan,
-            unlimited_plan,
-            frozenset(own_key_providers),
-        )
-        for (
-            identifier,
-            slug,
-            name,
-            status,
-            time_zone,
-            cycle_anchor_day,
-            region,
-            plan,
-            unlimited_plan,
-            own_key_providers,
-        ) in rows
-    ]
+    return [tenant_of(row) for row in rows], rows[0][TENANT_WIDTH] if rows else 0
 
 
 async def read(connection: Connection, batch: Batch, commands: Iterable[Command], catalog: Catalog) -> None:
@@ -141,8 +120,10 @@ async def read(connection: Connection, batch: Batch, commands: Iterable[Command]
     adjusted = [
         (command.request.tenant_id, command.wallet_key)
         for command in commands
-        if isinstance(command, AdjustWallet | Grant)
+        if isinstance(command, AdjustWallet | Grant | StartTopUp)
     ]
+    named = await read_payments(connection, batch, commands)
+    adjusted.extend(named)
     await read_wallets(connection, batch, catalog, features, adjusted)
     counted = [
         (command.request.tenant_id, *counted_as(batch, command, event))
@@ -151,6 +132,27 @@ async def read(connection: Connection, batch: Batch, commands: Iterable[Command]
         for event in command.events
     ]
     await read_budgets(connection, batch, commands, counted)
+    newcomers = await read_agents(connection, batch, commands)
+    if newcomers:
+        await read_wallets(connection, batch, catalog, (), [(tenant_id, METERED_KEY) for tenant_id in newcomers])
+    for tenant_id, plans in plans_changed(batch, catalog, commands).items():
+        await open_plan(connection, batch, tenant_id, catalog, plans)
+
+
+async def open_plan(
+    connection: Connection, batch: Batch, tenant_id: UUID, catalog: Catalog, plans: Iterable[str]
+) -> None:
+    """Read what these plans and earlier ones fill; a wallet that the tenant does not have yet is made."""
+    books = batch.tenants[tenant_id]
+    await read_allocations(connection, batch, tenant_id)
+    keys = set(books.allocations)
+    for key in plans:
+        for at in (running_cycle(books.tenant, batch.now).start, batch.now):
+            plan = catalog.plan(books.tenant.region, key, at)
+            keys.update(() if plan is None else [wallet_key for wallet_key, _ in plan.allocations])
+    await read_wallets(connection, batch, catalog, (), [(tenant_id, key) for key in keys])
+    for key in sorted(keys.difference(books.wallets)):
+        batch.add_wallet(new_wallet(tenant_id, new_id(batch.now), key))
 
 
 def counted_as(batch: Batch, command: Record, event: Reported) -> tuple[Attribution, str]:
@@ -196,14 +198,14 @@ async def _read_used_keys(connection: Connection, batch: Batch, commands: list[C
 
 
 async def _read_tasks(connection: Connection, batch: Batch, commands: list[Command], catalog: Catalog) -> None:
-    card = catalog.rate_cards.at(batch.now, batch.now)
     asked: list[tuple[UUID, TaskKey]] = []
-    if card is not None:
-        for command in commands:
-            if isinstance(command, Reserve):
-                task = task_of(card, command.wish.feature, command.task_key)
-                if task is not None:
-                    asked.append((command.request.tenant_id, task))
+    for command in commands:
+        if isinstance(command, Reserve) and command.task_key is not None:
+            tenant_id = command.request.tenant_id
+            cards = catalog.for_tenant(tenant_id).rate_cards
+            card = cards.at(batch.now, batch.now)
+            tasks = () if card is None else tasks_of(cards, card, command.wish.feature, command.task_key)
+            asked.extend((tenant_id, task) for task in tasks)
     await read_tasks(connection, batch, asked)
 
 
@@ -295,16 +297,17 @@ def _wanted_wallets(
     batch: Batch, catalog: Catalog, features: Iterable[tuple[UUID, str]]
 ) -> dict[tuple[UUID, str], None]:
     wanted: dict[tuple[UUID, str], None] = {}
-    current = catalog.rate_cards.at(batch.now, batch.now)
-    if current is not None:
-        for tenant_id, feature in features:
-            for rate in current.rates_of(feature):
-                wanted[tenant_id, rate.wallet_key] = None
+    cards = {tenant_id: catalog.for_tenant(tenant_id).rate_cards for tenant_id in batch.tenants}
+    in_force = {tenant_id: known.at(batch.now, batch.now) for tenant_id, known in cards.items()}
+    for tenant_id, feature in features:
+        card = in_force[tenant_id]
+        for rate in () if card is None else card.rates_of(feature):
+            wanted[tenant_id, rate.wallet_key] = None
     for tenant_id, books in batch.tenants.items():
         for reservation in books.reservations.values():
             for hold in reservation.holds:
                 wanted[tenant_id, hold.wallet_key] = None
-            card = catalog.rate_cards.version(reservation.rate_card)
+            card = cards[tenant_id].version(reservation.rate_card)
             for rate in () if card is None else card.rates_of(reservation.feature):
                 wanted[tenant_id, rate.wallet_key] = None
     return wanted
@@ -329,7 +332,7 @@ async def read_budgets(
             key = command.budget.key if isinstance(command, SetBudget) else command.key
             period_key = TOTAL if key.period is BudgetPeriod.TOTAL else books.month
             wanted[tenant_id, CounterKey(key.scope, key.scope_id, period_key), key] = None
-        elif isinstance(command, PauseScope | ResumeScope):
+        elif isinstance(command, PauseScope | ResumeScope | DeactivateScope):
             for period_key in (books.month, TOTAL):
                 counter = CounterKey(BudgetScope(command.key.kind.value), command.key.id, period_key)
                 wanted[tenant_id, counter, budget_key(counter)] = None

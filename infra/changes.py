@@ -7,6 +7,7 @@ from uuid import UUID
 from domain.ledger import Entry
 from domain.usage import UsageEvent
 from domain.wallets import Lot, Wallet
+from infra.account_changes import write_accounts
 from infra.batch import Batch
 from infra.identifiers import new_id
 from infra.reservation_rows import (
@@ -42,6 +43,7 @@ from infra.transaction import Connection
 
 async def write(connection: Connection, batch: Batch) -> None:
     """Write all that the batch has changed."""
+    await write_accounts(connection, batch)
     if batch.extended:  # first: at no moment may more be left of a hold than was held
         rows = [
             (tenant_id, identifier, *holding_columns(batch.tenants[tenant_id].reservations[identifier]))

@@ -8,23 +8,28 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from domain import reservations
+from domain import funds, reservations, subscriptions
 from domain.admission import Wish
-from domain.books import Books, Operation, Request, Seen
+from domain.books import Books, Event, EventType, Operation, Request, Seen
 from domain.catalog import Catalog
 from domain.decisions import Answer, Command, decide
+from domain.ids import NIL
 from domain.prices import Tokens
-from domain.refusals import NotFound, Refusal
+from domain.refusals import NotFound, Refusal, ReservationState
 from domain.reservations import Preview, Reserve
+from domain.tenants import Tenant, cycle_is_due
 from infra import books, changes
 from infra.batch import Batch, open_batch
-from infra.books import NIL
+from infra.catalog.publications import CatalogKeeper
+from infra.identifiers import new_id
+from infra.tenant_books import read_campaigns
 from infra.transaction import Connection
 
 SYSTEM: Final = "system"
 MOST_REGISTERED: Final = 100_000
 
 Clock = Callable[[], datetime]
+Listener = Callable[[Sequence[tuple[UUID, Event]]], None]
 
 
 def utc_now() -> datetime:
@@ -33,18 +38,25 @@ def utc_now() -> datetime:
 
 
 class Deciding:
-    """What every batch shares: the catalog, the deployment's switch, the clock, and which ids are registered."""
+    """What every batch shares: the catalog, the deployment's switch, the clock, which ids are registered, and who
+    wants to hear at once what was committed (all of it is in the outbox too)."""
 
-    def __init__(self, catalog: Catalog, *, own_keys_allowed: bool, clock: Clock = utc_now) -> None:
-        self.catalog = catalog
+    def __init__(self, catalogs: CatalogKeeper, *, own_keys_allowed: bool, clock: Clock = utc_now) -> None:
+        self._catalogs = catalogs
         self.clock = clock
         self._own_keys_allowed = own_keys_allowed
         self._registered: set[tuple[UUID, Seen]] = set()
+        self.listeners: list[Listener] = []
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog as this process knows it; each batch first takes in what was published."""
+        return self._catalogs.current
 
     async def run(self, connection: Connection, commands: Sequence[Command]) -> tuple[list[Answer], Batch]:
         """Decide the commands in order and write what they change. Call `committed` once it is committed."""
         batch = await self._open(connection, [command.request.tenant_id for command in commands])
-        await books.read(connection, batch, commands, self.catalog)
+        await self._fill(connection, batch, commands)
         views = {tenant_id: self._view(batch, tenant_id) for tenant_id in batch.tenants}
         answers: list[Answer] = []
         for command in commands:
@@ -59,9 +71,24 @@ class Deciding:
             ):
                 decision = decide(view, command, batch.now)
             batch.apply(tenant_id, decision.changes)
+            if decision.changes.tenant is not None:
+                views[tenant_id] = self._view(batch, tenant_id)
+            if decision.changes.events:
+                await self._follow(connection, batch, tenant_id, decision.changes.events)
             answers.append(decision.answer)
         await self._write(connection, batch)
         return answers, batch
+
+    async def start_cycle(self, connection: Connection, tenant_id: UUID) -> Tenant | None:
+        """Grant the running cycle of a tenant, its first one too, unless it was; None: there is no such tenant."""
+        batch = await self._open(connection, [tenant_id])
+        opened = batch.tenants.get(tenant_id)
+        if opened is None:
+            return None
+        if opened.tenant.cycle is None:
+            await self._start_cycle(connection, batch, tenant_id)
+        await self._write(connection, batch)
+        return opened.tenant
 
     async def expire(self, connection: Connection, tenant_id: UUID) -> int:
         """Book a tenant's overdue reservations, a bounded number of them; answers how many."""
@@ -99,7 +126,9 @@ class Deciding:
         tokens: Tokens | None,
     ) -> bool | None:
         """Whether running work goes on; None: there is no such reservation."""
-        batch = open_batch(await books.lock(connection, [tenant_id], for_update=False), self.clock())
+        tenants, publication = await books.lock(connection, [tenant_id], for_update=False)
+        await self._catalogs.refresh(connection, publication)
+        batch = open_batch(tenants, self.clock())
         if tenant_id not in batch.tenants:
             return None
         await books.read_reservations(connection, batch, [(tenant_id, reservation_id)])
@@ -110,21 +139,61 @@ class Deciding:
         return reservations.may_continue(self._view(batch, tenant_id), reservation, running_cost, tokens)
 
     def committed(self, batch: Batch) -> None:
-        """Remember which ids are registered now, so that they are not written again."""
+        """Remember which ids are registered now, so that they are not written again; tell what happened."""
         if len(self._registered) > MOST_REGISTERED:
             self._registered.clear()
         self._registered.update(batch.seen)
+        if batch.events:
+            for listen in self.listeners:
+                listen(batch.events)
 
     async def _open(self, connection: Connection, tenant_ids: Sequence[UUID]) -> Batch:
         """Lock the tenants and start a batch. Its time is taken under the lock, so that it never runs backwards."""
-        tenants = await books.lock(connection, tenant_ids, for_update=True)
-        return open_batch(tenants, self.clock())
+        return await self._opened(connection, *await books.lock(connection, tenant_ids, for_update=True))
 
     async def _read(self, connection: Connection, command: Command) -> Batch:
-        tenants = await books.lock(connection, [command.request.tenant_id], for_update=False)
-        batch = open_batch(tenants, self.clock())
-        await books.read(connection, batch, [command], self.catalog)
+        found = await books.lock(connection, [command.request.tenant_id], for_update=False)
+        batch = await self._opened(connection, *found)
+        await self._fill(connection, batch, [command])
         return batch
+
+    async def _fill(self, connection: Connection, batch: Batch, commands: Sequence[Command]) -> None:
+        """Read what the commands may look at. A reservation can be under a rate card that was published while this batch
+        waited for its tenant: then the catalog is read again, and the card's wallets."""
+        await books.read(connection, batch, commands, self.catalog)
+        if self._is_behind(batch):
+            await self._catalogs.load(connection)
+            await books.read_wallets(connection, batch, self.catalog, (), ())
+
+    def _is_behind(self, batch: Batch) -> bool:
+        for tenant_id, opened in batch.tenants.items():
+            cards = self.catalog.for_tenant(tenant_id).rate_cards
+            for reservation in opened.reservations.values():
+                if cards.version(reservation.rate_card) is None:
+                    return True
+        return False
+
+    async def _opened(self, connection: Connection, tenants: Sequence[Tenant], publication: int) -> Batch:
+        """Empty books under the catalog as it is, but for cycles that have begun: whoever comes first in a new cycle finds
+        it granted."""
+        await self._catalogs.refresh(connection, publication)
+        batch = open_batch(tenants, self.clock())
+        for tenant in tenants:
+            if cycle_is_due(tenant, batch.now):
+                await self._start_cycle(connection, batch, tenant.id)
+        return batch
+
+    async def _start_cycle(self, connection: Connection, batch: Batch, tenant_id: UUID) -> None:
+        tenant = batch.tenants[tenant_id].tenant
+        await books.open_plan(connection, batch, tenant_id, self.catalog, [tenant.next_plan or tenant.plan])
+        view = self._view(batch, tenant_id)
+        batch.apply(tenant_id, subscriptions.start_cycle(view, new_id(batch.now), SYSTEM, batch.now))
+
+    async def _follow(self, connection: Connection, batch: Batch, tenant_id: UUID, events: Sequence[Event]) -> None:
+        """What follows at once from what was told: an empty prepaid wallet deactivates the campaigns."""
+        if any(event.type is EventType.BALANCE_EMPTY for event in events):
+            campaigns = await read_campaigns(connection, batch, tenant_id)
+            batch.apply(tenant_id, funds.deactivate(campaigns))
 
     async def _write(self, connection: Connection, batch: Batch) -> None:
         await changes.write(connection, batch)
@@ -135,7 +204,7 @@ class Deciding:
             )
 
     def _view(self, batch: Batch, tenant_id: UUID) -> Books:
-        return batch.tenants[tenant_id].view(self.catalog, self._own_keys_allowed)
+        return batch.tenants[tenant_id].view(self.catalog.for_tenant(tenant_id), self._own_keys_allowed)
 
     async def _expire_due(
         self, connection: Connection, batch: Batch, tenant_id: UUID, refused: Command | None = None
@@ -143,13 +212,23 @@ class Deciding:
         """Before work is refused for lack of room, what overdue reservations hold goes back (PRODUCT.md 4). Answers
         how many were booked, a bounded number of them."""
         opened = batch.tenants[tenant_id]
-        if opened.due_is_booked:
-            return 0
+        booked = self._give_back(batch, tenant_id, sorted(opened.spared), refused)
+        if booked or opened.due_is_booked:
+            return booked
+        due = await books.read_due(connection, batch, tenant_id, self.catalog)
+        return self._give_back(batch, tenant_id, due, refused)
+
+    def _give_back(self, batch: Batch, tenant_id: UUID, due: Sequence[UUID], refused: Command | None) -> int:
+        """Book these as expired, but spare for later commands what the refused one extends."""
+        opened = batch.tenants[tenant_id]
         view = self._view(batch, tenant_id)
         booked = 0
-        for reservation_id in await books.read_due(connection, batch, tenant_id, self.catalog):
+        for reservation_id in due:
             reservation = opened.reservations[reservation_id]
+            opened.spared.discard(reservation_id)
             if reservations.gives_way(reservation, refused, batch.now):
                 batch.apply(tenant_id, reservations.expire(view, reservation, SYSTEM, batch.now))
                 booked += 1
+            elif reservation.state is ReservationState.HELD:
+                opened.spared.add(reservation_id)
         return booked

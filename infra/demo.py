@@ -14,11 +14,9 @@ from domain.wallets import METERED_KEY, LotSource
 from infra.application import Application
 from infra.demo_keys import DEMO_KEYS, demo_tokens
 from infra.identifiers import new_id
-from infra.services import tenants
+from infra.services import cycles, tenants, wallets
+from infra.services.tenants import TenantOrder
 from infra.transaction import transaction
-
-ANCHOR_DAY: Final = 1
-ZONE: Final = "UTC"
 
 _WRITE_KEY: Final = """
 INSERT INTO api_key (id, tenant_id, name, role, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -53,15 +51,13 @@ async def seed(application: Application) -> None:
 
 
 async def _seed_tenant(application: Application, tenant: DemoTenant) -> UUID:
-    plan = application.catalog.plan(tenant.region, tenant.plan)
+    plan = application.catalog.plan(tenant.region, tenant.plan, application.clock())
     assert plan is not None, f"the catalog has no plan {tenant.plan} in {tenant.region}"
-    metered = tenant.metered is not None
-    tenant_id = await tenants.create_tenant(
-        application, tenant.slug, tenant.name, plan, metered=metered, time_zone=ZONE
-    )
-    await tenants.allocate(application, tenant_id, plan, ANCHOR_DAY, ZONE)
+    order = TenantOrder(tenant.slug, tenant.name, plan.region, plan.key, tenant.metered is not None)
+    tenant_id = await tenants.set_up(application, order, plan)
+    await cycles.start_cycle(application, tenant_id)
     if tenant.metered is not None:
-        await tenants.credit(application, tenant_id, METERED_KEY, tenant.metered, LotSource.TOP_UP, "demo:top-up")
+        await wallets.credit(application, tenant_id, METERED_KEY, tenant.metered, LotSource.TOP_UP, "demo:top-up")
     return tenant_id
 
 

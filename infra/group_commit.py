@@ -21,6 +21,7 @@ import asyncpg
 
 from domain.decisions import Answer, Command
 from domain.recordings import Recording
+from domain.tenants import Tenant
 from infra.deciding import Deciding
 from infra.transaction import Connection, transaction
 
@@ -72,6 +73,11 @@ class GroupCommit:
         """Book a tenant's overdue reservations, a bounded number of them; answers how many."""
         async with self._pool.acquire() as connection, transaction(connection):
             return await self.deciding.expire(connection, tenant_id)
+
+    async def start_cycle(self, tenant_id: UUID) -> Tenant | None:
+        """Grant a tenant's running cycle unless it was; harmless at any time and more than once. None: no such tenant."""
+        async with self._pool.acquire() as connection, transaction(connection):
+            return await self.deciding.start_cycle(connection, tenant_id)
 
     async def close(self) -> None:
         """Commit what waits and give the connections back."""

@@ -31,6 +31,8 @@ from infra.queries import wallets
 from infra.recorded_calls import RecordedCall, read_calls
 from infra.services import reservations, settlements, tenants
 from infra.services.callers import Caller, Refused, Role
+from infra.services.tenants import TenantOrder
+from infra.services.wallets import credit
 
 FEATURE: Final = "llm_call"
 SECONDS_BETWEEN_LOOKS: Final = 0.1
@@ -118,11 +120,11 @@ async def play(
         model = f"{recording.model.provider}/{recording.model.model}"
         raise UnpricedModelError(f"the price list has no price for {model}: name another model")
     slug = f"replay-{now:%Y%m%d-%H%M%S}-{token_hex(3)}"
-    tenant_id = await tenants.create_tenant(
-        application, slug, f"Replay of {recording.path.name}", application.catalog.plans[0], metered=True
-    )
+    plan = application.catalog.plans_of("india", now)[0]
+    order = TenantOrder(slug, f"Replay of {recording.path.name}", plan.region, plan.key, metered=True)
+    tenant_id = await tenants.set_up(application, order, plan)
     if recording.balance:
-        await tenants.credit(application, tenant_id, METERED_KEY, recording.balance, LotSource.TOP_UP, "replay")
+        await credit(application, tenant_id, METERED_KEY, recording.balance, LotSource.TOP_UP, "replay")
     player = _Player(application, recording, Caller(tenant_id, Role.SERVICE, "replay"), stop)
     watching = asyncio.create_task(_look(watch, player.tally))
     started = perf_counter()

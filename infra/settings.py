@@ -1,8 +1,9 @@
 """What the environment may decide. No other module reads it: whoever needs a setting is handed it."""
 
 import os
+from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,12 +23,29 @@ class DeploymentMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`database_url` None: the embedded server, with its data in `data_dir`. An empty variable counts as unset."""
+    """`database_url` None: the embedded server, with its data in `data_dir`. An empty variable counts as unset.
 
-    database_url: str | None
+    `public_url` is where people reach this installation: payers come back to it; None: where it listens. `stripe_*`
+    None: no payments.
+    `kms_key_id` names the AWS KMS key that seals tenants' provider keys; without it `secret_key` (32 bytes) does, None:
+    one kept in `data_dir`.
+    """
+
+    database_url: str | None = field(repr=False)
     data_dir: Path
-    demo_secret: str | None
+    demo_secret: str | None = field(repr=False)
     deployment_mode: DeploymentMode | None
+    public_url: str | None = None
+    stripe_api_key: str | None = field(default=None, repr=False)
+    stripe_webhook_secret: str | None = field(default=None, repr=False)
+    stripe_api_base: str | None = None
+    secret_key: bytes | None = field(default=None, repr=False)
+    kms_key_id: str | None = None
+
+    @property
+    def own_keys_allowed(self) -> bool:
+        """Whether tenants may bring their own provider keys here (document 001: not where it is hosted)."""
+        return self.deployment_mode is DeploymentMode.SELF_HOSTED
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -36,6 +54,12 @@ class Settings:
             data_dir=_data_dir(environ),
             demo_secret=environ.get("PURSER_DEMO_SECRET") or None,
             deployment_mode=_deployment_mode(environ),
+            public_url=_url(environ, "PURSER_PUBLIC_URL"),
+            stripe_api_key=environ.get("STRIPE_API_KEY") or None,
+            stripe_webhook_secret=environ.get("STRIPE_WEBHOOK_SECRET") or None,
+            stripe_api_base=_url(environ, "STRIPE_API_BASE"),
+            secret_key=_secret_key(environ),
+            kms_key_id=environ.get("PURSER_KMS_KEY_ID") or None,
         )
 
 
@@ -48,6 +72,15 @@ def _database_url(environ: Mapping[str, str]) -> str | None:
             "leave it out to use the embedded PostgreSQL."
         )
     return url
+
+
+def _url(environ: Mapping[str, str], variable: str) -> str | None:
+    url = environ.get(variable) or None
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise SettingsError(
+            f"{variable} must look like https://purser.example.com; leave it out if you do not need it."
+        )
+    return None if url is None else url.rstrip("/")
 
 
 def _data_dir(environ: Mapping[str, str]) -> Path:
@@ -75,3 +108,23 @@ def _deployment_mode(environ: Mapping[str, str]) -> DeploymentMode | None:
     except ValueError as error:
         choices = " or ".join(DeploymentMode)
         raise SettingsError(f"PURSER_DEPLOYMENT_MODE is {mode!r}: set it to {choices}, or leave it out.") from error
+
+
+def _secret_key(environ: Mapping[str, str]) -> bytes | None:
+    text = environ.get("PURSER_SECRET_KEY") or None
+    key = None if text is None else decoded_key(text)
+    if text is not None and key is None:
+        # The value is not shown: it is a secret.
+        raise SettingsError(
+            "PURSER_SECRET_KEY must be 32 bytes in base64: make one with `openssl rand -base64 32`, or leave it out."
+        )
+    return key
+
+
+def decoded_key(text: str) -> bytes | None:
+    """32 bytes from base64, plain or url-safe, padded or not; None where it is anything else."""
+    try:
+        key = b64decode(text.strip().rstrip("=").replace("-", "+").replace("_", "/") + "=", validate=True)
+    except ValueError:
+        return None
+    return key if len(key) == 32 else None

@@ -21,10 +21,10 @@ from domain.budgets import (
     ScopeKind,
     ScopeStatus,
 )
+from domain.ids import NIL
 from domain.periods import TOTAL, month_key
 from domain.refusals import BudgetScope
 from infra.application import Application
-from infra.books import NIL
 
 _ZONE: Final = "SELECT time_zone FROM tenant WHERE id = $1"
 # `known`: what has a counter or a cap. A capped month without a counter of its own is at zero; an uncapped one shows

@@ -15,12 +15,18 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from domain import ids
+from domain.ids import NIL
+from domain.refusals import PlanLimit
 from infra.application import Application
 from infra.identifiers import new_id
 from infra.services.callers import Caller, Role
+from infra.tenant_rows import TAKES_A_SEAT
+from infra.transaction import Connection, transaction
 
 SECONDS_REMEMBERED: Final = 2.0
 MOST_REMEMBERED: Final = 10_000
+# Roles of people; infra.tenant_rows counts them.
+SEATED: Final = frozenset({Role.ADMIN, Role.MEMBER})
 
 _TOKEN: Final = re.compile(r"psk_[A-Za-z0-9_-]{43}", re.ASCII)
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -31,14 +37,17 @@ _TENANT_BY_SLUG: Final = "SELECT id FROM tenant WHERE slug = $1"
 _TENANT_BY_ID: Final = "SELECT id FROM tenant WHERE id = $1"
 _CREATE: Final = """
 INSERT INTO api_key (id, tenant_id, name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+_LOCK_SEATS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('seats:' || $1::text, 0))"
+_PLAN: Final = "SELECT region, plan FROM tenant WHERE id = $1"
+_SEATS: Final = f"SELECT count(*) FROM api_key WHERE tenant_id = $1 AND {TAKES_A_SEAT}"
 _REVOKE: Final = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL"
 
 Name = TypeVar("Name")
 Found = TypeVar("Found")
 
 
-class TenantRequiredError(Exception):
-    """An operator's key must name the tenant that it acts on; the message says how."""
+class NoSuchTenantError(Exception):
+    """An operator's key names a tenant that there is not; the message says how to name one."""
 
 
 class Keyring:
@@ -52,8 +61,8 @@ class Keyring:
     async def authenticate(self, token: str, tenant: str | None) -> Caller | None:
         """The caller; None for an unknown, expired or revoked key.
 
-        `tenant` (slug or `ten_...` id) says on which tenant an operator's key acts; other keys have their own.
-        Raises TenantRequiredError where an operator names none, or one that does not exist.
+        `tenant` (slug or `ten_...` id) says on which tenant an operator's key acts, NIL where it says none; other keys
+        have their own. Raises NoSuchTenantError where an operator names one that does not exist.
         """
         if _TOKEN.fullmatch(token) is None:
             return None
@@ -63,10 +72,10 @@ class Keyring:
         if key.tenant_id is not None:
             return Caller(key.tenant_id, key.role, key.actor)
         if tenant is None:
-            raise TenantRequiredError("an operator's key names the tenant that it acts on in the header Purser-Tenant")
+            return Caller(NIL, key.role, key.actor)
         tenant_id = await self._find_tenant(tenant)
         if tenant_id is None:
-            raise TenantRequiredError(
+            raise NoSuchTenantError(
                 f"there is no tenant {tenant[:80]!r}: the header Purser-Tenant takes a slug or an id"
             )
         return Caller(tenant_id, key.role, key.actor)
@@ -97,6 +106,14 @@ class Keyring:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was made. `token` is the key itself, which cannot be had again."""
+
+    id: UUID
+    token: str
+
+
 async def create_key(
     application: Application,
     tenant_id: UUID | None,
@@ -104,8 +121,8 @@ async def create_key(
     name: str,
     secret: str | None = None,
     expires_at: datetime | None = None,
-) -> tuple[UUID, str]:
-    """Make a key; answers its id and the key itself, which cannot be had again.
+) -> NewKey | PlanLimit:
+    """Make a key. Keys of people (admins and members) take a seat each, and the plan says how many there are.
 
     Without `secret` (43 url-safe characters) it is drawn at random. An operator's key has no tenant, every
     other one has.
@@ -114,9 +131,28 @@ async def create_key(
     token = f"psk_{secret or secrets.token_urlsafe(32)}"
     assert _TOKEN.fullmatch(token) is not None, "a secret is 43 url-safe characters"
     now = datetime.now(UTC)
-    identifier = new_id(now)
-    await application.readers.execute(_CREATE, identifier, tenant_id, name, role.value, _hash(token), now, expires_at)
-    return identifier, token
+    key = (new_id(now), tenant_id, name, role.value, _hash(token), now, expires_at)
+    async with application.readers.acquire() as connection, transaction(connection):
+        if tenant_id is not None and role in SEATED:
+            # Of two that come at once the second counts the first, so the lock comes in a statement of its own.
+            await connection.execute(_LOCK_SEATS, tenant_id.hex)
+            full = await _seats_limit(application, connection, tenant_id, now)
+            if full is not None:
+                return full
+        await connection.execute(_CREATE, *key)
+    return NewKey(key[0], token)
+
+
+async def _seats_limit(
+    application: Application, connection: Connection, tenant_id: UUID, now: datetime
+) -> PlanLimit | None:
+    row = await connection.fetchrow(_PLAN, tenant_id)
+    assert row is not None, "keys are made for tenants that exist"
+    # On this connection: who waits for the lock may hold all the others.
+    await application.catalogs.load(connection)
+    plan = application.catalog.plan(row[0], row[1], application.clock())
+    used: int = await connection.fetchval(_SEATS, tenant_id, now)
+    return None if plan is None or used < plan.seats else PlanLimit("seats", plan.seats, used)
 
 
 async def revoke_key(application: Application, key_id: UUID) -> bool:

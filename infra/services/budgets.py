@@ -4,9 +4,9 @@ from domain import controls
 from domain.books import Operation
 from domain.budgets import Budget, BudgetKey
 from domain.controls import BudgetState, RemoveBudget, SetBudget
+from domain.ids import NIL
 from domain.refusals import BudgetScope, FieldProblem, InvalidInput
 from infra.application import Application
-from infra.books import NIL
 from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
 from infra.statements import REMOVE_BUDGET, WRITE_BUDGET

@@ -30,28 +30,29 @@ def start(
 ) -> Awaitable[Success | Refused]:
     """Have a command decided, unless its fields are wrong already. It is queued at once, so that several keep their
     order."""
-    wrong = (*key_problems(command.request.idempotency_key), *problems)
+    request = command.request
+    wrong = (*key_problems(request.idempotency_key), *problems)
     if wrong:
-        return _answered(refused(application, command.request, InvalidInput(wrong)))
+        return _answered(refused(application, request.tenant_id, request.operation, InvalidInput(wrong)))
     return _outcome(application, success, command, application.group_commit.submit(command))
 
 
-def refused(application: Application, request: Request, refusal: Refusal) -> Refused:
+def refused(application: Application, tenant_id: UUID, operation: str, refusal: Refusal) -> Refused:
     """A refusal with its id, kept for its receipt."""
     now = application.clock()
     identifier = new_id(now)
-    application.refusals.add(request.tenant_id, identifier, request.operation.value, refusal, now)
+    application.refusals.add(tenant_id, identifier, operation, refusal, now)
     return Refused(refusal, identifier)
 
 
 async def _outcome(
     application: Application, success: type[Success], command: Command, answer: Awaitable[Answer]
 ) -> Success | Refused:
-    outcome = await answer
+    outcome, request = await answer, command.request
     if isinstance(outcome, success):
         return outcome
-    assert isinstance(outcome, Refusal), f"{command.request.operation} answered {type(outcome).__name__}"
-    return refused(application, command.request, outcome)
+    assert isinstance(outcome, Refusal), f"{request.operation} answered {type(outcome).__name__}"
+    return refused(application, request.tenant_id, request.operation, outcome)
 
 
 def _as_bytes(asked: object) -> bytes:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from domain import admission, reservations
@@ -19,7 +20,11 @@ from infra.identifiers import new_id
 from infra.reservation_rows import attribution_json
 from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
+from infra.services.progress import Progress
 from infra.transaction import BEGIN_READING, transaction
+
+_TENANTS_WITH_DUE: Final = """
+SELECT DISTINCT tenant_id FROM reservation WHERE state = 'HELD' AND expires_at <= $1 ORDER BY 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,16 @@ async def expire_due(application: Application, tenant_id: UUID) -> int:
     while (some := await application.group_commit.expire(tenant_id)) > 0:
         booked += some
     return booked
+
+
+async def expire_all_due(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
+    """Book the overdue reservations of every tenant."""
+    done = 0
+    for (tenant_id,) in await application.readers.fetch(_TENANTS_WITH_DUE, at):
+        if stop_at is not None and application.clock() >= stop_at:
+            return Progress(done, complete=False)
+        done += await expire_due(application, tenant_id)
+    return Progress(done)
 
 
 def _reserve(application: Application, caller: Caller, order: Order) -> Awaitable[Granted | Refused]:

@@ -3,7 +3,7 @@
 from domain import controls
 from domain.books import Operation
 from domain.budgets import ScopeKey
-from domain.controls import MANUAL_PAUSE, PauseScope, ResumeScope, ScopeState
+from domain.controls import DEACTIVATED, MANUAL_PAUSE, DeactivateScope, PauseScope, ResumeScope, ScopeState
 from infra.application import Application
 from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
@@ -24,3 +24,13 @@ async def resume_scope(
     """Let it work again, whoever paused it."""
     request = request_of(caller, Operation.RESUME_SCOPE, idempotency_key, key)
     return await start(application, ScopeState, ResumeScope(request, key), controls.scope_problems(key, MANUAL_PAUSE))
+
+
+async def deactivate_scope(
+    application: Application, caller: Caller, idempotency_key: str, key: ScopeKey, reason: str | None = None
+) -> ScopeState | Refused:
+    """Take an agent role or a campaign out of use until a person resumes it."""
+    request = request_of(caller, Operation.DEACTIVATE_SCOPE, idempotency_key, (key, reason))
+    command = DeactivateScope(request, key, reason or DEACTIVATED)
+    problems = controls.deactivation_problems(key, command.reason)
+    return await start(application, ScopeState, command, problems)

@@ -4,32 +4,51 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from domain import decisions, ledger, reservations
+from domain import decisions, funds, ledger, reservations, subscriptions
 from domain.adjustments import AdjustWallet
 from domain.admission import Estimate, Wish
 from domain.attribution import NOBODY, Attribution
-from domain.books import Books, Changes, Decision, Event, Operation, Request, Used
-from domain.budgets import Budget, BudgetBook, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind
+from domain.books import Books, Changes, Decision, Event, EventType, Operation, Request, Used
+from domain.budgets import (
+    Budget,
+    BudgetBook,
+    BudgetKey,
+    BudgetPeriod,
+    Counter,
+    CounterKey,
+    Scope,
+    ScopeKey,
+    ScopeKind,
+    ScopeStatus,
+)
 from domain.budgets import counter_keys as counters_of
 from domain.catalog import Catalog
-from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.cycles import Allocation
 from domain.decisions import Answer, Command
 from domain.holds import Hold, ModelName, Reservation, TaskKey
-from domain.ids import uuid7
+from domain.ids import public, uuid7
 from domain.ledger import Entry, EntryType, Posting, Voucher
-from domain.money import format_amount, parse_amount
-from domain.periods import month_key
+from domain.money import Money, format_amount, parse_amount
+from domain.payments import AutoRecharge, Outcome, PaymentFacts, TopUp
+from domain.periods import Cycle, month_key
+from domain.plans import Plan
 from domain.prices import PriceList, Tokens
 from domain.rates import RateCards
+from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
 from domain.recordings import Record, Recording, Reported
 from domain.refusals import BudgetScope, Refusal, ReservationState
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
-from domain.tenants import Tenant, TenantStatus
+from domain.subscriptions import ChangePlan, SetCycle
+from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenant
+from domain.tenants import Tenant, TenantStatus, cycle_is_due, running_cycle
+from domain.topups import Ordered, SettleTopUp, StartTopUp
 from domain.usage import Usage, UsageEvent, UsageKind
+from domain.versions import Versions
 from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Wallet, WalletKind, new_wallet
 from infra import catalog
 from tests.model.commands import Step
@@ -39,6 +58,7 @@ NO_CARD: Final = replace(CATALOG, rate_cards=RateCards(()))
 NO_PRICES: Final = replace(CATALOG, prices=PriceList(()))
 NOW: Final = datetime(2026, 11, 21, 3, tzinfo=UTC)
 CYCLE_END: Final = datetime(2026, 12, 1, tzinfo=UTC)
+BEFORE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 MONTH: Final = "2026-11"
 TENANT_ID: Final = UUID(int=0x7E4A47)
 GPT_4O: Final = ModelName("openai", "gpt-4o")  # 2.50 and 10 dollars a million tokens
@@ -56,6 +76,11 @@ def number(value: int, at: datetime = NOW) -> UUID:
     return uuid7(int(at.timestamp()) * 1_000, value << 62)
 
 
+def cycle_lot(at: datetime) -> UUID:
+    """The first lot of a cycle that is granted at this moment."""
+    return uuid7(int(at.timestamp() * 1_000), 1 << 30)
+
+
 def later(seconds: float = 0, *, days: int = 0) -> datetime:
     """A moment after NOW."""
     return NOW + timedelta(seconds=seconds, days=days)
@@ -68,10 +93,25 @@ def tenant(
     unlimited: bool = False,
     own_keys: Iterable[str] = (),
     anchor_day: int = 1,
+    plan: str = "professional",
+    cycle: Cycle | None = None,
 ) -> Tenant:
     return Tenant(
-        TENANT_ID, "acme", "Acme", status, zone, anchor_day, "india", "professional", unlimited, frozenset(own_keys)
+        TENANT_ID, "acme", "Acme", status, zone, anchor_day, "india", plan, unlimited, frozenset(own_keys), cycle
     )
+
+
+def sold(
+    key: str, price: int, *, agents: int = 25, since: datetime = BEFORE, withdrawn: bool = False, **allocations: str
+) -> Plan:
+    """A plan for India; `allocations` by wallet key."""
+    granted = tuple((wallet_key, nano(amount)) for wallet_key, amount in allocations.items())
+    return Plan(key, key, "india", "INR", price, granted, 5, agents, since, since, withdrawn=withdrawn)
+
+
+def selling(*plans: Plan) -> Catalog:
+    """The catalog with these plans instead of its own."""
+    return replace(CATALOG, plans=Versions(plans))
 
 
 def empty_wallet(key: str = "credits") -> Wallet:
@@ -279,7 +319,11 @@ class Bookkeeper:
         self.defaults = {budget.key: budget for budget in defaults}
         self.counters: dict[CounterKey, Counter] = {}
         self.scopes: dict[ScopeKey, Scope] = {}
+        self.seen: set[ScopeKey] = set()
         self.recorded: set[tuple[str, str]] = set()
+        self.allocations: dict[str, Allocation] = {}
+        self.top_ups: dict[UUID, TopUp] = {}
+        self.recharges: dict[str, AutoRecharge] = {}
         self.entries: list[Entry] = []
         self.usage: list[UsageEvent] = []
         self.events: list[Event] = []
@@ -291,7 +335,7 @@ class Bookkeeper:
     def books(self, now: datetime = NOW) -> Books:
         """The books as a decision at this moment looks at them."""
         month = month_key(now, self.tenant.zone)
-        book = BudgetBook(month, self.budgets, self.defaults, self.counters, self.scopes)
+        book = BudgetBook(month, self.budgets, self.defaults, self.counters, self.registered())
         return Books(
             self.tenant,
             self.catalog,
@@ -302,10 +346,38 @@ class Bookkeeper:
             self.tasks,
             self.used_keys,
             self.recorded,
+            self.agents(),
+            self.allocations,
+            self.top_ups,
+            self.recharges,
         )
 
+    def registered(self) -> dict[ScopeKey, Scope]:
+        """Every scope: those that were only seen, and those that something was decided about (`scopes`)."""
+        return {key: Scope(key) for key in sorted(self.seen)} | self.scopes
+
+    def agents(self) -> set[str]:
+        """The agent roles that count towards the plan."""
+        return {
+            key.id
+            for key, scope in self.registered().items()
+            if key.kind is ScopeKind.AGENT and scope.status is not ScopeStatus.INACTIVE
+        }
+
+    def campaigns(self) -> list[Scope]:
+        """The campaigns that are registered."""
+        return [scope for key, scope in self.registered().items() if key.kind is ScopeKind.CAMPAIGN]
+
+    def open(self, now: datetime, command: Command | None = None) -> None:
+        """What a batch does before it decides: a cycle that has begun is granted, wallets of a new plan are made."""
+        if cycle_is_due(self.tenant, now):
+            self.start_cycle(now)
+        if isinstance(command, ChangePlan):
+            self._open_plan(command.plan, now)
+
     def apply(self, changes: Changes) -> None:
-        """Fold what was decided into the books."""
+        """Fold what was decided into the books, with what follows from it at once."""
+        self._apply_account(changes)
         for wallet in changes.wallets:
             self.wallets[wallet.key] = wallet
             self.lots[wallet.id].update({lot.id: lot for lot in wallet.lots})
@@ -317,6 +389,7 @@ class Bookkeeper:
             else:
                 self.tasks[task] = reservation_id
         self.counters.update({counter.key: counter for counter in changes.counters})
+        self.seen.update(seen.key for seen in changes.seen)
         self.scopes.update({scope.key: scope for scope in changes.scopes})
         for key, budget in changes.budgets:
             if budget is None:
@@ -327,20 +400,29 @@ class Bookkeeper:
         self.entries.extend(changes.entries)
         for entry in changes.entries:
             self.auditor.take(entry)
-        for event in changes.usage:
-            if event.usage.source is not None and event.usage.event_id is not None:
-                self.recorded.add((event.usage.source, event.usage.event_id))
+        named = [(event.usage.source, event.usage.event_id) for event in changes.usage]
+        self.recorded.update((source, event_id) for source, event_id in named if source and event_id)
         self.usage.extend(changes.usage)
         self.events.extend(changes.events)
+        if any(event.type is EventType.BALANCE_EMPTY for event in changes.events):
+            self.apply(funds.deactivate(self.campaigns()))
+
+    def _apply_account(self, changes: Changes) -> None:
+        self.tenant = changes.tenant or self.tenant
+        self.allocations.update({allocation.wallet_key: allocation for allocation in changes.allocations})
+        self.top_ups.update({top_up.id: top_up for top_up in changes.top_ups})
+        self.recharges.update({recharge.wallet_key: recharge for recharge in changes.recharges})
 
     def decide(self, command: Command, now: datetime = NOW) -> Decision[Answer]:
         """Decide one command and keep what it changes."""
+        self.open(now, command)
         decision = decisions.decide(self.books(now), command, now)
         self.apply(decision.changes)
         return decision
 
     def submit(self, command: Command, now: datetime) -> Decision[Answer]:
         """Decide as a batch does: before work is refused for lack of room, what is overdue goes back."""
+        self.open(now, command)
         decision = decisions.decide(self.books(now), command, now)
         if reservations.lacks_room(decision.answer) and self.expire_overdue(now, command):
             decision = decisions.decide(self.books(now), command, now)
@@ -350,6 +432,7 @@ class Bookkeeper:
     def play(self, step: Step) -> Answer | None:
         """One step of a random history; None: the job that books what is overdue."""
         if step.command is None:
+            self.open(step.at)
             self.expire_overdue(step.at)
             return None
         return self.submit(step.command, step.at).answer
@@ -382,6 +465,19 @@ class Bookkeeper:
         for wallet in list(self.wallets.values()):
             posting = ledger.expire_due(wallet, Voucher("system", now))
             self.apply(Changes(wallets=(posting.wallet,), entries=posting.entries))
+
+    def start_cycle(self, now: datetime = NOW) -> Changes:
+        """Grant the running cycle, the first one too, unless it was."""
+        self._open_plan(self.tenant.next_plan or self.tenant.plan, now)
+        changes = subscriptions.start_cycle(self.books(now), cycle_lot(now), "system", now)
+        self.apply(changes)
+        return changes
+
+    def _open_plan(self, key: str, now: datetime) -> None:
+        for at in (running_cycle(self.tenant, now).start, now):
+            plan = self.catalog.plan(self.tenant.region, key, at)
+            for wallet_key, _ in () if plan is None else plan.allocations:
+                self.wallets.setdefault(wallet_key, empty_wallet(wallet_key))
 
     # Verbs, for tests that tell a story.
 
@@ -491,6 +587,78 @@ class Bookkeeper:
             ResumeScope(request(Operation.RESUME_SCOPE, self.key()), ScopeKey(kind, identifier)), at
         ).answer
 
+    def deactivate(self, kind: ScopeKind, identifier: str, *, at: datetime = NOW) -> Answer:
+        asked = request(Operation.DEACTIVATE_SCOPE, self.key())
+        return self.decide(DeactivateScope(asked, ScopeKey(kind, identifier)), at).answer
+
+    def change_plan(self, plan: str, *, at: datetime = NOW) -> Answer:
+        asked = request(Operation.CHANGE_PLAN, self.key())
+        return self.decide(ChangePlan(asked, plan, self.fresh_id(at)), at).answer
+
+    def set_cycle(self, anchor_day: int | None = None, zone: tzinfo | None = None, *, at: datetime = NOW) -> Answer:
+        asked = request(Operation.SET_CYCLE, self.key())
+        return self.decide(SetCycle(asked, anchor_day, zone), at).answer
+
+    def rename_tenant(self, name: str, *, at: datetime = NOW) -> Answer:
+        return self.decide(RenameTenant(request(Operation.RENAME_TENANT, self.key()), name), at).answer
+
+    def suspend_tenant(self, *, at: datetime = NOW) -> Answer:
+        return self.decide(SuspendTenant(request(Operation.SUSPEND_TENANT, self.key())), at).answer
+
+    def resume_tenant(self, *, at: datetime = NOW) -> Answer:
+        return self.decide(ResumeTenant(request(Operation.RESUME_TENANT, self.key())), at).answer
+
+    def close_tenant(self, *, at: datetime = NOW) -> Answer:
+        return self.decide(CloseTenant(request(Operation.CLOSE_TENANT, self.key())), at).answer
+
+    def start_top_up(
+        self,
+        wallet_key: str = "metered",
+        *,
+        amount: str | None = None,
+        bundle: str | None = None,
+        key: str | None = None,
+        at: datetime = NOW,
+    ) -> TopUp | Refusal:
+        asked = request(Operation.START_TOP_UP, key or self.key())
+        bought = None if amount is None else nano(amount)
+        answer = self.decide(StartTopUp(asked, self.fresh_id(at), wallet_key, bundle, bought), at).answer
+        assert isinstance(answer, Ordered | Refusal)
+        return answer.top_up if isinstance(answer, Ordered) else answer
+
+    def settle_top_up(
+        self, top_up: TopUp, facts: PaymentFacts, *, checkout_url: str | None = None, at: datetime = NOW
+    ) -> TopUp:
+        asked = request(Operation.SETTLE_TOP_UP, "")
+        answer = self.decide(SettleTopUp(asked, top_up.id, facts, self.fresh_id(at), checkout_url), at).answer
+        assert isinstance(answer, Ordered), answer
+        return answer.top_up
+
+    def set_auto_recharge(
+        self,
+        *,
+        enabled: bool = True,
+        threshold: str | None = None,
+        amount: str | None = None,
+        monthly_limit: str | None = None,
+        keeps_limit: bool = False,
+        has_card: bool = True,
+        wallet_key: str = "metered",
+        at: datetime = NOW,
+    ) -> AutoRecharge | Refusal:
+        asked = request(Operation.SET_AUTO_RECHARGE, self.key())
+        least, bought, most = (None if text is None else nano(text) for text in (threshold, amount, monthly_limit))
+        command = SetAutoRecharge(asked, wallet_key, enabled, least, bought, most, has_card, keeps_limit)
+        answer = self.decide(command, at).answer
+        assert isinstance(answer, RechargeState | Refusal)
+        return answer.recharge if isinstance(answer, RechargeState) else answer
+
+    def recharge(self, wallet_key: str = "metered", *, at: datetime = NOW) -> TopUp | Refusal:
+        asked = request(Operation.RECHARGE, "")
+        answer = self.decide(Recharge(asked, wallet_key, self.fresh_id(at)), at).answer
+        assert isinstance(answer, Due | Refusal)
+        return answer.top_up if isinstance(answer, Due) else answer
+
     # What tests look at.
 
     def balance(self, wallet_key: str) -> tuple[str, str, str]:
@@ -523,13 +691,22 @@ class Bookkeeper:
             dict(self.budgets),
             len(self.entries),
             len(self.usage),
+            self.tenant,
+            dict(self.allocations),
+            dict(self.top_ups),
+            dict(self.recharges),
         )
+
+    def told(self, since: int = 0) -> list[EventType]:
+        """What others heard of, after a number of events."""
+        return [event.type for event in self.events[since:]]
 
     def audit(self) -> None:
         """Everything that always holds; raises at the first thing that does not."""
         self._audit_wallets()
         self._audit_holds()
         self._audit_reservations()
+        self._audit_top_ups()
 
     def _audit_wallets(self) -> None:
         for wallet in self.wallets.values():
@@ -593,6 +770,34 @@ class Bookkeeper:
         for scope in self.scopes.values():
             assert (scope.status.value == "ACTIVE") == (scope.pause_reason is None)
             assert (scope.pause_period_key is None) == (scope.pause_cap is None)
+
+    def _audit_top_ups(self) -> None:
+        moved: defaultdict[str, int] = defaultdict(int)
+        for entry in self.entries:
+            if entry.voucher.reference.startswith("top_") and entry.type is not EntryType.EXPIRED:
+                moved[entry.voucher.reference] += entry.amount
+        for top_up in self.top_ups.values():
+            assert top_up.credited in (0, top_up.amount)
+            assert 0 <= top_up.taken_back <= top_up.credited
+            assert moved.pop(public("top_up", top_up.id), 0) == top_up.credited - top_up.taken_back
+            assert (top_up.credited_at is None) == (top_up.credited == 0)
+            assert top_up.is_open or top_up.checkout_url is None
+        assert not moved, "money comes in through orders"
+        for recharge in self.recharges.values():
+            flying = None if recharge.in_flight is None else self.top_ups[recharge.in_flight]
+            assert flying is None or flying.is_open, "what has ended is in flight no more"
+            assert recharge.month_amount >= 0
+
+
+def ordered(answer: TopUp | Refusal) -> TopUp:
+    """The order of an answer that must be one."""
+    assert isinstance(answer, TopUp), answer
+    return answer
+
+
+def paid(price: Money, **known: Any) -> PaymentFacts:
+    """That this much money came in."""
+    return PaymentFacts(Outcome.PAID, received=price, **known)
 
 
 def held(answer: Reservation | Refusal) -> Reservation:

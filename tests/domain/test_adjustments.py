@@ -143,12 +143,14 @@ def test_a_plan_allocates_and_a_payment_tops_up(source: LotSource, entry_type: s
 def test_a_top_up_repays_the_debt_first_and_tells_of_it() -> None:
     books = Bookkeeper([wallet_with("metered", "1")])
     books.record(spent("2"), feature="llm_call")
+    books.events.clear()
     grant(books, "metered", "1.5", LotSource.TOP_UP, expires_at=None)
     assert books.events == []
     grant(books, "metered", "1.5", LotSource.TOP_UP, expires_at=None)
     assert books.balance("metered") == ("1.4", "0", "2.6")
     (event,) = books.events
-    assert (event.type, event.payload) == (EventType.DEBT_REPAID, (("wallet", "metered"), ("available", nano("1.4"))))
+    payload = (("wallet", "metered"), ("available", nano("1.4")))
+    assert (event.type, event.payload) == (EventType.DEBT_REPAID, payload)
     books.audit()
 
 

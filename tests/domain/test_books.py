@@ -1,9 +1,8 @@
 """Books: what is registered, and what others are told."""
 
 from domain.attribution import NOBODY, Attribution
-from domain.books import Event, EventType, Seen, debts_repaid, paused, resumed, seen
+from domain.books import Event, EventType, Seen, paused, resumed, seen
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
-from tests.domain.builders import empty_wallet, nano
 
 
 def test_the_customers_ids_are_registered_and_a_campaign_knows_its_client() -> None:
@@ -23,12 +22,3 @@ def test_workers_are_told_which_scope_and_why() -> None:
     payload = (("scope", "TENANT"), ("scopeId", None), ("reason", "manual_pause"), ("period", None), ("cap", None))
     assert paused(scope) == Event(EventType.SCOPE_PAUSED, payload)
     assert resumed(scope) == Event(EventType.SCOPE_RESUMED, payload)
-
-
-def test_only_a_wallet_that_came_back_from_below_zero_is_told_of() -> None:
-    below, zero, above = (empty_wallet()._replace(available=nano(amount)) for amount in ("-1", "0", "1"))
-    told = (("wallet", "credits"), ("available", 0))
-    assert debts_repaid({"credits": below}, (zero,)) == (Event(EventType.DEBT_REPAID, told),)
-    assert debts_repaid({"credits": below}, (below,)) == ()
-    assert debts_repaid({"credits": zero}, (above,)) == ()
-    assert debts_repaid({}, (above,)) == ()

@@ -23,8 +23,11 @@ from tests.domain.builders import (
     nano,
     number,
     request,
+    selling,
+    sold,
     spent,
     task_cap,
+    tenant,
     tenant_month,
 )
 
@@ -66,6 +69,15 @@ def test_a_grant_that_no_wallet_could_hold_names_the_amount() -> None:
     asked = request(Operation.GRANT, "g")
     grant = Grant(asked, "metered", LARGEST_STORED, LotSource.TOP_UP, None, "invoice", number(7))
     assert books.decide(grant).answer == invalid("amount", MESSAGE)
+
+
+def test_a_plan_that_no_wallet_could_hold_is_not_taken() -> None:
+    small, vast = sold("small", 1, credits="1"), sold("vast", 2, credits="1000000000")
+    books = Bookkeeper(of=tenant(plan="small"), catalog=selling(small, vast))
+    books.start_cycle()
+    books.wallets["credits"] = books.wallets["credits"]._replace(available=LARGEST_STORED - nano("1"))
+    assert books.change_plan("vast") == invalid("amount", MESSAGE)
+    assert books.tenant.plan == "small"
 
 
 def test_an_extension_of_a_leg_whose_wallet_is_not_there_is_refused() -> None:

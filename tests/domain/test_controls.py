@@ -8,10 +8,11 @@ import pytest
 from domain.attribution import IDENTIFIER_RULE
 from domain.books import Event, EventType
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind, ScopeStatus
-from domain.controls import BudgetState, ScopeState, budget_problems, scope_problems
+from domain.controls import BudgetState, ScopeState, budget_problems, deactivation_problems, scope_problems
 from domain.refusals import BudgetScope, FieldProblem, NotFound, ScopePaused
 from tests.domain.builders import (
     BLOG_WRITER,
+    LLAMA,
     MONTH,
     Bookkeeper,
     agent_month,
@@ -121,7 +122,7 @@ def test_the_tenant_roles_and_campaigns_can_be_paused(key: ScopeKey) -> None:
         ("TENANT", "acme", "r", "scopeId", "the tenant itself has no scopeId: leave it out"),
         ("AGENT", "", "r", "scopeId", IDENTIFIER_RULE),
         ("AGENT", "x", "", "reason", IDENTIFIER_RULE),
-        ("AGENT", "x", "budget_exceeded", "reason", "this reason is the budgets' own: use another"),
+        ("AGENT", "x", "budget_exceeded", "reason", "this reason is Purser's own: use another"),
         ("CLIENT", "umbrella", "r", "scope", "only TENANT, AGENT and CAMPAIGN can be paused"),
         ("PROJECT", "site", "r", "scope", "only TENANT, AGENT and CAMPAIGN can be paused"),
     ],
@@ -139,7 +140,9 @@ def test_setting_a_budget_answers_with_its_newest_counter_and_moves_no_money() -
     wallets, counters = dict(books.wallets), dict(books.counters)
     budget = capped(agent_month(), "10")
     key = counter_key(agent_month())
-    assert books.set_budget(agent_month(), "10") == BudgetState(agent_month(), budget, Counter(key, nano("3"), 0), None)
+    assert books.set_budget(agent_month(), "10") == BudgetState(
+        agent_month(), budget, Counter(key, nano("3"), 0), Scope(AGENT)
+    )
     assert (books.wallets, books.counters, books.budgets) == (wallets, counters, {agent_month(): budget})
     assert (books.scopes, books.events) == ({}, [])
 
@@ -289,3 +292,61 @@ def test_resuming_what_is_not_there_is_refused_and_what_is_active_changes_nothin
     books.scopes[CAMPAIGN] = Scope(CAMPAIGN, "Spring")
     assert books.resume(ScopeKind.CAMPAIGN, "spring") == ScopeState(Scope(CAMPAIGN, "Spring"))
     assert books.events == []
+
+
+# ---- out of use ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "identifier"), [("AGENT", "blog-writer"), ("CAMPAIGN", "spring")])
+def test_a_person_takes_a_scope_out_of_use_and_activates_it_again(kind: str, identifier: str) -> None:
+    books = Bookkeeper([wallet_with("metered", "1000")])
+    books.record(spent("1"), attribution=BLOG_WRITER)
+    key = ScopeKey(ScopeKind(kind), identifier)
+    inactive = Scope(key, None, ScopeStatus.INACTIVE, "deactivated")
+    assert books.deactivate(key.kind, identifier) == ScopeState(inactive)
+    answer = books.reserve("llm_call", cost="1", attribution=BLOG_WRITER)
+    assert answer == ScopePaused(BudgetScope(kind), identifier, "deactivated")
+    assert books.resume(key.kind, identifier) == ScopeState(Scope(key))
+    assert books.told() == [EventType.SCOPE_PAUSED, EventType.SCOPE_RESUMED]
+    assert held(books.reserve("llm_call", cost="1", attribution=BLOG_WRITER))
+
+
+def test_what_is_inactive_is_refused_even_to_work_that_costs_nothing() -> None:
+    books = Bookkeeper([wallet_with("metered", "1000")])
+    books.record(spent("1"), attribution=BLOG_WRITER)
+    books.deactivate(ScopeKind.CAMPAIGN, "spring")
+    answer = books.reserve("llm_call", model=LLAMA, attribution=BLOG_WRITER)
+    assert answer == ScopePaused(BudgetScope.CAMPAIGN, "spring", "deactivated")
+
+
+def test_taking_out_of_use_twice_tells_once_and_keeps_the_name() -> None:
+    books = Bookkeeper()
+    books.scopes[CAMPAIGN] = Scope(CAMPAIGN, "Spring", ScopeStatus.PAUSED, "approval_pending")
+    first = books.deactivate(ScopeKind.CAMPAIGN, "spring")
+    assert first == ScopeState(Scope(CAMPAIGN, "Spring", ScopeStatus.INACTIVE, "deactivated"))
+    assert books.deactivate(ScopeKind.CAMPAIGN, "spring") == first
+    assert len(books.events) == 1
+
+
+def test_what_nobody_has_seen_is_not_taken_out_of_use() -> None:
+    books = Bookkeeper()
+    assert books.deactivate(ScopeKind.AGENT, "nobody") == NotFound("scope")
+    assert books.scopes == {}
+
+
+def test_no_budget_moves_what_is_out_of_use() -> None:
+    books = paused_at("10", "9.5", agent_month())
+    books.deactivate(ScopeKind.AGENT, "blog-writer")
+    before = dict(books.scopes)
+    books.set_budget(agent_month(), "1000")
+    books.remove_budget(agent_month())
+    assert books.scopes == before
+
+
+def test_a_tenant_is_not_deactivated_but_suspended() -> None:
+    tenant_itself = ScopeKey(ScopeKind.TENANT, "")
+    only = FieldProblem("scope", "only AGENT and CAMPAIGN can be deactivated; an operator suspends a tenant")
+    assert deactivation_problems(tenant_itself, "r") == (only,)
+    assert deactivation_problems(ScopeKey(ScopeKind.CAMPAIGN, "spring"), "r") == ()
+    purser_own = (FieldProblem("reason", "this reason is Purser's own: use another"),)
+    assert deactivation_problems(ScopeKey(ScopeKind.CAMPAIGN, "spring"), "metered_empty") == purser_own

@@ -11,12 +11,16 @@ from domain.adjustments import Adjusted, AdjustWallet, Grant
 from domain.admission import Estimate, Wish
 from domain.books import NO_CHANGES, Operation, Used
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
-from domain.controls import BudgetState, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
+from domain.controls import BudgetState, DeactivateScope, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
 from domain.decisions import Command, Success, decide
 from domain.holds import Reservation
-from domain.refusals import IdempotencyKeyReused, InsufficientFunds, Refusal, ReservationState
+from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
+from domain.refusals import Conflict, IdempotencyKeyReused, InsufficientFunds, Refusal, ReservationState
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
+from domain.subscriptions import ChangePlan, SetCycle
+from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenant, TenantState
+from domain.topups import Ordered, SettleTopUp, StartTopUp
 from domain.wallets import LotSource
 from tests.domain.builders import (
     BLOG_WRITER,
@@ -30,6 +34,8 @@ from tests.domain.builders import (
     later,
     nano,
     number,
+    ordered,
+    paid,
     request,
     spent,
     wallet_with,
@@ -57,6 +63,17 @@ def every_command(work: Reservation) -> dict[str, Command]:
         "remove budget": RemoveBudget(request(Operation.REMOVE_BUDGET, "k"), agent_month()),
         "pause": PauseScope(request(Operation.PAUSE_SCOPE, "k"), AGENT),
         "resume": ResumeScope(request(Operation.RESUME_SCOPE, "k"), AGENT),
+        "deactivate": DeactivateScope(request(Operation.DEACTIVATE_SCOPE, "k"), AGENT),
+        "change plan": ChangePlan(request(Operation.CHANGE_PLAN, "k"), "starter", number(54)),
+        "set cycle": SetCycle(request(Operation.SET_CYCLE, "k"), 20, None),
+        "rename": RenameTenant(request(Operation.RENAME_TENANT, "k"), "Umbrella"),
+        "start top-up": StartTopUp(request(Operation.START_TOP_UP, "k"), number(55), "metered", None, nano("10")),
+        "set auto-recharge": SetAutoRecharge(
+            request(Operation.SET_AUTO_RECHARGE, "k"), "metered", True, None, nano("10"), None, True
+        ),
+        "resume tenant": ResumeTenant(request(Operation.RESUME_TENANT, "k")),
+        "suspend tenant": SuspendTenant(request(Operation.SUSPEND_TENANT, "k")),
+        "close tenant": CloseTenant(request(Operation.CLOSE_TENANT, "k")),
     }
 
 
@@ -185,3 +202,34 @@ def test_budget_and_scope_retries_show_what_stands_now() -> None:
     assert isinstance(state, BudgetState)
     assert state.budget == capped(agent_month(), "50")
     assert books.decide(commands["pause"]).answer == ScopeState(Scope(AGENT, None, ScopeStatus.PAUSED, "manual_pause"))
+
+
+def test_a_later_step_shows_in_the_answer_to_a_retry() -> None:
+    books, work = started()
+    commands = every_command(work)
+    order = books.decide(commands["start top-up"]).answer
+    assert isinstance(order, Ordered)
+    books.settle_top_up(order.top_up, paid(order.top_up.price))
+    assert books.decide(commands["start top-up"]).answer == Ordered(books.top_ups[order.top_up.id])
+    books.decide(commands["set auto-recharge"])
+    books.set_auto_recharge(enabled=False)
+    again = books.decide(commands["set auto-recharge"]).answer
+    assert again == RechargeState(books.wallets["metered"], books.recharges["metered"])
+    books.decide(commands["suspend tenant"])
+    books.resume_tenant()
+    assert books.decide(commands["suspend tenant"]).answer == TenantState(books.tenant)
+    assert books.decide(commands["rename"]).answer == TenantState(replace(books.tenant, name="Umbrella"))
+
+
+def test_what_has_no_key_is_decided_by_what_is_known_and_keeps_none() -> None:
+    books, _ = started()
+    top_up = ordered(books.start_top_up(amount="10"))
+    keys = dict(books.used_keys)
+    settle = SettleTopUp(request(Operation.SETTLE_TOP_UP, ""), top_up.id, paid(top_up.price), number(90))
+    assert books.decide(settle).changes != NO_CHANGES
+    assert books.decide(settle).changes == NO_CHANGES
+    books.set_auto_recharge(amount="10", threshold="1000")
+    recharge = Recharge(request(Operation.RECHARGE, ""), "metered", number(91))
+    assert isinstance(books.decide(recharge).answer, Due)
+    assert isinstance(books.decide(recharge).answer, Conflict)
+    assert {operation for operation, _ in books.used_keys.keys() - keys.keys()} == {Operation.SET_AUTO_RECHARGE}

@@ -14,12 +14,13 @@ from domain.books import NO_CHANGES, Changes
 from domain.budgets import budget_key, counter_keys
 from domain.decisions import Answer, Command
 from domain.holds import Reservation
+from domain.recharges import Due
 from domain.recordings import Record, Recording
-from domain.refusals import BudgetExceeded, Refusal, ReservationState, ScopePaused
+from domain.refusals import BudgetExceeded, Conflict, Refusal, ReservationState, ScopePaused
 from domain.reservations import Extend, Granted, Release, Reserve
 from domain.settlements import Consume
 from tests.domain.builders import TENANT_ID, Bookkeeper, conserved, empty_wallet, figures, tenant
-from tests.model.commands import WALLET_KEYS, Historian, Step
+from tests.model.commands import CYCLE, WALLET_KEYS, Historian, Step
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -35,7 +36,7 @@ class Accounts(RuleBasedStateMachine):
     @initialize(own_keys=st.booleans())
     def open(self, own_keys: bool) -> None:
         keys = ["openai", "leadmagic"] if own_keys else []
-        self.books = Bookkeeper(of=tenant(own_keys=keys, unlimited=True), own_keys_allowed=True)
+        self.books = Bookkeeper(of=tenant(own_keys=keys, unlimited=True, cycle=CYCLE), own_keys_allowed=True)
         self.books.wallets = {key: empty_wallet(key) for key in WALLET_KEYS}
         for step in self.historian.opening():
             self.books.play(step)
@@ -68,8 +69,16 @@ class Accounts(RuleBasedStateMachine):
     def credit(self, seed: int, kind: str) -> None:
         self.step(kind, seed)
 
-    @rule(seed=seeds, kind=st.sampled_from(["set_budget", "remove_budget", "pause", "resume"]))
+    @rule(seed=seeds, kind=st.sampled_from(["set_budget", "remove_budget", "pause", "resume", "deactivate"]))
     def control(self, seed: int, kind: str) -> None:
+        self.step(kind, seed)
+
+    @rule(seed=seeds, kind=st.sampled_from(["start_top_up", "settle_top_up", "set_auto_recharge", "recharge"]))
+    def pay(self, seed: int, kind: str) -> None:
+        self.step(kind, seed)
+
+    @rule(seed=seeds, kind=st.sampled_from(["change_plan", "set_cycle", "suspend_tenant", "resume_tenant"]))
+    def subscribe(self, seed: int, kind: str) -> None:
         self.step(kind, seed)
 
     @rule(seed=seeds)
@@ -97,6 +106,7 @@ class Accounts(RuleBasedStateMachine):
     def step(self, kind: str, seed: int) -> None:
         """Do it, and look at what it did."""
         step = self.historian.step(kind, Random(seed))
+        self.books.open(step.at, step.command)
         if step.command is None:
             before = len(self.books.overdue(step.at))
             assert len(self.books.expire_overdue(step.at)) == before
@@ -169,6 +179,8 @@ class Accounts(RuleBasedStateMachine):
             assert isinstance(step.command, Record)
             assert isinstance(again.answer, Recording)
             assert (again.answer.events, again.changes) == ((), NO_CHANGES)
+        elif isinstance(answer, Due):
+            assert (type(again.answer), again.changes) == (Conflict, NO_CHANGES)
         elif not isinstance(answer, Refusal):
             assert again.changes == NO_CHANGES
             assert type(again.answer) is type(answer)

@@ -12,14 +12,19 @@ from domain.money import (
     MILLION,
     NANO,
     AmountError,
+    Money,
     cost_rounding_up,
     divide_rounding_up,
     fits_storage,
     format_amount,
     mark_up_rounding_up,
+    minor_digits,
+    minor_to_nano,
     multiply_rounding_up,
+    nano_to_minor,
     parse_amount,
     percent,
+    share_rounding_down,
 )
 
 amounts = st.integers(-LARGEST_AMOUNT, LARGEST_AMOUNT)
@@ -139,3 +144,48 @@ def test_a_percent_is_rounded_down_so_that_no_limit_shows_as_reached_before_it_i
     part: int, whole: int, hundredths: int
 ) -> None:
     assert percent(part, whole) == hundredths
+
+
+@pytest.mark.parametrize(
+    ("currency", "digits"), [("USD", 2), ("INR", 2), ("AED", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("BHD", 3)]
+)
+def test_a_currency_has_two_digits_after_the_point_unless_iso_4217_says_otherwise(currency: str, digits: int) -> None:
+    assert minor_digits(currency) == digits
+
+
+@pytest.mark.parametrize(
+    ("money", "nano"),
+    [
+        (Money(3_499_900, "INR"), 34_999 * NANO),
+        (Money(1, "USD"), 10_000_000),
+        (Money(500, "JPY"), 500 * NANO),
+        (Money(1_234, "KWD"), 1_234_000_000),
+        (Money(-5, "USD"), -50_000_000),
+        (Money(0, "USD"), 0),
+    ],
+)
+def test_money_is_a_whole_amount_of_its_currency_and_back(money: Money, nano: int) -> None:
+    assert minor_to_nano(money) == nano
+    assert nano_to_minor(nano, money.currency) == money.minor
+
+
+@pytest.mark.parametrize(("nano", "currency"), [(1, "USD"), (15_000_000, "USD"), (500_000_000, "JPY"), (1, "KWD")])
+def test_an_amount_that_is_not_whole_in_minor_units_is_no_money(nano: int, currency: str) -> None:
+    assert nano_to_minor(nano, currency) is None
+
+
+@given(st.integers(0, LARGEST_AMOUNT), st.integers(1, 10**12), st.data())
+def test_a_share_is_never_more_than_its_part_and_all_for_the_whole(
+    amount: int, whole: int, data: st.DataObject
+) -> None:
+    part = data.draw(st.integers(0, whole))
+    share = share_rounding_down(amount, part, whole)
+    assert share * whole <= amount * part < (share + 1) * whole
+    assert share_rounding_down(amount, whole, whole) == amount
+    assert share_rounding_down(amount, 0, whole) == 0
+
+
+@pytest.mark.parametrize(("part", "whole"), [(-1, 3), (4, 3), (0, 0)])
+def test_a_share_is_of_a_part_of_something(part: int, whole: int) -> None:
+    with pytest.raises(AssertionError):
+        share_rounding_down(1, part, whole)

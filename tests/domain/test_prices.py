@@ -1,6 +1,8 @@
 """Which price applies to a call, and what the call costs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -133,7 +135,7 @@ def test_a_price_of_zeros_is_free_and_any_figure_above_0_is_not() -> None:
 def test_a_price_needs_a_figure_and_none_is_negative() -> None:
     with pytest.raises(AssertionError, match="at least one figure"):
         price(given_input=None, output=None)
-    with pytest.raises(AssertionError, match="not negative"):
+    with pytest.raises(AssertionError, match="must be 0 or more"):
         price(output=-1)
 
 
@@ -335,3 +337,59 @@ def test_the_price_of_a_call_is_always_among_the_prices_in_force(
 def test_a_list_gives_back_every_row() -> None:
     rows = [price(), price(published_at=MARCH), per_call("tavily", None, "search")]
     assert sorted(PriceList(rows), key=rows.index) == rows
+
+
+def test_rows_that_are_added_leave_the_list_that_they_are_added_to_as_it_was() -> None:
+    before = PriceList([price()])
+    other = price(model="gpt-4o", given_input=9)
+    after = before.adding([other])
+    assert (list(before), set(after)) == ([price()], {price(), other})
+    assert before.find("openai", "gpt-4o", None, MARCH, MARCH) is None
+    assert after.find("openai", "gpt-4o", None, MARCH, MARCH) == other
+
+
+def test_of_rows_that_were_published_at_one_moment_the_one_added_last_counts() -> None:
+    first, second, third = (price(given_input=figure) for figure in (1, 2, 3))
+    added = PriceList([first]).adding([second, third])
+    assert added.find("openai", "gpt-4o-mini", None, MARCH, MARCH) is third
+    assert [row.input_per_million for row in added.at(MARCH)] == [3]
+
+
+def test_adding_a_model_makes_its_provider_one_that_is_priced_by_model_from_then_on() -> None:
+    added = PriceList([per_call("tavily", None, None)]).adding(
+        [price("tavily", "deep", published_at=MARCH), price("tavily", "deeper", published_at=FEBRUARY)]
+    )
+    assert added.find("tavily", "other", None, APRIL, FEBRUARY - INSTANT) is not None
+    assert added.find("tavily", "other", None, APRIL, FEBRUARY) is None
+
+
+def own(**given: Any) -> Price:
+    """A price for one tenant alone."""
+    return replace(price(**given), for_tenant=True)
+
+
+def test_a_tenants_own_price_goes_before_a_newer_one_for_everybody() -> None:
+    everybody = [price(given_input=1), price(given_input=2, effective_from=MARCH)]
+    prices = PriceList(everybody).adding([own(given_input=7)])
+    assert prices.find("openai", "gpt-4o-mini", None, APRIL, APRIL) == own(given_input=7)
+    assert prices.at(APRIL) == (own(given_input=7),)
+
+
+def test_where_a_tenants_own_price_has_ended_what_holds_for_everybody_does() -> None:
+    prices = PriceList([price(given_input=1)]).adding([own(given_input=7, effective_to=MARCH)])
+    assert prices.find("openai", "gpt-4o-mini", None, MARCH - INSTANT, APRIL) == own(given_input=7, effective_to=MARCH)
+    assert prices.find("openai", "gpt-4o-mini", None, MARCH, APRIL) == price(given_input=1)
+
+
+def test_withdrawing_a_tenants_own_price_does_not_withdraw_that_of_everybody() -> None:
+    withdrawn = own(given_input=7, effective_to=JANUARY, published_at=MARCH)
+    prices = PriceList([price(given_input=1)]).adding([own(given_input=7), withdrawn])
+    assert prices.find("openai", "gpt-4o-mini", None, APRIL, FEBRUARY) == own(given_input=7)
+    assert prices.find("openai", "gpt-4o-mini", None, APRIL, MARCH) == price(given_input=1)
+
+
+def test_a_tenants_own_tier_leaves_the_lower_ones_of_everybody() -> None:
+    prices = PriceList([price(given_input=1)]).adding([own(given_input=7, context_above=1_000)])
+    found = [prices.find("openai", "gpt-4o-mini", None, APRIL, APRIL, context) for context in (1_000, 1_001)]
+    assert [row and row.input_per_million for row in found] == [1, 7]
+    assert [row.input_per_million for row in prices.at(APRIL)] == [7, 1]

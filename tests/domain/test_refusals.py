@@ -2,9 +2,11 @@
 
 import pytest
 
+from domain import budgets
 from domain.refusals import (
     BudgetExceeded,
     BudgetScope,
+    Conflict,
     FieldProblem,
     IdempotencyKeyReused,
     InsufficientFunds,
@@ -19,6 +21,7 @@ from domain.refusals import (
     UnknownFeature,
     UnpricedModel,
     invalid,
+    no_plan,
 )
 from tests.domain.builders import nano
 
@@ -48,11 +51,23 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
     ),
     ScopePaused(BudgetScope.AGENT, "blog-writer", "manual_pause"): (
         "SCOPE_PAUSED",
-        "Agent blog-writer is paused: manual_pause.",
+        "Agent blog-writer is paused: manual_pause; resume it (resumeScope).",
+    ),
+    ScopePaused(BudgetScope.AGENT, "blog-writer", "deactivated"): (
+        "SCOPE_PAUSED",
+        "Agent blog-writer is paused: deactivated; resume it (resumeScope).",
+    ),
+    ScopePaused(BudgetScope.AGENT, "blog-writer", "monthly_budget_exceeded"): (
+        "SCOPE_PAUSED",
+        "Agent blog-writer is paused: monthly_budget_exceeded; raise the cap or wait for the next period.",
+    ),
+    ScopePaused(BudgetScope.CAMPAIGN, "spring", "metered_empty"): (
+        "SCOPE_PAUSED",
+        "Campaign spring is paused: metered_empty; top up the metered wallet, then resume it.",
     ),
     ScopePaused(BudgetScope.TENANT, None, "tenant_suspended"): (
         "SCOPE_PAUSED",
-        "The tenant is paused: tenant_suspended.",
+        "The tenant is paused: tenant_suspended; ask the operator.",
     ),
     UnknownFeature("blog_pots"): (
         "UNKNOWN_FEATURE",
@@ -62,16 +77,21 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "UNPRICED_MODEL",
         "The price list has no price for openai gpt-99: query prices for those that it has.",
     ),
-    PlanLimit(5, 6): ("PLAN_LIMIT", "The plan allows 5, 6 are in use."),
+    PlanLimit("agent roles", 5, 6): (
+        "PLAN_LIMIT",
+        "The plan allows 5 agent roles, 6 are in use: deactivate one or choose a larger plan.",
+    ),
     IdempotencyKeyReused("k"): (
         "IDEMPOTENCY_KEY_REUSED",
         "The idempotency key 'k' belongs to another request: use a new key.",
     ),
     NotFound("wallet"): ("NOT_FOUND", "There is no such wallet."),
+    no_plan("", "india"): ("NOT_FOUND", "There is no such plan '' in region india: query plans."),
     ReservationEnded(ReservationState.RELEASED): (
         "RESERVATION_ENDED",
         "The reservation has ended: it is released.",
     ),
+    Conflict("The balance is not below the threshold."): ("CONFLICT", "The balance is not below the threshold."),
     InvalidInput((FieldProblem("a", "must be b"), FieldProblem("c", "must be d"))): (
         "INVALID_INPUT",
         "a: must be b; c: must be d",
@@ -87,11 +107,18 @@ def test_a_refusal_has_its_code_and_its_sentence(refusal: Refusal) -> None:
 def test_each_refusal_type_has_a_code_of_its_own() -> None:
     codes = list({type(refusal): refusal.code for refusal in SENTENCES}.values())
     assert len(set(codes)) == len(codes)
-    assert set(codes) | {RefusalCode.CONFLICT} == set(RefusalCode)
+    assert set(codes) == set(RefusalCode)
 
 
 def test_insufficient_funds_say_how_much_is_missing_debt_included() -> None:
     assert InsufficientFunds("credits", nano("2"), nano("-0.5")).short_by == nano("2.5")
+
+
+@pytest.mark.parametrize("reason", budgets.PAUSE_REASONS.values())
+def test_a_budget_that_pauses_says_to_raise_its_cap(reason: str) -> None:
+    assert ScopePaused(BudgetScope.TENANT, None, reason).message.endswith(
+        "; raise the cap or wait for the next period."
+    )
 
 
 def test_one_bad_field_makes_an_invalid_input() -> None:

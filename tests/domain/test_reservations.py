@@ -10,10 +10,11 @@ from domain import admission, reservations
 from domain.admission import Estimate, Wish
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution
 from domain.books import EventType
-from domain.budgets import ScopeKind
+from domain.budgets import ScopeKey, ScopeKind
 from domain.holds import ModelName, Reservation, TaskKey
 from domain.money import format_amount
 from domain.prices import Tokens
+from domain.rates import ChargeType, RateCards
 from domain.refusals import (
     BudgetExceeded,
     BudgetScope,
@@ -21,6 +22,7 @@ from domain.refusals import (
     InsufficientFunds,
     InvalidInput,
     NotFound,
+    PlanLimit,
     Refusal,
     ReservationEnded,
     ReservationState,
@@ -35,6 +37,7 @@ from domain.usage import Route
 from domain.wallets import LotSource
 from tests.domain.builders import (
     BLOG_WRITER,
+    CATALOG,
     CYCLE_END,
     GPT_4O,
     LLAMA,
@@ -484,6 +487,18 @@ def test_a_preview_refuses_as_a_reserve_does_and_pauses_nothing() -> None:
     assert poor == InsufficientFunds("metered", nano("1.3"), nano("1"))
 
 
+def test_a_preview_refuses_newcomers_as_a_reserve_does() -> None:
+    books = Bookkeeper([wallet_with("credits", "10"), wallet_with("metered", "0.001")], of=tenant(plan="starter"))
+    campaign = Wish("blog_post", attribution=Attribution(campaign="spring"))
+    assert preview(books, campaign) == ScopePaused(BudgetScope.CAMPAIGN, "spring", "metered_empty")
+    for place in range(10):
+        books.record(spent("0"), attribution=Attribution(agent_role=f"agent-{place}"))
+    assert preview(books, Wish("blog_post", attribution=Attribution(agent_role="one-more"))) == PlanLimit(
+        "agent roles", 10, 10
+    )
+    assert isinstance(preview(books, Wish("blog_post", attribution=Attribution(agent_role="agent-9"))), Preview)
+
+
 def test_what_an_import_of_a_thousand_leads_would_take_is_a_preview() -> None:
     answer = preview(Bookkeeper(acme()), Wish("store_lead", nano("1000")))
     assert isinstance(answer, Preview)
@@ -789,3 +804,46 @@ def test_estimates_of_nobody_count_for_the_tenant() -> None:
     books = Bookkeeper(acme())
     held(books.reserve("blog_post", attribution=NOBODY, at=NOW + timedelta(seconds=1)))
     assert [key.scope for key in books.counters] == [BudgetScope.TENANT]
+
+
+def test_running_work_of_a_campaign_that_the_empty_wallet_deactivated_is_aborted_and_settled() -> None:
+    books = Bookkeeper([wallet_with("metered", "10")])
+    work = held(books.reserve("llm_call", cost="1", attribution=BLOG_WRITER))
+    books.record(spent("9"), feature="llm_call")
+    assert books.registered()[ScopeKey(ScopeKind.CAMPAIGN, "spring")].pause_reason == "metered_empty"
+    assert not reservations.may_continue(books.books(), work, nano("0.1"), None)
+    assert held(books.consume(work, spent("0.1"))).state is ReservationState.CONSUMED
+    books.audit()
+
+
+@pytest.mark.parametrize("status", [TenantStatus.SUSPENDED, TenantStatus.CLOSED])
+def test_running_work_of_a_tenant_that_is_not_active_is_aborted_and_given_no_more(status: TenantStatus) -> None:
+    books = Bookkeeper(acme())
+    work = held(books.reserve("llm_call", cost="1"))
+    books.tenant = replace(books.tenant, status=status)
+    refusal = ScopePaused(BudgetScope.TENANT, None, f"tenant_{status.lower()}")
+    assert books.extend(work, ttl=60) == books.extend(work, cost="1") == refusal
+    assert not reservations.may_continue(books.books(), work, None, None)
+    assert held(books.release(work)).state is ReservationState.RELEASED
+
+
+def test_a_retry_finds_its_task_also_after_the_feature_left_its_bundle() -> None:
+    card = CATALOG.rate_cards.at(NOW, NOW)
+    assert card is not None
+    books = Bookkeeper(acme())
+    first = held(books.reserve("brand_voice_score", task="t"))
+    rates = tuple(
+        [
+            replace(rate, charge_type=ChargeType.FIXED, bundle=None) if rate.bundle == "content_score" else rate
+            for rate in card.rates
+        ]
+    )
+    unbundled = replace(card, version=2, effective_from=later(60), published_at=later(60), rates=rates)
+    books.catalog = replace(CATALOG, rate_cards=RateCards([card, unbundled]))
+    again = held(books.reserve("brand_voice_score", task="t", at=later(120)))
+    assert again.id == first.id
+    other = held(books.reserve("ai_search_visibility_score", task="t", at=later(120)))
+    assert other.id != first.id, "each is charged alone now"
+    dropped = replace(unbundled, version=3, effective_from=later(180), published_at=later(180), rates=rates[:1])
+    books.catalog = replace(CATALOG, rate_cards=RateCards([card, unbundled, dropped]))
+    assert held(books.reserve("brand_voice_score", task="t", at=later(240))).id == first.id

@@ -309,7 +309,7 @@ def test_a_settlement_above_the_hold_and_the_balance_becomes_debt_that_stops_the
     assert books.balance("metered") == ("-1.6", "0", "2.6")
     assert books.reserve("llm_call", cost="0.000000001") == InsufficientFunds("metered", nano("0.01"), nano("-1.6"))
     books.adjust("metered", "1.61")
-    assert [event.type for event in books.events] == [EventType.DEBT_REPAID]
+    assert books.told() == [EventType.BALANCE_EMPTY, EventType.DEBT_REPAID]
     assert held(books.reserve("llm_call", cost="0.000000001")).holds
     books.audit()
 
@@ -400,7 +400,7 @@ def test_an_unpriced_call_takes_what_is_left_of_the_hold_and_the_cost_is_unknown
     assert books.counter(tenant_month()) == ("1", "0")
     assert books.usage[1].priced.cost is None
     names = (("provider", "openai"), ("model", "gpt-99"), ("operation", None))
-    assert books.events == [Event(EventType.USAGE_UNPRICED, names)]
+    assert books.events[1:] == [Event(EventType.USAGE_UNPRICED, names)]
 
 
 def test_known_costs_above_the_hold_are_charged_in_full_beside_an_unpriced_call() -> None:

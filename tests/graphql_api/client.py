@@ -16,10 +16,22 @@ FIGURES = {
     "ScopePaused": "scope scopeId reason",
     "UnknownFeature": "feature",
     "UnpricedModel": "provider model operation",
+    "PlanLimit": "limit used",
     "IdempotencyKeyReused": "idempotencyKey",
     "ReservationEnded": "state",
     "InvalidInput": "fields { path message }",
 }
+WALLET_AMOUNT = "{ walletKey unit amount }"
+MONEY = "{ amount currency }"
+PLAN = f"key name region price {MONEY} allocations {WALLET_AMOUNT} seats agents unlimited"
+TENANT = """
+  id slug name status region timeZone anchorDay cycleStart cycleEnd plan { key } nextPlan { key }
+  nextAnchorDay nextTimeZone agentsUsed seatsUsed
+"""
+TOP_UP = f"""
+  id state walletKey amount price {MONEY} bundle origin checkoutUrl createdAt creditedAt takenBack failure
+"""
+AUTO_RECHARGE = "enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id state }"
 RESERVATION = """
   id state feature taskKey route holds { amount wallet { key } } heldUsd maxCostUsd
   warnings { scope scopeId usedPercent cap spent held } promptNotice createdAt expiresAt
@@ -37,9 +49,26 @@ SELECTIONS = {
     "adjustWallet": "... on Wallet { key available granted debt status }",
     "pauseScope": "... on Scope { id scope scopeId status pauseReason }",
     "resumeScope": "... on Scope { id scope scopeId status pauseReason }",
+    "deactivateScope": "... on Scope { id scope scopeId status pauseReason }",
+    "startTopUp": f"... on TopUp {{ {TOP_UP} }}",
+    "setAutoRecharge": f"... on Wallet {{ key status autoRecharge {{ {AUTO_RECHARGE} }} }}",
+    **dict.fromkeys(
+        (
+            "createTenant",
+            "renameTenant",
+            "suspendTenant",
+            "resumeTenant",
+            "closeTenant",
+            "changePlan",
+            "setCycle",
+        ),
+        f"... on Tenant {{ {TENANT} }}",
+    ),
     "setBudget": "... on Budget { id scope scopeId period periodKey cap thresholds spent held usedPercent paused }",
     "removeBudget": "... on Budget { id scope scopeId period periodKey cap thresholds spent held usedPercent paused }",
     "setDefaultBudget": "... on DefaultBudget { agentRole period cap }",
+    "setProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
+    "removeProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "previewReservation": """... on ReservationPreview {
         route holds { amount wallet { key } } estimatedCostUsd maxCostUsd promptNotice warnings { scope }
     }""",

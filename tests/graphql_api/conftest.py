@@ -10,11 +10,12 @@ import pytest
 import uvicorn
 
 from graphql_api.app import create_app
-from infra.application import Application
-from infra.services.api_keys import create_key
+from infra.application import Application, open_application
 from infra.services.callers import Caller, Role
+from infra.settings import Settings
 from tests.graphql_api.client import Client
-from tests.infra.builders import open_tenant
+from tests.infra.builders import new_key, open_tenant
+from tests.infra.stand_in import RunningStandIn, running_stand_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,24 @@ class Clients:
     def of(self, role: Role) -> Client:
         client: Client = getattr(self, role.lower())
         return client
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[RunningStandIn]:
+    """Stripe's stand-in. Its messages are kept until a test has them delivered."""
+    async with running_stand_in() as running:
+        yield running
+
+
+@pytest.fixture
+async def paid_application(
+    settings: Settings, database_url: str, stand_in: RunningStandIn
+) -> AsyncIterator[Application]:
+    """The application with a payment rail: for tests that are about money, in the place of `application`."""
+    gateway = stand_in.gateway()
+    async with open_application(settings, database_url, gateway=gateway) as opened:
+        yield opened
+    await gateway.close()
 
 
 @pytest.fixture
@@ -71,8 +90,8 @@ async def clients(application: Application, http: httpx.AsyncClient, acme: Calle
 
     async def client(role: Role, caller: Caller | None, tenant: str | None = None) -> Client:
         tenant_id = None if caller is None else caller.tenant_id
-        _, token = await create_key(application, tenant_id, role, f"{role.lower()} of {tenant_id}")
-        return Client(http, token, tenant)
+        key = await new_key(application, tenant_id, role, f"{role.lower()} of {tenant_id}")
+        return Client(http, key.token, tenant)
 
     return Clients(
         operator=await client(Role.OPERATOR, None, "acme"),

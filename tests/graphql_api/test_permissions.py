@@ -8,27 +8,55 @@ import pytest
 import strawberry
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
 
+from domain.ids import NIL
 from graphql_api.errors import RequestError
 from graphql_api.execution import Engine
-from graphql_api.permissions import ALLOWED, guard
+from graphql_api.permissions import ALLOWED, WITHOUT_TENANT, guard
 from graphql_api.schema import create_schema
 from graphql_api.tuning import tune
 from infra.services.callers import Caller, Role
 
 pytestmark = pytest.mark.anyio
 
+ONE = UUID(int=1)
 READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", "previewReservation", "checkTask"} | {
     "budgets",
     "node",
+    "tenant",
+    "plans",
+    "planFit",
+    "topUp",
+    "topUps",
+    "bundles",
 }
+PEOPLES_READS = {"providerKeys"}
+WORKERS_READS = {"providerSecret"}
 WORK = {"reserve", "consume", "release", "extend", "reserveMany", "releaseMany", "recordUsage"}
-ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope"}
-OPERATION = {"adjustWallet", "setDefaultBudget"}
+ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "setProviderKey", "removeProviderKey"} | {
+    "deactivateScope",
+    "startTopUp",
+    "setAutoRecharge",
+    "changePlan",
+    "setCycle",
+}
+OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
+    "renameTenant",
+    "suspendTenant",
+    "resumeTenant",
+    "closeTenant",
+    "rateCards",
+    "publishRateCard",
+    "publishPrice",
+    "publishProvider",
+    "publishPlan",
+    "publishBundle",
+}
+WITHOUT_A_TENANT = {"tenants", "providers", "plans", "createTenant", "setDefaultBudget"}
 MAY = {
-    Role.MEMBER: READS,
-    Role.SERVICE: READS | WORK,
-    Role.ADMIN: READS | WORK | ADMINISTRATION,
-    Role.OPERATOR: READS | WORK | ADMINISTRATION | OPERATION,
+    Role.MEMBER: READS | PEOPLES_READS,
+    Role.SERVICE: READS | WORKERS_READS | WORK,
+    Role.ADMIN: READS | PEOPLES_READS | WORK | ADMINISTRATION,
+    Role.OPERATOR: READS | PEOPLES_READS | WORK | ADMINISTRATION | OPERATION,
 }
 
 
@@ -39,7 +67,7 @@ def roots(schema: GraphQLSchema) -> list[GraphQLObjectType]:
 def test_every_operation_has_a_permission_and_every_permission_an_operation() -> None:
     operations = {f"{root.name}.{name}" for root in roots(create_schema()) for name in root.fields}
     assert operations == ALLOWED.keys()
-    assert {name.partition(".")[2] for name in operations} == MAY[Role.OPERATOR]
+    assert {name.partition(".")[2] for name in operations} == MAY[Role.OPERATOR] | WORKERS_READS
 
 
 @pytest.mark.parametrize("role", Role)
@@ -48,14 +76,24 @@ async def test_a_role_may_do_what_it_is_for_and_nothing_else(role: Role) -> None
     assert {name for name, field in fields if may_use(role, field)} == MAY[role]
 
 
-def may_use(role: Role, field: GraphQLField) -> bool:
+async def test_an_operator_who_names_no_tenant_may_do_only_what_needs_none() -> None:
+    operations = {
+        f"{root.name}.{name}": field for root in roots(create_schema()) for name, field in root.fields.items()
+    }
+    assert operations.keys() >= WITHOUT_TENANT
+    assert {name.partition(".")[2] for name in WITHOUT_TENANT} >= WITHOUT_A_TENANT
+    allowed = {name for name, field in operations.items() if may_use(Role.OPERATOR, field, NIL)}
+    assert allowed == WITHOUT_TENANT
+
+
+def may_use(role: Role, field: GraphQLField, tenant_id: UUID = ONE) -> bool:
     """Call it with nonsense and without an application: it is refused at the door, or fails behind it."""
-    info: Any = SimpleNamespace(context=SimpleNamespace(caller=Caller(UUID(int=1), role, "key:x")))
+    info: Any = SimpleNamespace(context=SimpleNamespace(caller=Caller(tenant_id, role, "key:x")))
     assert field.resolve is not None
     try:
         answer = field.resolve(None, info, **dict.fromkeys(argument.out_name or "" for argument in field.args.values()))
     except RequestError as error:
-        return error.extensions != {"code": "FORBIDDEN"}
+        return error.extensions not in ({"code": "FORBIDDEN"}, {"code": "TENANT_REQUIRED"})
     except AttributeError:
         return True
     answer.close()

@@ -17,11 +17,11 @@ from infra.application import Application, open_application
 from infra.queries import budgets, ledger_entries, lots, scopes, usage_events, wallets
 from infra.queries.budgets import BudgetView
 from infra.queries.wallets import WalletView
-from infra.services import reservations, settlements, tenants
+from infra.services import reservations, settlements
 from infra.services.budgets import set_budget, set_default_budget
 from infra.services.callers import Caller, Refused
 from infra.services.settlements import consume
-from infra.services.wallets import adjust_wallet
+from infra.services.wallets import adjust_wallet, credit
 from infra.settings import Settings
 from tests.domain.builders import capped, nano
 from tests.infra.builders import Clock, cap, open_tenant, reserved, wish
@@ -84,12 +84,12 @@ async def test_used_percent_counts_active_lots_used_up_or_not(timed: Application
         assert not isinstance(await consume(timed, caller, f"c{number}", held.id, None, ()), Refused)
     used_up = await wallet(timed, caller)
     assert (used_up.used_percent, used_up.status) == (10_000, BalanceStatus.EXHAUSTED)
-    await tenants.credit(timed, caller.tenant_id, "credits", nano("1"), LotSource.TOP_UP, "more")
+    await credit(timed, caller.tenant_id, "credits", nano("1"), LotSource.TOP_UP, "more")
     assert ((await wallet(timed, caller)).used_percent, (await wallet(timed, caller)).status) == (
         8_000,
         BalanceStatus.WARNING,
     )
-    await tenants.credit(timed, caller.tenant_id, "credits", nano("5"), LotSource.TOP_UP, "still more")
+    await credit(timed, caller.tenant_id, "credits", nano("5"), LotSource.TOP_UP, "still more")
     assert ((await wallet(timed, caller)).used_percent, (await wallet(timed, caller)).status) == (
         4_000,
         BalanceStatus.OK,

@@ -58,7 +58,7 @@ async def test_scope_paused_gives_the_reason(clients: Clients, application: Appl
     assert without_id(refusal) == {
         "__typename": "ScopePaused",
         "code": "SCOPE_PAUSED",
-        "message": "The tenant is paused: stocktaking.",
+        "message": "The tenant is paused: stocktaking; resume it (resumeScope).",
         "scope": "TENANT",
         "scopeId": None,
         "reason": "stocktaking",

@@ -15,6 +15,11 @@ pytestmark = pytest.mark.anyio
 NODE = "query ($id: ID!) { node(id: $id) { __typename id } }"
 
 
+@pytest.fixture
+def application(paid_application: Application) -> Application:
+    return paid_application
+
+
 async def ids_of_acme(clients: Clients) -> dict[str, str]:
     """An id of each kind, all of them acme's."""
     reservation = await clients.service.reserve("r", "llm_call", attribution={"campaign": "spring"})
@@ -25,9 +30,13 @@ async def ids_of_acme(clients: Clients) -> dict[str, str]:
         "setBudget", idempotencyKey="b", scope="CAMPAIGN", scopeId="spring", period="TOTAL", cap="5"
     )
     scope = await clients.admin.do("pauseScope", idempotencyKey="p", scope="AGENT", scopeId="writer")
-    query = '{ wallet(key: "metered") { id lots { id } entries { edges { node { id } } } } }'
-    wallet = (await clients.admin.ask(query))["wallet"]
+    top_up = await clients.admin.do("startTopUp", idempotencyKey="t", walletKey="credits", bundle="credits_50")
+    query = '{ tenant { id } wallet(key: "metered") { id lots { id } entries { edges { node { id } } } } }'
+    data = await clients.admin.ask(query)
+    wallet = data["wallet"]
     return {
+        "Tenant": data["tenant"]["id"],
+        "TopUp": top_up["id"],
         "Reservation": reservation["id"],
         "UsageEvent": consumed["usageEvents"][0]["id"],
         "Budget": budget["id"],
@@ -74,6 +83,9 @@ async def test_ids_that_are_none_find_nothing(clients: Clients) -> None:
         "rcd_²",
         "prv_nobody",
         "ten_" + "0" * 32,
+        "ten_x",
+        "top_" + "f" * 32,
+        "top_",
         "🧾",
     ):
         assert await clients.admin.ask(NODE, id=public_id) == {"node": None}, public_id
@@ -88,6 +100,49 @@ async def test_queries_about_a_foreign_reservation_answer_null(clients: Clients)
     }
     for public_id in (reservation, "rsv_" + "0" * 32, "nonsense"):
         assert await clients.stranger.ask(query, id=public_id) == {"reservation": None, "checkTask": None}
+
+
+async def test_a_foreign_top_up_answers_as_none(clients: Clients) -> None:
+    top_up = (await ids_of_acme(clients))["TopUp"]
+    query = "query ($id: ID!) { topUp(id: $id) { id } }"
+    assert await clients.member.ask(query, id=top_up) == {"topUp": {"id": top_up}}
+    for public_id in (top_up, "top_" + "0" * 32, "nonsense"):
+        assert await clients.stranger.ask(query, id=public_id) == {"topUp": None}
+    listed = "query ($after: String) { topUps(after: $after) { edges { node { id } } } }"
+    assert await clients.stranger.ask(listed, after=None) == {"topUps": {"edges": []}}
+    assert await clients.stranger.ask(listed, after="top_" + "f" * 32) == {"topUps": {"edges": []}}
+
+
+async def test_what_is_decided_about_one_tenant_stays_in_it(clients: Clients, application: Application) -> None:
+    """The same keys and names in another tenant are its own, whatever acme has done with them."""
+    await ids_of_acme(clients)
+    stranger = clients.stranger
+    query = "{ tenant { slug name plan { key } nextPlan { key } anchorDay status seatsUsed agentsUsed } }"
+    before = await stranger.ask(query)
+    await clients.admin.do("changePlan", idempotencyKey="k", plan="starter")
+    await clients.admin.do("setCycle", idempotencyKey="k", anchorDay=9)
+    await clients.operator.do("renameTenant", idempotencyKey="k", name="Another")
+    await clients.operator.do("suspendTenant", idempotencyKey="k")
+    assert await stranger.ask(query) == before
+    own = await stranger.do("startTopUp", idempotencyKey="t", walletKey="credits", bundle="credits_50")
+    assert own["__typename"] == "TopUp", "neither acme's order nor its suspension"
+    recharge = await stranger.do("setAutoRecharge", idempotencyKey="k", walletKey="metered", enabled=False, amount="5")
+    scope = await stranger.do("deactivateScope", idempotencyKey="k", scope="AGENT", scopeId="writer")
+    assert (recharge["code"], scope["code"]) == ("NOT_FOUND", "NOT_FOUND")
+    after = await clients.operator.ask("{ topUps { edges { node { id } } } tenant { name status } }")
+    assert after["tenant"] == {"name": "Another", "status": "SUSPENDED"}
+    assert own["id"] not in str(after["topUps"])
+
+
+async def test_only_operators_see_that_there_are_other_tenants(clients: Clients) -> None:
+    for client in (clients.admin, clients.member, clients.service):
+        (error,) = (await client.send("{ tenants { edges { node { slug } } } }"))["errors"]
+        assert error["extensions"] == {"code": "FORBIDDEN"}
+    for operation in ("renameTenant", "suspendTenant", "resumeTenant", "closeTenant"):
+        elsewhere = type(clients.admin)(clients.admin.http, clients.admin.token, "globex")
+        given = {"idempotencyKey": "k"} | ({"name": "x"} if operation == "renameTenant" else {})
+        error = await elsewhere.refused(operation, **given)
+        assert error["extensions"] == {"code": "FORBIDDEN"}
 
 
 async def test_mutations_on_a_foreign_reservation_answer_as_on_none(clients: Clients, application: Application) -> None:

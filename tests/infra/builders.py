@@ -23,11 +23,15 @@ from domain.usage import Usage
 from domain.wallets import LotSource
 from infra.application import Application
 from infra.identifiers import new_id
-from infra.services import budgets, reservations, tenants
+from infra.services import budgets, reservations, tenants, wallets
+from infra.services.api_keys import NewKey, create_key
 from infra.services.callers import Caller, Refused, Role
+from infra.services.tenants import TenantOrder
 from infra.transaction import Connection
 from tests.domain.builders import NOW, Auditor, capped, nano
 
+# What a prepaid wallet says of itself on its way down.
+BALANCE: Final = ("wallet.low", "wallet.empty")
 PER_SECOND: Final = timedelta(seconds=1)
 
 
@@ -49,15 +53,23 @@ async def open_tenant(
 ) -> Caller:
     """A tenant with the wallets of the professional plan, and a metered one if it is named; what is named holds one
     top-up that never expires."""
-    plan = application.catalog.plan("india", "professional")
+    plan = application.catalog.plan("india", "professional", application.clock())
     assert plan is not None
-    tenant_id = await tenants.create_tenant(
-        application, slug, slug, plan, metered="metered" in balances, time_zone=time_zone
-    )
+    order = TenantOrder(slug, slug, plan.region, plan.key, "metered" in balances, time_zone)
+    tenant_id = await tenants.set_up(application, order, plan)
     for key, amount in balances.items():
         if nano(amount):
-            await tenants.credit(application, tenant_id, key, nano(amount), LotSource.TOP_UP, "opening")
+            await wallets.credit(application, tenant_id, key, nano(amount), LotSource.TOP_UP, "opening")
     return Caller(tenant_id, Role.ADMIN, "key:test")
+
+
+async def new_key(
+    application: Application, tenant_id: UUID | None, role: Role, name: str, expires_at: datetime | None = None
+) -> NewKey:
+    """An API key, while the plan has a seat for it."""
+    made = await create_key(application, tenant_id, role, name, expires_at=expires_at)
+    assert isinstance(made, NewKey), made
+    return made
 
 
 def request_by(caller: Caller, operation: Operation, key: str, request_hash: bytes = b"same") -> Request:
@@ -129,12 +141,12 @@ async def count(application: Application, table: str, where: str = "true") -> in
     return number
 
 
-async def outbox(application: Application, caller: Caller) -> list[tuple[str, dict[str, Any]]]:
-    """The tenant's events in their order."""
+async def outbox(application: Application, caller: Caller, *without: str) -> list[tuple[str, dict[str, Any]]]:
+    """The tenant's events in their order, but those of the types named."""
     rows = await application.readers.fetch(
         "SELECT type, payload FROM outbox WHERE tenant_id = $1 ORDER BY created_at, id", caller.tenant_id
     )
-    return [(kind, json.loads(payload)) for kind, payload in rows]
+    return [(kind, json.loads(payload)) for kind, payload in rows if kind not in without]
 
 
 async def contents(application: Application, *without: str) -> dict[str, list[str]]:

@@ -7,13 +7,15 @@ import pytest
 
 from domain.attribution import Attribution
 from domain.audit import FindingKind as Kind
+from domain.ids import NIL
 from domain.money import NANO
 from domain.wallets import LotSource
 from infra import audit as auditing
 from infra.application import Application
 from infra.audit import AuditReport, audit
-from infra.services import reservations, settlements, tenants, usage, wallets
-from infra.services.callers import Caller
+from infra.services import catalog, reservations, settlements, usage, wallets
+from infra.services.callers import Caller, Refused, Role
+from infra.services.catalog import Published
 from infra.services.usage import ReportedUsage
 from tests.domain.builders import BLOG_WRITER, nano
 from tests.infra.builders import Clock, open_tenant, reported, reserved
@@ -224,9 +226,36 @@ async def test_more_entries_and_lots_than_fit_one_fetch(
 ) -> None:
     monkeypatch.setattr(auditing, "ROWS_AT_A_TIME", 7)
     for number in range(10):
-        await tenants.credit(application, caller.tenant_id, "credits", NANO, LotSource.TOP_UP, f"n{number}")
+        await wallets.credit(application, caller.tenant_id, "credits", NANO, LotSource.TOP_UP, f"n{number}")
         await reserved(application, caller, f"r{number}")
     report = await audit(connection)
     assert report.findings == ()
     assert dict(report.counts)["ledger entries"] == 22
     assert dict(report.counts)["lots"] == 12
+
+
+async def test_a_key_leads_to_its_publication_and_that_to_its_tenant(
+    application: Application, caller: Caller, connection: asyncpg.Connection
+) -> None:
+    operator = Caller(NIL, Role.OPERATOR, "key:anna")
+    price = {"provider": "openai", "model": "gpt-4o", "input": "5"}
+    provider = {"slug": "mistral", "name": "Mistral", "category": "LLM", "purpose": "Generation"}
+    sold = {"region": "india", "key": "team", "price": "39999", "currency": "INR"}
+    plan = {**sold, "name": "Team", "allocations": {"credits": "200"}, "seats": 7, "agents": 12}
+    bundle = {**sold, "wallet": "credits", "amount": "500"}
+    answers: list[Published | Refused] = []
+    for tenant in (None, "acme"):
+        card = catalog.publish_rate_card(application, operator, "k", {"markup": "2"}, tenant=tenant, based_on=1)
+        answers += [await card, await catalog.publish_price(application, operator, "k", price, tenant=tenant)]
+    answers.append(await catalog.publish_provider(application, operator, "k", provider))
+    answers.append(await catalog.publish_plan(application, operator, "k", plan))
+    answers.append(await catalog.publish_bundle(application, operator, "k", bundle))
+    assert all(isinstance(answer, Published) for answer in answers), answers
+    assert (await audit(connection)).findings == ()
+
+    await connection.execute("DELETE FROM publication WHERE kind = 'PLAN'")
+    (finding,) = (await audit(connection)).findings
+    assert finding.kind is Kind.IDEMPOTENCY_KEY
+    assert "key of publishPlan k" in finding.place
+    await connection.execute("UPDATE publication SET tenant_id = gen_random_uuid() WHERE tenant_id IS NOT NULL")
+    assert kinds(await audit(connection)) == {Kind.IDEMPOTENCY_KEY, Kind.REFERENCE}

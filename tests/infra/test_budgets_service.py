@@ -12,7 +12,19 @@ from infra.application import Application
 from infra.services import budgets, reservations, scopes, settlements
 from infra.services.callers import Caller, Refused
 from tests.domain.builders import agent_month, campaign_total, capped, later, nano, task_cap, tenant_month
-from tests.infra.builders import Clock, audit, cap, count, counter, nothing_moves, open_tenant, outbox, reserved, wish
+from tests.infra.builders import (
+    BALANCE,
+    Clock,
+    audit,
+    cap,
+    count,
+    counter,
+    nothing_moves,
+    open_tenant,
+    outbox,
+    reserved,
+    wish,
+)
 
 SPRING = Attribution(campaign="spring")
 CAMPAIGN = ScopeKey(ScopeKind.CAMPAIGN, "spring")
@@ -83,7 +95,7 @@ async def test_commands_of_one_batch_see_the_caps_and_pauses_before_them(
     ]
     assert await count(application, "budget") == 0
     assert await counter(application, caller, "CAMPAIGN", "spring", "TOTAL") == ("0", "1.5")
-    assert [kind for kind, _ in await outbox(application, caller)] == ["scope.paused", "scope.resumed"]
+    assert [kind for kind, _ in await outbox(application, caller, *BALANCE)] == ["scope.paused", "scope.resumed"]
     await audit(application)
 
 
@@ -119,11 +131,11 @@ async def test_a_refusal_over_what_is_spent_pauses_once_and_tells_once(
     exceeded = BudgetExceeded(BudgetScope.CAMPAIGN, "spring", nano("1"), nano("0.8"), 0, nano("0.3"), retryable=False)
     assert refusals.count(exceeded) == 1
     assert refusals.count(ScopePaused(BudgetScope.CAMPAIGN, "spring", "budget_exceeded")) == 39
-    assert [kind for kind, _ in await outbox(application, caller)] == ["scope.paused"]
+    assert [kind for kind, _ in await outbox(application, caller, *BALANCE)] == ["scope.paused"]
     small = await reservations.reserve(application, caller, "small", wish("llm_call", "0.01", SPRING))
     assert isinstance(small, Refused)
     await cap(application, caller, campaign_total(), "2", "raised")
-    assert [kind for kind, _ in await outbox(application, caller)] == ["scope.paused", "scope.resumed"]
+    assert [kind for kind, _ in await outbox(application, caller, *BALANCE)] == ["scope.paused", "scope.resumed"]
     assert isinstance(
         await reservations.reserve(application, caller, "small", wish("llm_call", "0.01", SPRING)), Granted
     )

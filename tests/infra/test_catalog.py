@@ -1,6 +1,6 @@
 """Providers, plans and bundles are those of documents 000, 002 and 004."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -8,6 +8,7 @@ from domain.money import NANO
 from infra.catalog import load
 
 CATALOG = load()
+JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 21, tzinfo=UTC)
 SLUGS = [
     "openai",
@@ -31,7 +32,7 @@ SLUGS = [
 
 
 def test_every_provider_of_the_documents_is_there_and_has_prices() -> None:
-    assert [provider.slug for provider in CATALOG.providers] == SLUGS
+    assert [provider.slug for provider in CATALOG.providers_at(NOVEMBER)] == SLUGS
     assert {price.provider for price in CATALOG.prices.at(NOVEMBER)} == set(SLUGS)
 
 
@@ -57,7 +58,7 @@ def test_document_000s_ten_rows_are_products_whose_models_are_priced() -> None:
 def test_the_plans_are_document_004s_per_region() -> None:
     assert [
         (plan.region, plan.key, plan.name, plan.price, plan.currency, plan.seats, plan.agents, plan.unlimited)
-        for plan in CATALOG.plans
+        for plan in CATALOG.plans_of("india", NOVEMBER) + CATALOG.plans_of("middle_east", NOVEMBER)
     ] == [
         ("india", "starter", "Starter", 3_499_900, "INR", 5, 10, False),
         ("india", "professional", "Professional", 4_999_900, "INR", 15, 25, False),
@@ -73,10 +74,11 @@ def test_the_plans_are_document_004s_per_region() -> None:
         ("india", "professional", 300),
         ("middle_east", "growth", 100),
         ("middle_east", "professional", 300),
+        ("global", "unlimited", 300),
     ],
 )
 def test_a_plan_grants_its_credits_and_the_five_buckets(region: str, key: str, monthly: int) -> None:
-    plan = CATALOG.plan(region, key)
+    plan = CATALOG.plan(region, key, NOVEMBER)
     assert plan is not None
     assert dict(plan.allocations) == {
         "credits": monthly * NANO,
@@ -89,23 +91,40 @@ def test_a_plan_grants_its_credits_and_the_five_buckets(region: str, key: str, m
     assert "demo figure" in plan.note
 
 
+def test_the_unlimited_plan_lets_own_keys_serve_enrichment_too() -> None:
+    (plan,) = CATALOG.plans_of("global", NOVEMBER)
+    assert (plan.key, plan.unlimited, plan.price, plan.currency) == ("unlimited", True, 99_900, "USD")
+    assert [(bundle.key, bundle.price) for bundle in CATALOG.bundles_of("global", NOVEMBER)] == [
+        ("credits_50", 2_500),
+        ("credits_100", 5_000),
+        ("credits_250", 12_500),
+    ]
+    assert not any(plan.unlimited for plan in CATALOG.plans if plan.region != "global")
+
+
+def test_everything_is_sold_from_2026_on() -> None:
+    rows = [*CATALOG.plans, *CATALOG.bundles, *CATALOG.providers]
+    assert {(row.effective_from, row.published_at) for row in rows} == {(JANUARY, JANUARY)}
+    assert CATALOG.plan("india", "starter", JANUARY - timedelta(microseconds=1)) is None
+
+
 def test_a_plan_of_another_region_is_not_found() -> None:
-    assert CATALOG.plan("india", "growth") is None
+    assert CATALOG.plan("india", "growth", NOVEMBER) is None
 
 
 def test_each_region_sells_its_own_bundles_of_credits() -> None:
-    assert [(bundle.key, bundle.amount, bundle.price) for bundle in CATALOG.bundles_of("middle_east")] == [
+    assert [(bundle.key, bundle.amount, bundle.price) for bundle in CATALOG.bundles_of("middle_east", NOVEMBER)] == [
         ("credits_50", 50 * NANO, 9_200),
         ("credits_100", 100 * NANO, 18_400),
         ("credits_250", 250 * NANO, 46_000),
     ]
-    assert [(bundle.key, bundle.price, bundle.currency) for bundle in CATALOG.bundles_of("india")] == [
+    assert [(bundle.key, bundle.price, bundle.currency) for bundle in CATALOG.bundles_of("india", NOVEMBER)] == [
         ("credits_50", 210_000, "INR"),
         ("credits_100", 420_000, "INR"),
         ("credits_250", 1_050_000, "INR"),
     ]
     assert {(bundle.wallet_key, bundle.note) for bundle in CATALOG.bundles} == {("credits", "demo figure")}
-    assert CATALOG.bundles_of("antarctica") == ()
+    assert CATALOG.bundles_of("antarctica", NOVEMBER) == ()
 
 
 def test_every_wallet_that_is_sold_is_one_that_a_rate_draws_on() -> None:

@@ -11,12 +11,11 @@ import pytest
 from infra import demo
 from infra.application import Application
 from infra.demo_keys import DEMO_KEYS, demo_tokens
-from infra.services import api_keys
 from infra.services.api_keys import Keyring
 from infra.services.callers import Role
 from infra.settings import Settings, SettingsError
 from tests.domain.builders import CYCLE_END
-from tests.infra.builders import Clock, contents, count
+from tests.infra.builders import Clock, contents, count, new_key
 
 BUCKETS = {
     "email_sends": 10_000,
@@ -87,7 +86,7 @@ async def test_each_key_opens_its_role_and_tenant(application: Application) -> N
 async def test_another_secret_ends_the_old_keys_and_the_first_one_brings_them_back(application: Application) -> None:
     await demo.seed(application)
     tenant_id = await application.readers.fetchval("SELECT id FROM tenant WHERE slug = 'acme'")
-    _, own = await api_keys.create_key(application, tenant_id, Role.SERVICE, "worker")
+    own = (await new_key(application, tenant_id, Role.SERVICE, "worker")).token
     changed = replace(application, settings=replace(application.settings, demo_secret="another secret"))
     first, second = demo_tokens(application.settings)["admin"], demo_tokens(changed.settings)["admin"]
     await demo.seed(changed)

@@ -140,14 +140,18 @@ def test_two_first_starts_at_the_same_moment_share_one_server(data_dir: Path) ->
 
 def test_ctrl_c_in_the_process_group_leaves_the_server_to_its_user(data_dir: Path) -> None:
     story = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from infra.embedded_postgres import embedded_postgres
 from tests.infra.test_embedded_postgres import ask
+# Who runs the tests in the background of a shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with embedded_postgres(Path(sys.argv[1])) as url:
     try:
         os.killpg(0, signal.SIGINT)
-        signal.pause()
+        # Not signal.pause(): the signal may come just before it, and never again.
+        while True:
+            time.sleep(0.01)
     except KeyboardInterrupt:
         print(ask(url, "SELECT 1"))
 """

@@ -13,7 +13,7 @@ from domain.usage import Usage
 from domain.wallets import LotSource
 from infra import books
 from infra.application import Application, open_application
-from infra.services import reservations, settlements, tenants
+from infra.services import reservations, settlements, wallets
 from infra.services.callers import Caller, Refused
 from infra.settings import Settings
 from tests.domain.builders import later, nano, tenant_month
@@ -33,7 +33,7 @@ from tests.infra.builders import (
 
 async def credited_until(application: Application, caller: Caller, amount: str, seconds: float) -> None:
     """A lot of credits that expires."""
-    await tenants.credit(
+    await wallets.credit(
         application, caller.tenant_id, "credits", nano(amount), LotSource.PLAN, f"until {seconds}", later(seconds)
     )
 

@@ -13,10 +13,11 @@ from domain.settlements import Consumed
 from domain.usage import Usage
 from domain.wallets import LotSource
 from infra.application import Application
-from infra.services import reservations, settlements, tenants, wallets
+from infra.services import reservations, settlements, wallets
 from infra.services.callers import Caller, Refused
 from tests.domain.builders import campaign_total, nano
 from tests.infra.builders import (
+    BALANCE,
     audit,
     balance,
     cap,
@@ -115,10 +116,10 @@ async def test_spend_above_the_hold_is_a_debt_that_stops_the_next_admission_unti
     assert isinstance(refused, Refused)
     assert refused.refusal == InsufficientFunds("metered", nano("0.013"), nano("-1.6"))
     await wallets.adjust_wallet(second_application, caller, "part", "metered", nano("1"), "a part of it")
-    assert await outbox(application, caller) == []
+    assert await outbox(application, caller, *BALANCE) == []
     assert isinstance(await reservations.reserve(application, caller, "next", wish("llm_call", "0.01")), Refused)
-    await tenants.credit(application, caller.tenant_id, "metered", nano("1"), LotSource.TOP_UP, "paid")
-    assert await outbox(application, caller) == [
+    await wallets.credit(application, caller.tenant_id, "metered", nano("1"), LotSource.TOP_UP, "paid")
+    assert await outbox(application, caller, *BALANCE) == [
         ("wallet.debt_repaid", {"wallet": "metered", "available": nano("0.4")})
     ]
     assert isinstance(await reservations.reserve(application, caller, "next", wish("llm_call", "0.01")), Granted)
@@ -154,7 +155,7 @@ async def test_a_second_debt_begins_a_new_overdraft(application: Application) ->
             f"{13 * (round_ + 1) // 10}.{13 * (round_ + 1) % 10}",
         )
         await audit(application)
-    assert [kind for kind, _ in await outbox(application, caller)] == ["wallet.debt_repaid"] * 3
+    assert [kind for kind, _ in await outbox(application, caller, *BALANCE)] == ["wallet.debt_repaid"] * 3
 
 
 async def test_a_settlement_that_reaches_the_cap_pauses_and_tells(application: Application, caller: Caller) -> None:
@@ -174,7 +175,7 @@ async def test_a_settlement_that_reaches_the_cap_pauses_and_tells(application: A
         "period": "TOTAL",
         "cap": nano("1"),
     }
-    assert await outbox(application, caller) == [("scope.paused", paused)]
+    assert await outbox(application, caller, *BALANCE) == [("scope.paused", paused)]
     assert await count(application, "scope", "status = 'PAUSED' AND pause_cap = 1000000000") == 1
 
 
@@ -185,7 +186,7 @@ async def test_a_model_without_a_price_is_charged_at_the_hold_and_told(
     answer = await consumed(application, caller, "c", reservation, Usage(provider="openai", model="gpt-99"))
     assert answer.reservation.cost_usd is None
     assert answer.reservation.charges == (("metered", nano("1.3")),)
-    assert await outbox(application, caller) == [
+    assert await outbox(application, caller, *BALANCE) == [
         ("usage.unpriced", {"provider": "openai", "model": "gpt-99", "operation": None})
     ]
     assert await count(application, "usage_event", "cost IS NULL") == 1

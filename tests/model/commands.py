@@ -13,27 +13,45 @@ from hashlib import sha256
 from random import Random
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from domain.adjustments import AdjustWallet, Grant
 from domain.admission import NO_ESTIMATE, Estimate, Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, ScopeKey, ScopeKind
-from domain.controls import PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Command, KeyedCommand
 from domain.holds import ModelName
 from domain.ids import uuid7
-from domain.money import NANO, parse_amount
+from domain.money import NANO, Money, parse_amount
+from domain.payments import Dispute, DisputeStatus, Outcome, PaymentFacts, Refund, RefundStatus
+from domain.periods import Cycle
 from domain.prices import NO_TOKENS, Tokens
+from domain.recharges import Recharge, SetAutoRecharge
 from domain.recordings import Record, Reported
 from domain.refusals import BudgetScope
 from domain.reservations import Extend, Release, Reserve
 from domain.settlements import Consume
+from domain.subscriptions import ChangePlan, SetCycle
+from domain.tenancy import ResumeTenant, SuspendTenant
+from domain.topups import SettleTopUp, StartTopUp
 from domain.usage import Usage, UsageKind
-from domain.wallets import LotSource
+from domain.wallets import METERED_KEY, LotSource
 
 START: Final = datetime(2026, 11, 29, 22, tzinfo=UTC)
-WALLET_KEYS: Final = ("credits", "metered", "email_sends", "lead_storage", "enrich_leads")
+WALLET_KEYS: Final = (
+    "credits",
+    "metered",
+    "email_sends",
+    "lead_storage",
+    "enrich_leads",
+    "email_accounts",
+    "copy_leads",
+)
+# The one that runs at the start, and that ends soon after.
+CYCLE: Final = Cycle(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+BUNDLE_PRICE: Final = Money(210_000, "INR")  # of credits_50 in India
 
 GPT_4O: Final = ModelName("openai", "gpt-4o")
 LEADMAGIC: Final = ModelName("leadmagic")
@@ -101,6 +119,8 @@ class Historian:
         self._reserved: list[UUID] = []
         self._sent: list[KeyedCommand] = []
         self._named: list[tuple[str, str]] = []
+        self._ordered: list[tuple[UUID, Money]] = []
+        self._recharged: list[tuple[UUID, Money]] = []
         self._makers: dict[str, tuple[int, Callable[[Random], Command | None]]] = {
             "reserve": (30, self._reserve),
             "consume": (18, self._consume),
@@ -112,9 +132,18 @@ class Historian:
             "set_budget": (5, self._set_budget),
             "remove_budget": (2, self._remove_budget),
             "pause": (2, self._pause),
-            "resume": (3, self._resume),
+            "resume": (8, self._resume),
             "send_again": (6, self._send_again),
             "expire_overdue": (2, lambda _: None),
+            "deactivate": (1, self._deactivate),
+            "start_top_up": (5, self._start_top_up),
+            "settle_top_up": (9, self._settle_top_up),
+            "set_auto_recharge": (4, self._set_auto_recharge),
+            "recharge": (5, self._recharge),
+            "change_plan": (2, self._change_plan),
+            "set_cycle": (1, self._set_cycle),
+            "suspend_tenant": (1, self._suspend_tenant),
+            "resume_tenant": (9, self._resume_tenant),
         }
 
     @property
@@ -129,8 +158,8 @@ class Historian:
             ("credits", "12", LotSource.PLAN, month_end),
             ("credits", "5", LotSource.TOP_UP, month_end + timedelta(days=31)),
             ("credits", "4", LotSource.TOP_UP, month_end),
-            ("metered", "3", LotSource.TOP_UP, None),
-            ("metered", "9", LotSource.TOP_UP, None),
+            ("metered", "1", LotSource.TOP_UP, None),
+            ("metered", "4", LotSource.TOP_UP, None),
             ("email_sends", "6", LotSource.PLAN, month_end),
             ("lead_storage", "3", LotSource.PLAN, None),
             ("enrich_leads", "5", LotSource.PLAN, month_end),
@@ -269,9 +298,11 @@ class Historian:
         return self._sending(AdjustWallet(request, wallet, amount, "a correction", self._next_id()))
 
     def _grant(self, random: Random) -> Command:
+        wallet = random.choice(WALLET_KEYS)
         expires_at = random.choice((None, self.now + timedelta(minutes=30), self.now + timedelta(days=20)))
+        expires_at = None if wallet == METERED_KEY else expires_at
         amount = parse_amount(random.choice(("0.5", "3", "8")))
-        return self._granted(random.choice(WALLET_KEYS), amount, random.choice(tuple(LotSource)), expires_at)
+        return self._granted(wallet, amount, random.choice(tuple(LotSource)), expires_at)
 
     def _granted(self, wallet: str, amount: int, source: LotSource, expires_at: datetime | None) -> Command:
         request = self._request(Operation.GRANT, wallet, amount, source, expires_at)
@@ -294,6 +325,88 @@ class Historian:
         key = random.choice(_SCOPES)
         return self._sending(ResumeScope(self._request(Operation.RESUME_SCOPE, key), key))
 
+    def _deactivate(self, random: Random) -> Command:
+        key = random.choice(_SCOPES[1:])
+        return self._sending(DeactivateScope(self._request(Operation.DEACTIVATE_SCOPE, key), key))
+
+    def _start_top_up(self, random: Random) -> Command:
+        wallet, bundle, cents = random.choice(
+            (
+                ("metered", None, 100),
+                ("metered", None, 400),
+                ("credits", "credits_50", None),
+                ("credits", "no_such_bundle", None),
+                ("credits", None, 500),
+            )
+        )
+        request = self._request(Operation.START_TOP_UP, wallet, bundle, cents)
+        identifier = self._next_id()
+        self._ordered.append((identifier, BUNDLE_PRICE if cents is None else Money(cents, "USD")))
+        return self._sending(
+            StartTopUp(request, identifier, wallet, bundle, None if cents is None else cents * NANO // 100)
+        )
+
+    def _settle_top_up(self, random: Random) -> Command:
+        """Something is told of an order: of its payment mostly, or of refunds and disputes."""
+        identifier, price = self._any_order(random)
+        told = random.choice((self._paid, self._paid, self._failed, self._refunded, self._disputed))(random, price)
+        return SettleTopUp(self._request(Operation.SETTLE_TOP_UP), identifier, told, self._next_id())
+
+    def _any_order(self, random: Random) -> tuple[UUID, Money]:
+        if not self._ordered or random.random() < 0.03:
+            return UUID(int=random.randrange(2**32)), Money(100, "USD")
+        recharged = self._recharged and random.random() < 0.4
+        return random.choice(self._recharged[-3:] if recharged else self._ordered[-3:])
+
+    def _paid(self, random: Random, price: Money) -> PaymentFacts:
+        received = price if random.random() < 0.9 else Money(price.minor + 1, price.currency)
+        return PaymentFacts(Outcome.PAID, random.choice((None, "cs_1")), random.choice((None, "pi_1")), received)
+
+    def _failed(self, random: Random, _: Money) -> PaymentFacts:
+        outcome = random.choice((Outcome.UNKNOWN, Outcome.REQUIRES_ACTION, Outcome.FAILED, Outcome.EXPIRED))
+        return PaymentFacts(outcome, failure=random.choice((None, "card_declined")))
+
+    def _refunded(self, random: Random, price: Money) -> PaymentFacts:
+        if random.random() < 0.3:
+            return PaymentFacts(refunded_at_least=price.minor // random.randint(1, 3))
+        place, status = random.randint(1, 3), random.choice(tuple(RefundStatus))
+        return PaymentFacts(refunds=(Refund(f"re_{place}", price.minor // place, status),))
+
+    def _disputed(self, random: Random, price: Money) -> PaymentFacts:
+        return PaymentFacts(disputes=(Dispute("dp_1", price.minor, random.choice(tuple(DisputeStatus))),))
+
+    def _set_auto_recharge(self, random: Random) -> Command:
+        figures = (
+            random.random() < 0.8,
+            parse_amount(random.choice(("0", "3", "30"))),
+            3 * NANO,
+            random.choice((None, 3 * NANO, 8 * NANO)),
+            random.random() < 0.9,
+        )
+        wallet = random.choice(("metered", "metered", "metered", "credits"))
+        request = self._request(Operation.SET_AUTO_RECHARGE, wallet, figures)
+        return self._sending(SetAutoRecharge(request, wallet, *figures))
+
+    def _recharge(self, _: Random) -> Command:
+        identifier = self._next_id()
+        self._recharged.append((identifier, Money(300, "USD")))
+        return Recharge(self._request(Operation.RECHARGE), "metered", identifier)
+
+    def _change_plan(self, random: Random) -> Command:
+        plan = random.choice(("starter", "professional", "professional", "no_such_plan"))
+        return self._sending(ChangePlan(self._request(Operation.CHANGE_PLAN, plan), plan, self._next_id()))
+
+    def _set_cycle(self, random: Random) -> Command:
+        day = random.choice((None, 1, 5, 31))
+        zone = random.choice((None, *(ZoneInfo(name) for name in ("UTC", "Asia/Kolkata", "Pacific/Kiritimati"))))
+        return self._sending(SetCycle(self._request(Operation.SET_CYCLE, day, zone), day, zone))
+
+    def _suspend_tenant(self, _: Random) -> Command:
+        return self._sending(SuspendTenant(self._request(Operation.SUSPEND_TENANT)))
+
+    def _resume_tenant(self, _: Random) -> Command:
+        return self._sending(ResumeTenant(self._request(Operation.RESUME_TENANT)))
+
     def _send_again(self, random: Random) -> Command:
         """An earlier command with its key once more: the same request mostly, sometimes another."""
         command = random.choice(self._sent[-15:])
@@ -302,8 +415,10 @@ class Historian:
             self._reserved.append(command.reservation_id)
         if isinstance(command, Consume):
             command = replace(command, events=tuple((self._next_id(), call) for _, call in command.events))
-        if isinstance(command, AdjustWallet | Grant):
+        if isinstance(command, AdjustWallet | Grant | ChangePlan):
             command = replace(command, lot_id=self._next_id())
+        if isinstance(command, StartTopUp):
+            command = replace(command, top_up_id=self._next_id())
         if random.random() < 0.2:
             return replace(command, request=command.request._replace(hash=bytes(32)))
         return command

@@ -7,33 +7,49 @@ Answers, balances, lots, entries with their hashes, reservations, counters, paus
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from domain import decisions, reservations
 from domain.adjustments import Adjusted
 from domain.budgets import Scope, ScopeKey, ScopeKind
+from domain.cycles import Allocation
 from domain.decisions import Answer, Command
 from domain.ledger import Entry
+from domain.recharges import RechargeState
 from domain.tenants import Tenant
 from domain.usage import UsageEvent
 from domain.wallets import Lot
+from infra import deciding
 from infra.application import Application, open_application
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.services.reservations import expire_due
 from infra.settings import DeploymentMode, Settings
-from tests.domain.builders import Bookkeeper, empty_wallet, figures, tenant
+from infra.tenant_rows import TENANT_COLUMNS, tenant_of
+from infra.top_up_rows import RECHARGE_COLUMNS, TOP_UP_COLUMNS, recharge_of, top_up_of
+from tests.domain.builders import Bookkeeper, cycle_lot, empty_wallet, figures, tenant
 from tests.infra.builders import Clock, audit, entry_of
-from tests.model.commands import START, WALLET_KEYS, Historian, Step
+from tests.model.commands import CYCLE, START, WALLET_KEYS, Historian, Step
+
+pytestmark = pytest.mark.usefixtures("cycle_lots")
 
 TENANT_SCOPE: Final = ScopeKey(ScopeKind.TENANT, "")
 
 
+@pytest.fixture
+def cycle_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lots of a cycle have the same ids on both sides: they are in the draws that hashes cover."""
+    monkeypatch.setattr(deciding, "new_id", cycle_lot)
+
+
 def of_seed(seed: int) -> Tenant:
     """A tenant whose plan and own keys vary with the seed."""
-    return tenant(unlimited=seed % 3 == 0, own_keys=("openai", "leadmagic") if seed % 2 else ())
+    own_keys = ("openai", "leadmagic") if seed % 2 else ()
+    return tenant(zone=ZoneInfo("UTC"), unlimited=seed % 3 == 0, own_keys=own_keys, cycle=CYCLE)
 
 
 class Rules:
@@ -47,22 +63,21 @@ class Rules:
     def decide(self, command: Command, clock: Clock) -> Answer:
         """What overdue reservations hold goes back before work is refused for lack of room; ids are registered."""
         keeper, now = self.keeper, clock.now
+        keeper.open(now, command)
         decision = decisions.decide(keeper.books(now), command, now)
         if reservations.lacks_room(decision.answer) and keeper.expire_overdue(now, command):
             decision = decisions.decide(keeper.books(now), command, now)
         keeper.apply(decision.changes)
-        for seen in decision.changes.seen:
-            keeper.scopes.setdefault(seen.key, Scope(seen.key))
         return comparable(decision.answer)
 
 
 def comparable(answer: Answer) -> Answer:
     """An answer without the lots that are used up, which are not read again, and without when an overdraft began,
     which decides nothing."""
-    if isinstance(answer, Adjusted):
+    if isinstance(answer, Adjusted | RechargeState):
         wallet = answer.wallet
         lots = [lot._replace(granted_at=START) if lot.id == wallet.id else lot for lot in wallet.lots if lot.is_open]
-        return Adjusted(wallet._replace(lots=tuple(lots)))
+        return replace(answer, wallet=wallet._replace(lots=tuple(lots)))
     return answer
 
 
@@ -78,9 +93,10 @@ async def processes(
         ]
         execute = opened[0].writers.execute
         await execute(
-            "INSERT INTO tenant (id, slug, name, region, plan, unlimited_plan, own_key_providers, created_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO tenant (id, slug, name, region, plan, unlimited_plan, own_key_providers, created_at,"
+            " cycle_start, cycle_end) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             *(of.id, of.slug, of.name, of.region, of.plan, of.unlimited_plan, list(of.own_key_providers), START),
+            *CYCLE,
         )
         await execute("INSERT INTO scope (tenant_id, kind, id, status) VALUES ($1, 'TENANT', '', 'ACTIVE')", of.id)
         for wallet in map(empty_wallet, WALLET_KEYS):
@@ -109,6 +125,7 @@ async def play(
                 waiting.append((step, application.group_commit.submit(step.command)))
                 continue
             await settle(rules, clock, waiting)
+            rules.keeper.open(clock.now)
             assert await expire_due(application, rules.keeper.tenant.id) == len(rules.keeper.expire_overdue(clock.now))
         await settle(rules, clock, waiting)
 
@@ -159,7 +176,7 @@ async def compare(rules: Rules, application: Application) -> None:
     scopes = await fetch("SELECT kind, id, status, pause_reason, pause_period_key, pause_cap FROM scope")
     assert {tuple(row[:2]): tuple(row[2:]) for row in scopes} == {
         tuple(scope.key): (scope.status, scope.pause_reason, scope.pause_period_key, scope.pause_cap)
-        for scope in keeper.scopes.values()
+        for scope in keeper.registered().values()
     }
     keys = await fetch("SELECT operation, key, request_hash, result_id FROM idempotency_key")
     assert {(row[0], row[1]): (row[2], row[3]) for row in keys} == {
@@ -171,6 +188,16 @@ async def compare(rules: Rules, application: Application) -> None:
     }
     recorded = await fetch("SELECT source, event_id FROM usage_key")
     assert {tuple(row) for row in recorded} == keeper.recorded
+    tenants = await fetch(f"SELECT {TENANT_COLUMNS} FROM tenant")
+    assert [tenant_of(row) for row in tenants] == [keeper.tenant]
+    allocations = await fetch("SELECT wallet_key, cycle_start, amount FROM allocation ORDER BY cycle_start")
+    assert {row[0]: Allocation(*row) for row in allocations} == keeper.allocations
+    top_ups = await fetch(f"SELECT {TOP_UP_COLUMNS} FROM top_up")
+    assert {top_up.id: top_up for _, top_up in map(top_up_of, top_ups)} == keeper.top_ups
+    recharges = await fetch(f"SELECT {RECHARGE_COLUMNS} FROM auto_recharge")
+    assert {recharge.wallet_key: recharge for _, recharge in map(recharge_of, recharges)} == keeper.recharges
+    thresholds = await fetch("SELECT key, low_balance FROM wallet")
+    assert dict(map(tuple, thresholds)) == {key: wallet.low_balance for key, wallet in keeper.wallets.items()}
     told = await fetch("SELECT type, payload FROM outbox")
     # In any order: this clock may stand still from one batch to the next.
     assert sorted([(row[0], sorted(json.loads(row[1]).items())) for row in told], key=str) == sorted(

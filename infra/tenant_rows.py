@@ -1,0 +1,44 @@
+"""Tenants as rows, and back."""
+
+from datetime import tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from domain.periods import Cycle
+from domain.tenants import Tenant, TenantStatus
+
+TENANT_COLUMNS: Final = """id, slug, name, status, time_zone, cycle_anchor_day, region, plan, unlimited_plan, own_key_providers,
+    cycle_start, cycle_end, next_plan, next_anchor_day, next_time_zone"""
+TENANT_WIDTH: Final = 15
+# Of API keys, with the moment as $2: seats are people who can get in (document 004: users).
+TAKES_A_SEAT: Final = "role IN ('ADMIN', 'MEMBER') AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"
+
+
+def tenant_of(row: "asyncpg.Record | tuple[Any, ...]") -> Tenant:
+    """A tenant from TENANT_COLUMNS."""
+    identifier, slug, name, status, time_zone, cycle_anchor_day, region, plan, unlimited_plan, providers = row[:10]
+    cycle_start, cycle_end, next_plan, next_anchor_day, next_time_zone = row[10:TENANT_WIDTH]
+    return Tenant(
+        identifier,
+        slug,
+        name,
+        TenantStatus(status),
+        ZoneInfo(time_zone),
+        cycle_anchor_day,
+        region,
+        plan,
+        unlimited_plan,
+        frozenset(providers),
+        None if cycle_start is None else Cycle(cycle_start, cycle_end),
+        next_plan,
+        next_anchor_day,
+        None if next_time_zone is None else ZoneInfo(next_time_zone),
+    )
+
+
+def zone_name(zone: tzinfo) -> str:
+    """The IANA name of a tenant's zone."""
+    assert isinstance(zone, ZoneInfo), "tenants' zones are read by name"
+    return zone.key

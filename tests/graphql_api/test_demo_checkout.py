@@ -1,0 +1,48 @@
+"""The demo's checkout: the stand-in's pay page in the demo's own server, and nothing of it without `--demo`."""
+
+from typing import Any
+
+import httpx
+
+from tests.servers import data_folder, demo_keys, eventually, serving
+
+START = """mutation ($input: StartTopUpInput!) { startTopUp(input: $input) {
+    __typename ... on TopUp { id state checkoutUrl } ... on Refusal { code message } } }"""
+TOP_UP = 'query ($id: ID!) { topUp(id: $id) { state creditedAt } wallet(key: "metered") { available } }'
+
+
+def test_a_top_up_is_paid_on_the_demos_page_and_credited_at_once() -> None:
+    with data_folder() as folder, serving(folder, "--demo") as server:
+        admin = demo_keys(folder)["admin"]
+        wanted = {"idempotencyKey": "t", "walletKey": "metered", "amount": "25"}
+        top_up = server.ask(admin, START, input=wanted)["startTopUp"]
+        page = httpx.get(top_up["checkoutUrl"])
+        assert (page.status_code, "no real money" in page.text.lower()) == (200, True)
+        paid = httpx.post(top_up["checkoutUrl"], data={"card": "4242424242424242", "action": "pay"})
+        back = httpx.get(paid.headers["location"])
+        assert (paid.status_code, back.status_code, "Thank you" in back.text) == (303, 200, True)
+
+        def look() -> Any:
+            return server.ask(admin, TOP_UP, id=top_up["id"])
+
+        eventually(lambda: look()["topUp"]["state"] == "CREDITED")
+        assert look()["wallet"] == {"available": "75"}
+        assert httpx.post(f"{server.url}/stripe-stand-in/v1/customers").status_code == 401
+
+
+def test_without_the_demo_there_is_no_stand_in_and_no_payment() -> None:
+    with data_folder() as folder:
+        with serving(folder, "--demo"):
+            admin = demo_keys(folder)["admin"]
+        with serving(folder) as server:
+            for path in ("/stripe-stand-in", "/stripe-stand-in/pay/cs_test_1", "/stripe-stand-in/v1/customers"):
+                assert httpx.get(f"{server.url}{path}").status_code == 404
+            assert httpx.post(f"{server.url}/stripe/webhook", content=b"{}").status_code == 503
+            wanted = {"idempotencyKey": "t", "walletKey": "metered", "amount": "25"}
+            answer = httpx.post(
+                f"{server.url}/graphql",
+                json={"query": START, "variables": {"input": wanted}},
+                headers={"Authorization": f"Bearer {admin}"},
+            ).json()
+            (error,) = answer["errors"]
+            assert error["extensions"]["code"] == "PAYMENTS_NOT_SET_UP"

@@ -1,0 +1,130 @@
+"""Stripe's stand-in under a real server on a free port, in the test's own loop, with a webhook that takes notes."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from typing_extensions import override
+
+from infra.stripe_gateway import StripeGateway
+from infra.stripe_stand_in import StandIn, create_stand_in
+
+API_KEY: Final = "sk_test_stand_in"
+WEBHOOK_SECRET: Final = "whsec_stand_in"
+PATH: Final = "/stripe-stand-in"
+PUBLIC_URL: Final = "http://shop.test"
+
+
+class Clock:
+    """A clock that the test sets; it shows the time until then."""
+
+    def __init__(self) -> None:
+        self.moment: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self.moment or datetime.now(UTC)
+
+
+class RunningStandIn:
+    """`controls` is the stand-in itself, `received` what its messages brought to the webhook: body and signature.
+
+    `refuse` answers so many messages with 500 first.
+    """
+
+    def __init__(self, origin: str, clock: Clock) -> None:
+        self.url = origin + PATH
+        self.api_key = API_KEY
+        self.webhook_secret = WEBHOOK_SECRET
+        self.clock = clock
+        self.received: list[tuple[bytes, str]] = []
+        self.refuse = 0
+        self.controls = StandIn(
+            api_key=API_KEY,
+            webhook_secret=WEBHOOK_SECRET,
+            public_url=self.url,
+            webhook_url=f"{origin}/webhook",
+            clock=clock,
+            delays=(0.01, 0.01, 0.01),
+        )
+
+    def gateway(self, api_key: str = API_KEY) -> StripeGateway:
+        """A gateway to it; close it."""
+        return StripeGateway(api_key, WEBHOOK_SECRET, api_base=self.url, public_url=PUBLIC_URL)
+
+    def deliver_to(self, webhook_url: str) -> None:
+        """Send messages there from now on, instead of taking notes."""
+        self.controls.deliveries.webhook_url = webhook_url
+
+    async def press(self, checkout_url: str, action: str, **form: Any) -> httpx.Response:
+        """Press a button of a pay page, as a browser does."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await client.post(checkout_url, data={"action": action, **form})
+
+    def app(self) -> Starlette:
+        """The stand-in mounted under a path, beside the webhook."""
+        return Starlette(
+            routes=[
+                Mount(PATH, create_stand_in(self.controls)),
+                Route("/webhook", self._take, methods=["POST"]),
+            ]
+        )
+
+    async def _take(self, request: Request) -> Response:
+        if self.refuse:
+            self.refuse -= 1
+            return Response(status_code=500)
+        self.received.append((await request.body(), request.headers["stripe-signature"]))
+        return Response()
+
+
+@asynccontextmanager
+async def running_stand_in() -> AsyncIterator[RunningStandIn]:
+    """A stand-in that answers until the end of the block."""
+    # The protocol is named so that asyncio switches Nagle's delay off for what is accepted.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    running = RunningStandIn(f"http://127.0.0.1:{listener.getsockname()[1]}", Clock())
+    config = uvicorn.Config(running.app(), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        await server.accepts.wait()
+        yield running
+    finally:
+        await running.controls.close()
+        server.ends.set()
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that says when it accepts, ends when it is told to, and leaves the signals to the test run."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepts = asyncio.Event()
+        self.ends = asyncio.Event()
+
+    @override
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        # Its own loop looks ten times a second.
+        await self.ends.wait()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepts.set()
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

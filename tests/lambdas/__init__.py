@@ -1,0 +1,1 @@
+"""Tests of the jobs, under Lambda's own runtime client."""

@@ -1,0 +1,200 @@
+"""The jobs under Lambda's own client: each does the work of its service, and doing it again changes nothing."""
+
+import asyncio
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from domain.recharges import RechargeState
+from domain.topups import Ordered
+from infra.application import Application, open_application
+from infra.services import recharges, topups
+from infra.services.callers import Caller
+from infra.settings import CHECKOUT, Settings
+from tests.domain.builders import nano
+from tests.infra.builders import audit, balance, nothing_moves, open_tenant
+from tests.infra.stand_in import API_KEY, WEBHOOK_SECRET, RunningStandIn, running_stand_in
+from tests.lambdas.runtime_api import Answered, Function, environment, function
+
+JOBS: Final = ("start_cycles", "reconcile_top_ups", "recharge", "topup_webhook")
+HEAVY: Final = ("stripe", "boto3", "strawberry", "graphql", "starlette", "uvicorn", "piccolo", "cryptography", "moto")
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[RunningStandIn]:
+    """Stripe's stand-in; what it sends to the webhook is kept, and arrives only if a test takes it there."""
+    async with running_stand_in() as running:
+        yield running
+
+
+@pytest.fixture
+async def application(settings: Settings, database_url: str, stand_in: RunningStandIn) -> AsyncIterator[Application]:
+    """The web server's application, with payments."""
+    gateway = stand_in.gateway()
+    async with open_application(settings, database_url, gateway=gateway) as opened:
+        yield opened
+    await gateway.close()
+
+
+@pytest.fixture
+async def caller(application: Application) -> Caller:
+    """A tenant with 10 dollars."""
+    return await open_tenant(application, metered="10")
+
+
+@pytest.fixture
+def with_payments(variables: dict[str, str], stand_in: RunningStandIn) -> dict[str, str]:
+    """The environment of jobs that ask Stripe."""
+    stripe = {"STRIPE_API_KEY": API_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET, "STRIPE_API_BASE": stand_in.url}
+    return variables | stripe
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_loads_nothing_that_it_may_never_need(job: str) -> None:
+    code = f"import sys, lambdas.{job}; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("job", JOBS[:3])
+def test_a_job_can_be_asked_how_it_is_run_by_hand(job: str) -> None:
+    command = [sys.executable, "-m", f"lambdas.{job}", "--help"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: python -m lambdas.{job} [-h] --at MOMENT")
+
+
+async def test_start_cycles_grants_each_cycle_once(
+    application: Application, caller: Caller, variables: dict[str, str]
+) -> None:
+    with function("lambdas.start_cycles.handler", **variables) as start_cycles:
+        for at, done in (
+            ("2036-11-20T00:00:00Z", 1),
+            ("2036-11-20T01:00:00Z", 0),
+            ("2036-12-01T00:00:00Z", 1),
+            ("2036-12-01T00:00:00Z", 0),
+            ("2036-11-20T00:00:00Z", 0),
+        ):
+            answer = await invoke(start_cycles, {"time": at})
+            assert answer == Answered({"done": done, "complete": True}), at
+    wallet = await application.readers.fetchrow(
+        "SELECT granted, available, expired FROM wallet WHERE tenant_id = $1 AND key = 'credits'", caller.tenant_id
+    )
+    assert tuple(wallet or ()) == (nano("600"), nano("300"), nano("300")), "last month's are expired"
+    await audit(application)
+
+
+async def test_the_webhook_credits_a_paid_order_once_however_its_messages_come(
+    application: Application, caller: Caller, stand_in: RunningStandIn, with_payments: dict[str, str]
+) -> None:
+    await pay(application, caller, stand_in)
+    messages = await delivered(stand_in)
+    assert len(messages) >= 2
+    with function("lambdas.topup_webhook.handler", **with_payments) as webhook:
+        for encoded in (False, True):
+            for payload, signature in messages:
+                answer = await invoke(webhook, request(payload, signature, encoded=encoded))
+                assert answer.response["statusCode"] == 200, answer
+    assert await balance(application, caller, "metered") == ("60", "0", "0")
+    await audit(application)
+
+
+async def test_the_webhook_takes_nothing_that_is_not_signed_and_says_no_more_than_that(
+    application: Application, caller: Caller, stand_in: RunningStandIn, with_payments: dict[str, str]
+) -> None:
+    await pay(application, caller, stand_in)
+    (payload, signature), *_ = await delivered(stand_in)
+    old = datetime.now(UTC) + timedelta(hours=1)
+    unsigned = request(payload, signature)
+    del unsigned["headers"]["stripe-signature"]
+    with function("lambdas.topup_webhook.handler", **with_payments) as webhook:
+        async with nothing_moves(application):
+            for event in (
+                request(payload + b" ", signature),
+                request(payload, signature.replace("v1=", "v1=0")),
+                request(payload, signature, at=old),
+                unsigned,
+            ):
+                assert await invoke(webhook, event) == Answered(
+                    {"statusCode": 400, "body": "the signature does not fit, or is too old"}
+                )
+            large = await invoke(webhook, request(b"x" * 300_000, signature))
+            assert large.response["statusCode"] == 413
+
+
+async def test_the_webhook_of_an_installation_without_payments_says_so(variables: dict[str, str]) -> None:
+    with function("lambdas.topup_webhook.handler", **variables) as webhook:
+        answer = await invoke(webhook, request(b"{}", "t=1,v1=00"))
+    assert answer == Answered({"statusCode": 503, "body": "payments are not set up here"})
+
+
+async def test_reconcile_settles_an_order_whose_messages_never_came(
+    application: Application, caller: Caller, stand_in: RunningStandIn, with_payments: dict[str, str]
+) -> None:
+    await pay(application, caller, stand_in)
+    with function("lambdas.reconcile_top_ups.handler", **with_payments) as reconcile:
+        assert await invoke(reconcile, {"at": later(minutes=1)}) == Answered({"done": 0, "complete": True})
+        assert await invoke(reconcile, {"at": later(minutes=10)}) == Answered({"done": 1, "complete": True})
+        assert await invoke(reconcile, {"at": later(minutes=20)}) == Answered({"done": 0, "complete": True})
+    assert await balance(application, caller, "metered") == ("60", "0", "0")
+    await audit(application)
+
+
+async def test_recharge_charges_the_kept_card_of_a_wallet_below_its_threshold_once(
+    application: Application, caller: Caller, stand_in: RunningStandIn, with_payments: dict[str, str]
+) -> None:
+    await pay(application, caller, stand_in)
+    await topups.reconcile(application, datetime.now(UTC) + timedelta(minutes=10))
+    switched_on = await recharges.set_auto_recharge(
+        application, caller, "a", "metered", enabled=True, threshold=nano("70"), amount=nano("25")
+    )
+    assert isinstance(switched_on, RechargeState), switched_on
+    with function("lambdas.recharge.handler", **with_payments) as recharge:
+        assert await invoke(recharge, {"at": later()}) == Answered({"done": 1, "complete": True})
+        assert await invoke(recharge, {"at": later()}) == Answered({"done": 0, "complete": True})
+    assert await balance(application, caller, "metered") == ("85", "0", "0")
+    await audit(application)
+
+
+async def invoke(function: Function, event: dict[str, Any]) -> Answered:
+    """Its answer, while the stand-in goes on answering."""
+    return await asyncio.to_thread(function.invoke, event)
+
+
+async def pay(application: Application, caller: Caller, stand_in: RunningStandIn) -> None:
+    """Order 50 dollars and pay them; nobody is told yet."""
+    ordered = await topups.start_top_up(application, caller, "t", "metered", amount=nano("50"))
+    assert isinstance(ordered, Ordered), ordered
+    assert ordered.top_up.checkout_url is not None
+    answer = await stand_in.press(ordered.top_up.checkout_url, "pay", card="4242 4242 4242 4242")
+    assert answer.status_code == 303
+
+
+async def delivered(stand_in: RunningStandIn) -> list[tuple[bytes, str]]:
+    """The messages that were sent, each with its signature."""
+    await stand_in.controls.deliveries.settled()
+    return stand_in.received
+
+
+def request(payload: bytes, signature: str, *, encoded: bool = False, at: datetime | None = None) -> dict[str, Any]:
+    """As API Gateway hands it in (HTTP API, payload version 2)."""
+    moment = at or datetime.now(UTC)
+    return {
+        "version": "2.0",
+        "routeKey": "POST /stripe/webhook",
+        "rawPath": "/stripe/webhook",
+        "headers": {"stripe-signature": signature, "content-type": "application/json"},
+        "requestContext": {"http": {"method": "POST"}, "timeEpoch": int(moment.timestamp() * 1000)},
+        "body": b64encode(payload).decode() if encoded else payload.decode(),
+        "isBase64Encoded": encoded,
+    }
+
+
+def later(*, minutes: int = 0) -> str:
+    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()

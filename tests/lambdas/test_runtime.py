@@ -1,0 +1,165 @@
+"""The runtime under Lambda's own client: one process, many invocations, one application; one run of a job at a time."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from infra.settings import CHECKOUT
+from lambdas.runtime import EventError, moment
+from tests.lambdas.runtime_api import Answered, Function, environment, function
+
+AT: Final = {"at": "2030-11-20T00:00:00Z"}
+JOBS: Final = "tests.lambdas.trivial_jobs"
+
+
+@pytest.fixture
+def shown(variables: dict[str, str]) -> Iterator[Function]:
+    """The job that shows what it is given."""
+    with function(f"{JOBS}.shown", **variables) as opened:
+        yield opened
+
+
+def test_a_warm_process_uses_the_same_application_again(shown: Function) -> None:
+    assert shown.invoke(AT) == Answered({"done": 1, "complete": True})
+    assert shown.invoke({"time": "2030-11-20T05:30:00+05:30"}) == Answered({"done": 2, "complete": True})
+    assert shown.invoke(AT) == Answered({"done": 3, "complete": True})
+    lines = [line["message"] for line in shown.logged() if line["message"].startswith("on backend")]
+    assert len(lines) == 3
+    assert len(set(lines)) == 1, "one connection for all"
+
+
+def test_every_line_of_the_log_names_the_job_and_its_request(shown: Function) -> None:
+    shown.invoke(AT)
+    shown.invoke(AT)
+    lines = shown.logged()
+    assert [line["message"].split()[0] for line in lines] == ["on", "ran", "on", "ran"]
+    assert {(line["service"], line["job"]) for line in lines} == {("purser", "shown")}
+    assert len({line["request_id"] for line in lines}) == 2
+    assert lines[-1]["answer"] == {"done": 2, "complete": True}
+
+
+@pytest.mark.parametrize("event", [{}, {"at": None}, {"at": 5}, {"at": "yesterday"}, {"at": "2030-11-20T00:00:00"}])
+def test_an_event_without_a_time_is_an_error_that_says_what_to_send(event: dict[str, Any]) -> None:
+    with pytest.raises(EventError, match=r"which time the job is for.*2026-11-20T00:00:00Z"):
+        moment(event.get("at"))
+
+
+def test_an_error_is_told_to_lambda_and_the_process_works_on(variables: dict[str, str]) -> None:
+    with function(f"{JOBS}.failing", **variables) as failing:
+        no_time = failing.invoke({}).error
+        assert no_time is not None
+        assert (no_time["errorType"], no_time["errorMessage"][:24]) == ("EventError", "the event must say which")
+        error = failing.invoke(AT).error
+        assert error is not None
+        assert error["errorType"] == "DivisionByZeroError"
+        assert failing.invoke(AT) == Answered({"done": 2, "complete": True})
+
+
+def test_a_job_stops_before_its_time_is_up(variables: dict[str, str]) -> None:
+    with function(f"{JOBS}.endless", **variables) as endless:
+        answer = endless.invoke(AT, seconds=2).response
+    assert answer["complete"] is False
+    assert answer["done"] > 0
+
+
+def test_a_second_run_of_a_job_is_skipped_while_the_first_is_under_way(
+    database_url: str, variables: dict[str, str]
+) -> None:
+    with (
+        function(f"{JOBS}.endless", **variables) as first,
+        function(f"{JOBS}.endless", **variables) as second,
+        function(f"{JOBS}.shown", **variables) as another,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        running = thread.submit(first.invoke, AT, seconds=4)
+        asyncio.run(somebody_holds_a_lock(database_url))
+        assert second.invoke(AT, seconds=1) == Answered({"skipped": "running"})
+        assert another.invoke(AT).response["done"] == 1, "each job has a lock of its own"
+        assert running.result().response["complete"] is False
+        assert second.invoke(AT, seconds=1).response["complete"] is False
+
+
+def test_the_lock_is_given_back_between_invocations(variables: dict[str, str]) -> None:
+    with function(f"{JOBS}.shown", **variables) as one, function(f"{JOBS}.shown", **variables) as other:
+        assert one.invoke(AT) == Answered({"done": 1, "complete": True})
+        assert other.invoke(AT) == Answered({"done": 1, "complete": True})
+        assert one.invoke(AT) == Answered({"done": 2, "complete": True})
+
+
+def test_connections_that_end_between_invocations_are_not_used_again(shown: Function, database_url: str) -> None:
+    assert shown.invoke(AT).error is None
+    assert asyncio.run(end_connections(database_url)) >= 1
+    assert shown.invoke(AT) == Answered({"done": 2, "complete": True})
+
+
+def test_a_wrong_setting_is_told_at_every_invocation(tmp_path: Path) -> None:
+    variables = {"DATABASE_URL": "mysql://root:seven-seals@db/purser", "PURSER_DATA_DIR": str(tmp_path)}
+    with function(f"{JOBS}.shown", **variables) as shown:
+        for _ in range(2):
+            error = shown.invoke(AT).error
+            assert error is not None
+            assert error["errorType"] == "SettingsError"
+        assert "seven-seals" not in shown.written()
+
+
+def test_a_job_is_run_by_hand(variables: dict[str, str]) -> None:
+    done = by_hand(variables, "--at", "2030-11-20T00:00Z")
+    assert json.loads(done.stdout.splitlines()[-1]) == {"done": 1, "complete": True}
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--at", "yesterday"), ("--at", "2026-11-20")])
+def test_by_hand_too_the_time_must_be_said(arguments: tuple[str, ...]) -> None:
+    done = by_hand({}, *arguments)
+    assert done.returncode == 2
+    assert "--at" in done.stderr.splitlines()[-1]
+
+
+def test_by_hand_a_wrong_setting_is_a_message_that_says_what_to_do() -> None:
+    done = by_hand({"PURSER_DEPLOYMENT_MODE": "mine"}, "--at", "2030-11-20T00:00Z")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "PURSER_DEPLOYMENT_MODE is 'mine': set it to hosted or self_hosted, or leave it out.\n",
+    )
+
+
+def by_hand(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`python -m` of the job that shows what it is given."""
+    command = [sys.executable, "-m", JOBS, *arguments]
+    return subprocess.run(
+        command, cwd=CHECKOUT, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+async def somebody_holds_a_lock(url: str) -> None:
+    """Wait until the first run has begun."""
+    connection = await asyncpg.connect(url)
+    try:
+        while not await connection.fetchval(  # noqa: ASYNC110  # it is another process that takes it
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database()))"
+        ):
+            await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
+async def end_connections(url: str) -> int:
+    """End everybody else's connections to the database; answers how many there were."""
+    connection = await asyncpg.connect(url)
+    try:
+        ended: int = await connection.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        return ended
+    finally:
+        await connection.close()
