@@ -41,6 +41,21 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpireLots:
+    """Book what has expired in these wallets."""
+
+    request: Request
+    wallet_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LotsExpired:
+    """How many wallets something had expired in."""
+
+    wallets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Adjusted:
     """The wallet after it."""
 
@@ -88,6 +103,18 @@ def grant(books: Books, command: Grant, now: datetime) -> Decision[Adjusted | Re
     lot = ledger.new_lot(command.lot_id, command.source, now, command.expires_at)
     posting = posting.then(ledger.grant(posting.wallet, entry_type, lot, command.amount, voucher))
     return Decision(Adjusted(posting.wallet), Changes(wallets=(posting.wallet,), entries=posting.entries))
+
+
+def expire_lots(books: Books, command: ExpireLots, now: datetime) -> Decision[LotsExpired]:
+    """What has expired counts no more whether it is booked or not; this makes the entries appear that the wallet's next
+    command would have made."""
+    voucher = Voucher(command.request.actor, now, None, "", "expired")
+    wallets = [books.wallets[key] for key in command.wallet_keys if key in books.wallets]
+    postings = [posting for wallet in wallets if (posting := ledger.expire_due(wallet, voucher)).entries]
+    entries = tuple([entry for posting in postings for entry in posting.entries])
+    return Decision(
+        LotsExpired(len(postings)), Changes(wallets=tuple([posting.wallet for posting in postings]), entries=entries)
+    )
 
 
 def expiry(books: Books, wallet: Wallet, now: datetime) -> datetime | None:

@@ -19,7 +19,7 @@ from domain.holds import Reservation, TaskKey
 from domain.ledger import Entry
 from domain.payments import AutoRecharge, TopUp
 from domain.tenants import Tenant
-from domain.usage import UsageEvent
+from domain.usage import Amendment, UsageEvent
 from domain.wallets import Wallet
 
 
@@ -32,11 +32,14 @@ class Operation(StrEnum):
     EXTEND = "extend"
     GRANT = "grant"
     ADJUST_WALLET = "adjustWallet"
+    EXPIRE_LOTS = "expireLots"
     SET_BUDGET = "setBudget"
     REMOVE_BUDGET = "removeBudget"
     PAUSE_SCOPE = "pauseScope"
     RESUME_SCOPE = "resumeScope"
+    RESET_BUDGETS = "resetBudgets"
     DEACTIVATE_SCOPE = "deactivateScope"
+    NAME_SCOPE = "nameScope"
     RECORD_USAGE = "recordUsage"
     CREATE_TENANT = "createTenant"
     CHANGE_PLAN = "changePlan"
@@ -54,6 +57,9 @@ class Operation(StrEnum):
     PUBLISH_PROVIDER = "publishProvider"
     PUBLISH_PLAN = "publishPlan"
     PUBLISH_BUNDLE = "publishBundle"
+    ADD_CHANNEL = "addChannel"
+    REMOVE_CHANNEL = "removeChannel"
+    TEST_CHANNEL = "testChannel"
 
 
 class Request(NamedTuple):
@@ -89,6 +95,7 @@ class EventType(StrEnum):
     TOP_UP_UNMATCHED = "top_up.unmatched"  # money came in that is not what was ordered: a person looks at it
     TOP_UP_TAKEN_BACK = "top_up.taken_back"  # a refund or a dispute took credit out again
     AUTO_RECHARGE_DISABLED = "auto_recharge.disabled"  # after repeated declines
+    ALERT_RAISED = "alert.raised"  # people are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,15 @@ class Seen(NamedTuple):
     client: str | None = None
 
 
+class Named(NamedTuple):
+    """What a person calls one of the customer's own things (None: it has no name any more), and whose campaign it is
+    (None: as it was)."""
+
+    key: ScopeKey
+    name: str | None
+    client: str | None = None
+
+
 class Changes(NamedTuple):
     """What a decision writes: the new state of whatever it touched, and facts to append."""
 
@@ -141,7 +157,9 @@ class Changes(NamedTuple):
     scopes: tuple[Scope, ...] = ()
     budgets: tuple[tuple[BudgetKey, Budget | None], ...] = ()
     seen: tuple[Seen, ...] = ()
+    names: tuple[Named, ...] = ()
     usage: tuple[UsageEvent, ...] = ()
+    amendments: tuple[Amendment, ...] = ()
     events: tuple[Event, ...] = ()
     used_keys: tuple[tuple[Operation, str, Used], ...] = ()
     tenant: Tenant | None = None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain import budgets, funds
+from domain.admission import closed
 from domain.attribution import IDENTIFIER_RULE, is_identifier
-from domain.books import Books, Changes, Decision, Event, Request, paused, resumed
+from domain.books import Books, Changes, Decision, Event, Named, Request, Seen, paused, resumed
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind, ScopeStatus
 from domain.periods import TOTAL
 from domain.refusals import BudgetScope, FieldProblem, NotFound, Refusal
@@ -63,6 +64,32 @@ class DeactivateScope:
 
 
 @dataclass(frozen=True, slots=True)
+class NameScope:
+    """A person names an agent role, a campaign, a client, a project or an account; None takes the name away. `client`:
+    whose campaign it is; None leaves that as it was."""
+
+    request: Request
+    key: ScopeKey
+    name: str | None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResetBudgets:
+    """Resume those of these scopes that a budget paused and whose pause has ended by itself."""
+
+    request: Request
+    keys: tuple[ScopeKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetsReset:
+    """The scopes that were resumed."""
+
+    keys: tuple[ScopeKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetState:
     """A budget with its newest counter and the scope that it is about; `budget` None: no cap."""
 
@@ -77,6 +104,13 @@ class ScopeState:
     """A scope as it stands."""
 
     scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeNamed:
+    """What was named."""
+
+    key: ScopeKey
 
 
 def budget_problems(key: BudgetKey, budget: Budget | None) -> tuple[FieldProblem, ...]:
@@ -134,6 +168,22 @@ def deactivation_problems(key: ScopeKey, reason: str) -> tuple[FieldProblem, ...
     return scope_problems(key, reason)
 
 
+def naming_problems(key: ScopeKey, name: str | None, client: str | None) -> tuple[FieldProblem, ...]:
+    """What is wrong with a name, or with what is to carry it."""
+    found: list[FieldProblem] = []
+    if key.kind is ScopeKind.TENANT:
+        found.append(FieldProblem("kind", "an operator renames a tenant: renameTenant"))
+    elif not is_identifier(key.id):
+        found.append(FieldProblem("id", IDENTIFIER_RULE))
+    if name is not None and not is_identifier(name):
+        found.append(FieldProblem("name", IDENTIFIER_RULE))
+    if client is not None and key.kind is not ScopeKind.CAMPAIGN:
+        found.append(FieldProblem("client", "only a campaign has a client: leave it out"))
+    elif client is not None and not is_identifier(client):
+        found.append(FieldProblem("client", IDENTIFIER_RULE))
+    return tuple(found)
+
+
 def set_budget(books: Books, command: SetBudget) -> Decision[BudgetState | Refusal]:
     """Put the cap in force and lift, or carry over, the pause that the old one made."""
     return _changed(books, command.budget.key, command.budget)
@@ -174,6 +224,18 @@ def deactivate_scope(books: Books, command: DeactivateScope) -> Decision[ScopeSt
     return Decision(ScopeState(after), Changes(scopes=(after,), events=(paused(after),)))
 
 
+def name_scope(books: Books, command: NameScope, now: datetime) -> Decision[ScopeNamed | Refusal]:
+    """Name one of the customer's own things, or take its name away. What was never seen is registered: an agent role
+    within the plan, a campaign while there is balance."""
+    if command.key not in books.book.scopes:
+        refusal = funds.may_activate(books, command.key, now)
+        if refusal is not None:
+            return Decision(refusal)
+    client = () if command.client is None else (Seen(ScopeKey(ScopeKind.CLIENT, command.client)),)
+    named = Named(command.key, command.name, command.client)
+    return Decision(ScopeNamed(command.key), Changes(seen=client, names=(named,)))
+
+
 def resume_scope(books: Books, command: ResumeScope, now: datetime) -> Decision[ScopeState | Refusal]:
     """Resume by hand, whoever paused or deactivated it. A campaign is not activated while the prepaid wallet is empty,
     nor an agent role beyond the plan."""
@@ -189,6 +251,23 @@ def resume_scope(books: Books, command: ResumeScope, now: datetime) -> Decision[
             return Decision(refusal)
     after = budgets.resumed(scope)
     return Decision(ScopeState(after), Changes(scopes=(after,), events=(resumed(scope),)))
+
+
+def reset_budgets(books: Books, command: ResetBudgets) -> Decision[BudgetsReset]:
+    """Resume what budgets paused in a month that is over, or under a cap that was raised or removed since, and tell workers
+    to queue its work again. Such a pause stops nobody any more, so this only tidies. What people paused or deactivated
+    stays, as do a tenant that is not active and a total budget that is used up."""
+    if closed(books.tenant) is not None:
+        return Decision(BudgetsReset(()))
+    found = [books.book.scopes.get(key) for key in command.keys]
+    ended = [scope for scope in found if scope is not None and _has_ended(books, scope)]
+    return Decision(
+        BudgetsReset(tuple([scope.key for scope in ended])),
+        Changes(
+            scopes=tuple([budgets.resumed(scope) for scope in ended]),
+            events=tuple([resumed(scope) for scope in ended]),
+        ),
+    )
 
 
 def budget_state(books: Books, key: BudgetKey, budget: Budget | None, scope: Scope | None) -> BudgetState:
@@ -230,6 +309,15 @@ def _figure_problems(budget: Budget | None) -> tuple[FieldProblem, ...]:
         if not fits or not 0 < len(budget.thresholds) <= MOST_THRESHOLDS:
             found.append(FieldProblem("thresholds", f"1 to {MOST_THRESHOLDS} percents above 0 and up to 1000"))
     return tuple(found)
+
+
+def _has_ended(books: Books, scope: Scope) -> bool:
+    """Whether a budget paused it, and neither the period nor the cap would do so now."""
+    if not scope.paused_by_budget or scope.pause_period_key is None:
+        return False
+    counter = CounterKey(BudgetScope(scope.key.kind.value), scope.key.id, scope.pause_period_key)
+    in_force = books.book.budget(budgets.budget_key(counter))
+    return _after(books, scope, in_force).status is ScopeStatus.ACTIVE
 
 
 def _made_by(scope: Scope, key: BudgetKey) -> bool:

@@ -20,15 +20,19 @@ from domain import (
     tenancy,
     topups,
 )
-from domain.adjustments import Adjusted, AdjustWallet, Grant
+from domain.adjustments import Adjusted, AdjustWallet, ExpireLots, Grant, LotsExpired
 from domain.admission import closed
 from domain.books import Books, Changes, Decision, Used
 from domain.controls import (
+    BudgetsReset,
     BudgetState,
     DeactivateScope,
+    NameScope,
     PauseScope,
     RemoveBudget,
+    ResetBudgets,
     ResumeScope,
+    ScopeNamed,
     ScopeState,
     SetBudget,
 )
@@ -43,12 +47,13 @@ from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenan
 from domain.topups import Ordered, SettleTopUp, StartTopUp
 
 # What a suspended tenant's own people may not decide; admission and payments look for themselves.
-Control = SetBudget | RemoveBudget | PauseScope | ResumeScope | DeactivateScope | ChangePlan | SetCycle
+Control = SetBudget | RemoveBudget | PauseScope | ResumeScope | DeactivateScope | NameScope | ChangePlan | SetCycle
 # What is decided about the tenant's account.
 AccountCommand = RenameTenant | SuspendTenant | ResumeTenant | CloseTenant | StartTopUp | SetAutoRecharge
 KeyedCommand = Reserve | Consume | Release | Extend | Grant | AdjustWallet | Control | AccountCommand
-# What is told of a payment, and whether a recharge is due, is decided by what is known: once is as good as often.
-UnkeyedCommand = Record | SettleTopUp | Recharge
+# What is told of a payment, and whether a recharge or a job's tidying is due, is decided by what is known: once is as good
+# as often.
+UnkeyedCommand = Record | SettleTopUp | Recharge | ResetBudgets | ExpireLots
 Command = KeyedCommand | UnkeyedCommand
 Success = (
     Granted
@@ -57,12 +62,13 @@ Success = (
     | Adjusted
     | BudgetState
     | ScopeState
+    | ScopeNamed
     | Subscribed
     | TenantState
     | Ordered
     | RechargeState
 )
-Answer = Success | Recording | Due | Refusal
+Answer = Success | Recording | Due | BudgetsReset | LotsExpired | Refusal
 
 T = TypeVar("T")
 
@@ -108,6 +114,10 @@ def _decide_unkeyed(books: Books, command: UnkeyedCommand, now: datetime) -> Dec
             return topups.settle_top_up(books, command, now)
         case Recharge():
             return recharges.recharge(books, command, now)
+        case ResetBudgets():
+            return controls.reset_budgets(books, command)
+        case ExpireLots():
+            return adjustments.expire_lots(books, command, now)
         case _ as never:
             assert_never(never)
 
@@ -149,6 +159,8 @@ def _control(books: Books, command: Control, now: datetime) -> Decision[Success 
             return controls.resume_scope(books, command, now)
         case DeactivateScope():
             return controls.deactivate_scope(books, command)
+        case NameScope():
+            return controls.name_scope(books, command, now)
         case ChangePlan():
             return subscriptions.change_plan(books, command, now)
         case SetCycle():
@@ -205,14 +217,13 @@ def _again(books: Books, command: KeyedCommand, used: Used) -> Success:
             return Released(books.reservations[_made(used)])
         case AdjustWallet() | Grant():
             return Adjusted(books.wallets[command.wallet_key])
-        case SetBudget():
-            key = command.budget.key
-            return controls.budget_state(books, key, books.book.budget(key), controls.scope_of(books, key))
-        case RemoveBudget():
-            key = command.key
+        case SetBudget() | RemoveBudget():
+            key = command.budget.key if isinstance(command, SetBudget) else command.key
             return controls.budget_state(books, key, books.book.budget(key), controls.scope_of(books, key))
         case PauseScope() | ResumeScope() | DeactivateScope():
             return ScopeState(books.book.scopes[command.key])
+        case NameScope():
+            return ScopeNamed(command.key)
         case ChangePlan() | SetCycle():
             return Subscribed(books.tenant)
         case RenameTenant() | SuspendTenant() | ResumeTenant() | CloseTenant():

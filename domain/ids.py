@@ -18,6 +18,9 @@ PREFIXES: Final = {
     "provider": "prv",
     "api_key": "key",
     "top_up": "top",
+    "alert": "alt",
+    "channel": "chn",
+    "event": "evt",
 }
 KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 

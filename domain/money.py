@@ -43,6 +43,15 @@ def parse_amount(text: str) -> int:
     return -nano if sign else nano
 
 
+def read_amount(value: object) -> int:
+    """Read an amount from JSON, where it is a string: a number may have become a float on its way.
+
+    Raises AmountError as parse_amount does, and for everything that is no string."""
+    if not isinstance(value, str):
+        raise AmountError(f"an amount is a plain decimal in a string: send {_quoted(value)}")
+    return parse_amount(value)
+
+
 def format_amount(nano: int) -> str:
     """Write nano-units as a plain decimal without trailing zeros: 250_000_000 is "0.25"."""
     whole, fraction = divmod(abs(nano), NANO)
@@ -146,3 +155,9 @@ def share_rounding_down(amount: int, part: int, whole: int) -> int:
     assert 0 <= part <= whole
     assert whole > 0
     return amount * part // whole
+
+
+def _quoted(value: object) -> str:
+    """The likely intention of somebody who sent a number."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 10**9
+    return f"'{value}'" if whole else "'0.25', not 0.25"

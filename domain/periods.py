@@ -1,5 +1,6 @@
 """Periods: the calendar month of a budget and the billing cycle of a plan, in the tenant's time zone."""
 
+import re
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
@@ -7,6 +8,8 @@ from typing import Final, NamedTuple
 TOTAL: Final = "TOTAL"
 # A cycle that begins under a new anchor or zone is not cut shorter than this: it takes in the days up to the anchor after.
 SHORTEST_CYCLE: Final = timedelta(days=15)
+
+_MONTH: Final = re.compile(r"(?:[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-(?:0[1-9]|1[0-2])", re.ASCII)
 
 
 class Cycle(NamedTuple):
@@ -20,6 +23,19 @@ def month_key(moment: datetime, zone: tzinfo) -> str:
     """The calendar month that a budget counts in, such as "2026-11", whatever the billing anchor is."""
     local = moment.astimezone(zone)
     return f"{local.year:04d}-{local.month:02d}"
+
+
+def is_month(key: str) -> bool:
+    """Whether a text names a calendar month, such as "2026-11", from 2000 to 9998."""
+    return _MONTH.fullmatch(key) is not None
+
+
+def month_span(key: str, zone: tzinfo) -> Cycle:
+    """From when to when a calendar month such as "2026-11" lasts in a time zone."""
+    assert is_month(key)
+    year, month = int(key[:4]), int(key[5:])
+    following = (year + 1, 1) if month == 12 else (year, month + 1)
+    return Cycle(_anchor(year, month, 1, zone), _anchor(*following, 1, zone))
 
 
 def cycle_of(moment: datetime, anchor_day: int, zone: tzinfo) -> Cycle:

@@ -193,7 +193,7 @@ def hold(rate: Rate, card: RateCard, unit: Unit, quantity: int, estimated_cost: 
     match rate.charge_type:
         case ChargeType.COST_PLUS:
             least = mark_up_rounding_up(rate.floor or 0, NANO, _value_of(unit, card))
-            return max(least, _cost_plus(card, unit, estimated_cost))
+            return max(least, cost_plus(card, unit, estimated_cost))
         case ChargeType.FIXED | ChargeType.BUNDLED | ChargeType.PER_UNIT | ChargeType.PER_RESULT:
             return multiply_rounding_up(rate.amount, quantity)
         case ChargeType.FREE:
@@ -208,7 +208,7 @@ def charge(rate: Rate, card: RateCard, unit: Unit, quantity: int, results: int, 
     """
     match rate.charge_type:
         case ChargeType.COST_PLUS:
-            return _cost_plus(card, unit, cost)
+            return cost_plus(card, unit, cost)
         case ChargeType.FIXED | ChargeType.BUNDLED | ChargeType.PER_UNIT:
             return multiply_rounding_up(rate.amount, quantity)
         case ChargeType.PER_RESULT:
@@ -223,5 +223,6 @@ def _value_of(unit: Unit, card: RateCard) -> int:
     return card.credit_value if unit is Unit.CREDIT else NANO
 
 
-def _cost_plus(card: RateCard, unit: Unit, cost: int) -> int:
+def cost_plus(card: RateCard, unit: Unit, cost: int) -> int:
+    """Provider cost (nano-dollars) x markup, in nano-units of a wallet of this unit, rounded up once."""
     return mark_up_rounding_up(cost, card.markup, _value_of(unit, card))

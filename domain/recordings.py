@@ -118,6 +118,7 @@ class _Fold:
         """Usage moves min(cost, remaining) from held to spent, the excess adds to spent only. None: too much."""
         (event,) = settlements.events_of(self._books, reservation, ((reported.id, reported.usage),), voucher.at)
         event = event._replace(attribution=usage.attributed(reported.attribution, reservation.attribution))
+        (event,) = settlements.counted((event,), reservation.remaining_usd)
         spent, used = settlements.spend((event,), reservation.remaining_usd)
         keys = budgets.counter_keys(reservation.attribution, reservation.month)
         if not self._count(keys, spent, used, ()):

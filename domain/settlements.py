@@ -5,7 +5,7 @@ booked even where the balance goes below zero; only the next admission is refuse
 Amounts are nano-units, quantities nano, costs nano-dollars.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from domain.refusals import (
     ReservationState,
     invalid,
 )
-from domain.usage import Usage, UsageEvent, UsageKind
+from domain.usage import Amendment, Usage, UsageEvent, UsageKind
 from domain.wallets import BucketType, Wallet
 
 
@@ -92,7 +92,8 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
     paid = _paid_by_another(books, reservation)
     actual = _Actual(0, 0, recorded) if paid else _Actual(quantity, results, recorded)
     wallets, entries, charges = _charge(books, reservation, card, actual, voucher)
-    counters = _counted(books, reservation, events)
+    events = counted(events, reservation.remaining_usd)
+    counters = _counters(books, reservation, events)
     scopes = budgets.pauses_after(books.book, counters)
     settled = reservation._replace(
         state=ReservationState.CONSUMED,
@@ -103,7 +104,7 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         settled_events=tuple(event.id for event in events),
         ended_at=now,
     )
-    events = _with_charges(reservation, card, events, books.wallets, entries)
+    events, amendments = _with_charges(settled, card, events, charges, entries)
     task = reservation.task
     changes = Changes(
         wallets=wallets,
@@ -114,6 +115,7 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         counters=counters,
         scopes=scopes,
         usage=events,
+        amendments=amendments,
         events=(*(paused(scope) for scope in scopes), *unpriced(events)),
     )
     return Decision(Consumed(settled, events), changes)
@@ -234,43 +236,91 @@ def _charge(
     return tuple(wallets), tuple(entries), tuple(charges)
 
 
-def _counted(books: Books, reservation: Reservation, events: tuple[UsageEvent, ...]) -> tuple[Counter, ...]:
+def _counters(books: Books, reservation: Reservation, events: tuple[UsageEvent, ...]) -> tuple[Counter, ...]:
     spent, _ = spend(events, reservation.remaining_usd)
-    counted = budgets.levels(books.book, reservation.attribution, reservation.month)
-    return budgets.settle(counted, spent, -reservation.remaining_usd)
+    levels = budgets.levels(books.book, reservation.attribution, reservation.month)
+    return budgets.settle(levels, spent, -reservation.remaining_usd)
 
 
-def spend(events: tuple[UsageEvent, ...], remaining: int) -> tuple[int, int]:
-    """What events add to spent, and how much of that had been held: an unpriced one counts as all that is left."""
-    cost = sum([event.priced.cost or 0 for event in events])
-    if any(event.priced.cost is None for event in events):
-        cost = max(cost, remaining)
-    return cost, min(cost, remaining)
+def spend(events: Iterable[UsageEvent], remaining: int) -> tuple[int, int]:
+    """What events add to spent, and how much of that had been held."""
+    spent = sum([event.priced.cost or event.counted or 0 for event in events])
+    return spent, min(spent, remaining)
+
+
+def counted(events: tuple[UsageEvent, ...], remaining: int) -> tuple[UsageEvent, ...]:
+    """The events with what budgets count for those without a price: together they are taken to have cost what is left
+    of the hold beside the others, and the first of them stands for all (PRODUCT.md 5)."""
+    for index, event in enumerate(events):
+        if event.priced.cost is None:
+            known = sum([event.priced.cost or 0 for event in events])
+            whole = event._replace(counted=max(0, remaining - known))
+            return (*events[:index], whole, *events[index + 1 :])
+    return events
 
 
 def _with_charges(
-    reservation: Reservation,
+    settled: Reservation,
     card: RateCard,
     events: tuple[UsageEvent, ...],
-    wallets: Mapping[str, Wallet],
+    charges: tuple[tuple[Wallet, int], ...],
     entries: tuple[Entry, ...],
-) -> tuple[UsageEvent, ...]:
-    """Say on each event what it was charged by cost-plus: the steps of the total, so that they add up exactly."""
+) -> tuple[tuple[UsageEvent, ...], tuple[Amendment, ...]]:
+    """Say on each event what it was charged: the steps of a cost-plus total, any other charge with the first call. What
+    no call of this settlement carries is an amendment: so events and amendments add up to the charges."""
+    if not charges:
+        return events, ()
     charged_by = {entry.wallet_id: entry.sequence for entry in entries if entry.type is EntryType.CONSUMED}
-    for rate in card.rates_of(reservation.feature):
-        wallet = wallets.get(rate.wallet_key)
-        if rate.charge_type is not ChargeType.COST_PLUS or wallet is None or wallet.id not in charged_by:
-            continue
-        cost = reservation.recorded.cost
-        charged: list[UsageEvent] = []
-        for event in events:
-            before = rates.charge(rate, card, wallet.unit, 0, 0, cost)
-            cost += event.priced.cost or 0
-            amount = rates.charge(rate, card, wallet.unit, 0, 0, cost) - before
-            charge = ((wallet.key, amount, charged_by[wallet.id]),) if amount else ()
-            charged.append(event._replace(charges=event.charges + charge))
-        events = tuple(charged)
-    return events
+    cost_plus = {rate.wallet_key for rate in card.rates_of(settled.feature) if rate.charge_type is ChargeType.COST_PLUS}
+    lone: list[tuple[str, int, int]] = []
+    for wallet, amount in charges:
+        if wallet.key in cost_plus:
+            steps = _steps(settled, card, wallet, events)
+        else:
+            steps = [amount if index == 0 else 0 for index in range(len(events))]
+        rest = amount - sum(steps)
+        if rest:
+            lone.append((wallet.key, rest, charged_by[wallet.id]))
+        events = tuple(
+            [
+                event._replace(charges=(*event.charges, (wallet.key, step, charged_by[wallet.id]))) if step else event
+                for event, step in zip(events, steps, strict=True)
+            ]
+        )
+    return events, (_charged_alone(settled, tuple(lone)),) if lone else ()
+
+
+def _steps(settled: Reservation, card: RateCard, wallet: Wallet, events: tuple[UsageEvent, ...]) -> list[int]:
+    """What each event adds to a cost-plus charge, so that all of them add up exactly."""
+    cost = settled.recorded.cost - sum([event.priced.cost or 0 for event in events])
+    before = rates.cost_plus(card, wallet.unit, cost)
+    steps: list[int] = []
+    for event in events:
+        cost += event.priced.cost or 0
+        after = rates.cost_plus(card, wallet.unit, cost)
+        steps.append(after - before)
+        before = after
+    return steps
+
+
+def _charged_alone(settled: Reservation, charges: tuple[tuple[str, int, int], ...]) -> Amendment:
+    model, at = settled.model, settled.ended_at
+    assert at is not None, "it was settled"
+    return Amendment(
+        settled.id,
+        at,
+        at,
+        None,
+        settled.id,
+        None,
+        None if model is None else model.provider,
+        None if model is None else model.model,
+        None if model is None else model.operation,
+        settled.feature,
+        settled.attribution,
+        settled.route,
+        charges,
+    )
 
 
 def unpriced(events: Iterable[UsageEvent]) -> tuple[Event, ...]:

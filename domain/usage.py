@@ -82,7 +82,9 @@ class Priced(NamedTuple):
 
 
 class UsageEvent(NamedTuple):
-    """An event as it is kept. `charges` are (wallet key, nano-units, number of the CONSUMED entry)."""
+    """An event as it is kept. `charges` are (wallet key, nano-units, number of the CONSUMED entry; 0: it was charged with
+    others of its batch). `counted` is what budgets count for an event without a price (nano-dollars): what was left of its
+    hold, until it is re-rated; None: its cost."""
 
     id: UUID
     usage: Usage
@@ -94,6 +96,34 @@ class UsageEvent(NamedTuple):
     route: Route
     priced: Priced
     charges: tuple[tuple[str, int, int], ...] = ()
+    counted: int | None = None
+
+
+class Amendment(NamedTuple):
+    """What is added to usage beside its events, with the same attribution, so that sums stay complete.
+
+    Either the charge of a settled reservation that no event carries (`event_id` None, `id` the reservation's), or the
+    correction of an event: signed nano-dollars of `cost` and of what budgets `counted`, signed `charges`, `unpriced` -1
+    where the event got its price, `price_effective_from` of the price that holds now.
+    """
+
+    id: UUID
+    occurred_at: datetime
+    recorded_at: datetime
+    event_id: UUID | None
+    reservation_id: UUID | None
+    kind: UsageKind | None
+    provider: str | None
+    model: str | None
+    operation: str | None
+    feature: str | None
+    attribution: Attribution
+    route: Route
+    charges: tuple[tuple[str, int, int], ...] = ()
+    cost: int = 0
+    counted: int = 0
+    unpriced: int = 0
+    price_effective_from: datetime | None = None
 
 
 def price(usage: Usage, price_list: PriceList, at: datetime, known_at: datetime) -> Priced:

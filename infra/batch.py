@@ -1,12 +1,12 @@
 """A batch while it is decided: each tenant's books as they were read, overlaid by what was changed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from domain.books import Books, Changes, Event, Operation, Seen, Used
+from domain.books import Books, Changes, Event, Named, Operation, Seen, Used
 from domain.budgets import (
     Budget,
     BudgetBook,
@@ -25,7 +25,7 @@ from domain.ledger import Entry
 from domain.payments import AutoRecharge, TopUp
 from domain.periods import month_key
 from domain.tenants import Tenant
-from domain.usage import UsageEvent
+from domain.usage import Amendment, UsageEvent
 from domain.wallets import Lot, Wallet
 
 Key = TypeVar("Key")
@@ -98,11 +98,14 @@ class Batch:
     budgets: dict[tuple[UUID, BudgetKey], Budget | None] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     usage: list[tuple[UUID, UsageEvent]] = field(default_factory=list)
+    amendments: list[tuple[UUID, Amendment]] = field(default_factory=list)
     used_keys: list[tuple[UUID, Operation, str, Used]] = field(default_factory=list)
     events: list[tuple[UUID, Event]] = field(default_factory=list)
     seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
+    names: list[tuple[UUID, Named]] = field(default_factory=list)
     new_wallets: list[Wallet] = field(default_factory=list)
     changed_tenants: set[UUID] = field(default_factory=set)
+    rezoned: set[UUID] = field(default_factory=set)
     allocations: list[tuple[UUID, Allocation]] = field(default_factory=list)
     top_ups: set[tuple[UUID, UUID]] = field(default_factory=set)
     recharges: set[tuple[UUID, str]] = field(default_factory=set)
@@ -132,7 +135,7 @@ class Batch:
                 books.scopes[seen.key] = Scope(seen.key)
                 if books.agents is not None and seen.key.kind is ScopeKind.AGENT:
                     books.agents.add(seen.key.id)
-        if changes.tasks or changes.scopes or changes.budgets or changes.events:
+        if changes.tasks or changes.scopes or changes.names or changes.budgets or changes.events:
             self._apply_rare(tenant_id, books, changes)
         if changes.tenant is not None or changes.top_ups or changes.recharges:
             self._apply_payments(tenant_id, books, changes)
@@ -163,14 +166,26 @@ class Batch:
                     books.agents.discard(scope.key.id)
                 else:
                     books.agents.add(scope.key.id)
+        for named in changes.names:
+            self._apply_name(tenant_id, books, named)
         for key, budget in changes.budgets:
             _put(books.budgets, key, budget)
             self.budgets[tenant_id, key] = budget
+        self.amendments.extend([(tenant_id, amendment) for amendment in changes.amendments])
         for message in changes.events:
             self.events.append((tenant_id, message))
 
+    def _apply_name(self, tenant_id: UUID, books: OpenBooks, named: Named) -> None:
+        scope = books.scopes.get(named.key)
+        if scope is None and books.agents is not None and named.key.kind is ScopeKind.AGENT:
+            books.agents.add(named.key.id)
+        books.scopes[named.key] = replace(scope or Scope(named.key), name=named.name)
+        self.names.append((tenant_id, named))
+
     def _apply_payments(self, tenant_id: UUID, books: OpenBooks, changes: Changes) -> None:
         if changes.tenant is not None:
+            if changes.tenant.zone != books.tenant.zone:
+                self.rezoned.add(tenant_id)
             books.tenant = changes.tenant
             books.month = month_key(self.now, changes.tenant.zone)
             self.changed_tenants.add(tenant_id)

@@ -1,11 +1,13 @@
 """Changes of a batch, written to PostgreSQL in as few statements as there can be (`infra.statements`)."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.ledger import Entry
-from domain.usage import UsageEvent
+from domain.rollups import EVERY_QUARTER, quarter_of
+from domain.usage import Amendment, UsageEvent
 from domain.wallets import Lot, Wallet
 from infra.account_changes import write_accounts
 from infra.batch import Batch
@@ -18,11 +20,14 @@ from infra.reservation_rows import (
     settling_columns,
 )
 from infra.statements import (
+    AMENDMENT_COLUMNS,
     COUNTER_COLUMNS,
     ENTRY_COLUMNS,
     EXTEND_RESERVATIONS,
     KEY_COLUMNS,
     LOT_COLUMNS,
+    MARK_COLUMNS,
+    NAME_SCOPE,
     REGISTER_SCOPES,
     REMOVE_BUDGET,
     REMOVE_TASKS,
@@ -39,6 +44,7 @@ from infra.statements import (
     WRITE_TASKS,
 )
 from infra.transaction import Connection
+from infra.usage_rows import amendment_row, event_row
 
 
 async def write(connection: Connection, batch: Batch) -> None:
@@ -56,6 +62,8 @@ async def write(connection: Connection, batch: Batch) -> None:
         await _write_tasks(connection, batch)
     if batch.scopes:
         await _write_scopes(connection, batch)
+    for tenant_id, named in batch.names:
+        await connection.execute(NAME_SCOPE, tenant_id, *named.key, named.name, named.client)
     for (tenant_id, key), budget in batch.budgets.items():
         place = (tenant_id, key.scope, key.scope_id, key.period)
         if budget is None:
@@ -96,7 +104,9 @@ async def _write_facts(connection: Connection, batch: Batch) -> None:
         ("reservation", RESERVATION_COLUMNS, reservations),
         ("idempotency_key", KEY_COLUMNS, keys),
         ("usage_key", USAGE_KEY_COLUMNS, usage_keys),
-        ("usage_event", USAGE_COLUMNS, [_usage_row(tenant_id, event) for tenant_id, event in batch.usage]),
+        ("usage_event", USAGE_COLUMNS, [event_row(tenant_id, event) for tenant_id, event in batch.usage]),
+        ("usage_amendment", AMENDMENT_COLUMNS, [amendment_row(*amended) for amended in batch.amendments]),
+        ("usage_mark", MARK_COLUMNS, _marks(batch)),
     ):
         if rows:
             await connection.copy_records_to_table(table, records=rows, columns=columns_of)
@@ -187,48 +197,12 @@ def _entry_row(entry: Entry) -> tuple[Any, ...]:
     )
 
 
-def _usage_row(tenant_id: UUID, event: UsageEvent) -> tuple[Any, ...]:
-    usage, attribution, tokens = event.usage, event.attribution, event.usage.tokens
-    return (
-        tenant_id,
-        event.id,
-        event.occurred_at,
-        event.recorded_at,
-        usage.kind,
-        usage.provider,
-        usage.model,
-        usage.operation,
-        event.feature,
-        event.reservation_id,
-        attribution.project,
-        attribution.research,
-        attribution.campaign,
-        attribution.account,
-        attribution.client,
-        attribution.agent_role,
-        attribution.session,
-        attribution.task_run,
-        json(dict(attribution.tags)) if attribution.tags else None,
-        event.route,
-        usage.calls,
-        tokens.input,
-        tokens.output,
-        tokens.cache_read,
-        tokens.cache_write,
-        tokens.reasoning,
-        usage.units,
-        usage.results,
-        event.priced.cost,
-        event.priced.effective_from,
-        json(event.charges) if event.charges else None,
-        usage.duration_ms,
-        usage.success,
-        usage.prompt_hash,
-        usage.response_hash,
-        usage.trace_id,
-        usage.source,
-        usage.event_id,
-    )
+def _marks(batch: Batch) -> list[tuple[UUID, datetime]]:
+    """The quarters of an hour whose rollups no longer hold; of a tenant with a new time zone, all."""
+    usage: list[tuple[UUID, UsageEvent | Amendment]] = [*batch.usage, *batch.amendments]
+    marks = {(tenant_id, quarter_of(fact.occurred_at)): None for tenant_id, fact in usage}
+    marks.update({(tenant_id, EVERY_QUARTER): None for tenant_id in batch.rezoned})
+    return list(marks)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

@@ -113,7 +113,41 @@ USAGE_COLUMNS: Final = (
     "trace_id",
     "source",
     "event_id",
+    "credits_charged",
+    "usd_charged",
+    "counted",
 )
+AMENDMENT_COLUMNS: Final = (
+    "tenant_id",
+    "id",
+    "occurred_at",
+    "recorded_at",
+    "event_id",
+    "reservation_id",
+    "kind",
+    "provider",
+    "model",
+    "operation",
+    "feature",
+    "project",
+    "research",
+    "campaign",
+    "account",
+    "client",
+    "agent_role",
+    "session",
+    "task_run",
+    "tags",
+    "route",
+    "cost",
+    "counted",
+    "unpriced",
+    "price_effective_from",
+    "charges",
+    "credits_charged",
+    "usd_charged",
+)
+MARK_COLUMNS: Final = ("tenant_id", "quarter")
 Columns = Sequence[tuple[str, str]]
 
 
@@ -195,6 +229,9 @@ INSERT INTO scope (tenant_id, kind, id, name, status, pause_reason, pause_period
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
 ON CONFLICT (tenant_id, kind, id) DO UPDATE SET status = EXCLUDED.status, pause_reason = EXCLUDED.pause_reason,
     pause_period_key = EXCLUDED.pause_period_key, pause_cap = EXCLUDED.pause_cap"""
+NAME_SCOPE: Final = """
+INSERT INTO scope AS s (tenant_id, kind, id, name, client, status) VALUES ($1, $2, $3, $4, $5, 'ACTIVE')
+ON CONFLICT (tenant_id, kind, id) DO UPDATE SET name = EXCLUDED.name, client = coalesce(EXCLUDED.client, s.client)"""
 REGISTER_SCOPES: Final = """
 INSERT INTO scope AS s (tenant_id, kind, id, client, status)
 SELECT v.*, 'ACTIVE' FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS v (tenant_id, kind, id, client)

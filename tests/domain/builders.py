@@ -47,7 +47,7 @@ from domain.subscriptions import ChangePlan, SetCycle
 from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenant
 from domain.tenants import Tenant, TenantStatus, cycle_is_due, running_cycle
 from domain.topups import Ordered, SettleTopUp, StartTopUp
-from domain.usage import Usage, UsageEvent, UsageKind
+from domain.usage import Amendment, Usage, UsageEvent, UsageKind
 from domain.versions import Versions
 from domain.wallets import GENESIS_HASH, BucketType, Lot, LotSource, Wallet, WalletKind, new_wallet
 from infra import catalog
@@ -326,6 +326,7 @@ class Bookkeeper:
         self.recharges: dict[str, AutoRecharge] = {}
         self.entries: list[Entry] = []
         self.usage: list[UsageEvent] = []
+        self.amendments: list[Amendment] = []
         self.events: list[Event] = []
         self.auditor = Auditor()
         self._numbers = 0
@@ -403,6 +404,7 @@ class Bookkeeper:
         named = [(event.usage.source, event.usage.event_id) for event in changes.usage]
         self.recorded.update((source, event_id) for source, event_id in named if source and event_id)
         self.usage.extend(changes.usage)
+        self.amendments.extend(changes.amendments)
         self.events.extend(changes.events)
         if any(event.type is EventType.BALANCE_EMPTY for event in changes.events):
             self.apply(funds.deactivate(self.campaigns()))
@@ -691,6 +693,7 @@ class Bookkeeper:
             dict(self.budgets),
             len(self.entries),
             len(self.usage),
+            len(self.amendments),
             self.tenant,
             dict(self.allocations),
             dict(self.top_ups),
@@ -707,6 +710,25 @@ class Bookkeeper:
         self._audit_holds()
         self._audit_reservations()
         self._audit_top_ups()
+        self._audit_usage()
+
+    def _audit_usage(self) -> None:
+        """Every credit that was consumed and every dollar that was spent stands on an event or an amendment."""
+        charged: defaultdict[str, int] = defaultdict(int)
+        for charges in [*(event.charges for event in self.usage), *(amended.charges for amended in self.amendments)]:
+            for key, amount, _ in charges:
+                charged[key] += amount
+        consumed: defaultdict[UUID, int] = defaultdict(int)
+        for entry in self.entries:
+            if entry.type is EntryType.CONSUMED:
+                consumed[entry.wallet_id] += entry.amount
+        assert {key: charged[key] for key in self.wallets} == {
+            key: consumed[wallet.id] for key, wallet in self.wallets.items()
+        }, "what was charged is attributed"
+        spent = sum(event.priced.cost or event.counted or 0 for event in self.usage)
+        spent += sum(amended.counted for amended in self.amendments)
+        counted = [counter.spent for key, counter in self.counters.items() if key.scope is BudgetScope.TENANT]
+        assert sum(counted) == spent, "what was spent is counted"
 
     def _audit_wallets(self) -> None:
         for wallet in self.wallets.values():

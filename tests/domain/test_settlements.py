@@ -127,12 +127,24 @@ def test_each_event_says_its_share_of_a_cost_plus_charge_and_the_shares_add_up()
     assert {number_ for event in books.usage for _, _, number_ in event.charges} == {3}
 
 
-def test_an_event_that_cost_nothing_and_events_of_a_fixed_charge_have_no_share() -> None:
+def test_an_event_that_cost_nothing_has_no_share_and_a_fixed_charge_goes_with_the_first_call() -> None:
     books = Bookkeeper(acme())
     books.consume(held(books.reserve("llm_call", cost="1")), spent("1"), spent("0"))
-    books.consume(held(books.reserve("blog_post")), spent("1"))
+    books.consume(held(books.reserve("blog_post")), spent("1"), spent("2"))
     books.consume(held(books.reserve("llm_call", cost="1")), spent("0"))
-    assert [event.charges for event in books.usage] == [(("metered", nano("1.3"), 3),), (), (), ()]
+    metered, post = (("metered", nano("1.3"), 3),), (("credits", nano("2"), 3),)
+    assert [event.charges for event in books.usage] == [metered, (), post, (), ()]
+    assert books.amendments == []
+
+
+def test_a_charge_without_a_call_is_kept_with_the_attribution_of_its_reservation() -> None:
+    books = Bookkeeper(acme())
+    work = held(books.reserve("blog_post", model=GPT_4O, attribution=BLOG_WRITER))
+    books.consume(work)
+    (alone,) = books.amendments
+    assert (alone.id, alone.reservation_id, alone.event_id) == (work.id, work.id, None)
+    assert (alone.provider, alone.model, alone.feature, alone.attribution) == ("openai", "gpt-4o", "blog_post", BLOG_WRITER)
+    assert (alone.charges, alone.cost, alone.occurred_at) == ((("credits", nano("2"), 3),), 0, NOW)
 
 
 def test_cost_plus_on_credits_is_converted_at_the_credits_value() -> None:
@@ -240,7 +252,7 @@ def test_an_own_key_is_never_charged_its_cost_which_counts_to_budgets() -> None:
     answer = books.consume(held(books.reserve("email_send", model=GPT_4O)), tokens_of(GPT_4O, 10**6))
     assert (charges(answer), cost(answer)) == ({"email_sends": "1"}, "2.5")
     assert books.counter(tenant_month()) == ("2.5", "0")
-    assert (books.usage[0].route, books.usage[0].charges) == (Route.BYOK, ())
+    assert (books.usage[0].route, books.usage[0].charges) == (Route.BYOK, (("email_sends", nano("1"), 3),))
 
 
 def test_on_an_own_key_cost_plus_may_be_consumed_without_usage() -> None:
@@ -471,6 +483,7 @@ def test_credits_are_charged_once_on_consume_over_all_events() -> None:
     assert held(answer).recorded.events == 2
     assert books.counter(tenant_month()) == ("0.6", "0")
     assert [event.charges for event in books.usage] == [(), (("metered", nano("0.26"), 3),)]
+    assert [amended.charges for amended in books.amendments] == [(("metered", nano("0.52"), 3),)], "the event before"
 
 
 def test_an_event_counts_once_by_source_and_id_in_recording_and_in_consume() -> None:

@@ -1,0 +1,355 @@
+"""Breakdowns of usage: exact at every moment, and as fast as the rollups are few.
+
+Marks, rollups and raw rows are read on one snapshot: whole days and hours from the rollups, marked ones and the span's cut
+ends from the usage itself (domain/rollups.py). Zones are reckoned in Python alone, so that one table of them decides.
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from domain import rollups
+from domain.breakdowns import Dimension, UsageFilter, UsageTotals, previous_span
+from domain.rollups import EVERY_QUARTER, Reading
+from infra.application import Application
+from infra.reservation_rows import json
+from infra.transaction import BEGIN_READING, Connection, transaction
+from infra.usage_sums import (
+    ALONE_COLUMNS,
+    AMENDMENT_MEASURES,
+    EVENT_MEASURES,
+    MARKED_QUARTERS,
+    MEASURES,
+    TOGETHER_COLUMNS,
+)
+
+MOST_ROWS: Final = 10_000
+
+TIMES: Final = {Dimension.DAY, Dimension.WEEK, Dimension.MONTH}
+ALONE: Final = {Dimension.ACCOUNT, Dimension.RESEARCH, Dimension.TAG}
+_FILTERS: Final = (*TOGETHER_COLUMNS, "research", "account", "session", "task_run")
+# Customers name their own ids; kinds of `scope`.
+_NAMED: Final = {
+    Dimension.AGENT_ROLE: "AGENT",
+    Dimension.CAMPAIGN: "CAMPAIGN",
+    Dimension.CLIENT: "CLIENT",
+    Dimension.PROJECT: "PROJECT",
+    Dimension.ACCOUNT: "ACCOUNT",
+}
+_ZONE: Final = "SELECT time_zone FROM tenant WHERE id = $1"
+_EVERYTHING_MARKED: Final = "SELECT EXISTS (SELECT FROM usage_mark WHERE tenant_id = $1 AND quarter = $2)"
+# Plans must not follow statistics that do not know of this hour's rows.
+_PIN: Final = "SET LOCAL enable_seqscan = off"
+_NAMES: Final = """
+SELECT s.kind, s.id, s.name FROM unnest($2::text[], $3::text[]) AS asked (kind, id)
+JOIN scope s ON s.tenant_id = $1 AND s.kind = asked.kind AND s.id = asked.id WHERE s.name IS NOT NULL"""
+_SUMS: Final = ", ".join(f"sum({measure}) AS {measure}" for measure in MEASURES)
+
+
+class TooManyRowsError(ValueError):
+    """The answer would be too long; the message says what to do."""
+
+
+class Key(NamedTuple):
+    """One dimension's value in a row; None: the usage named none. `name`: what the customer calls it."""
+
+    dimension: Dimension
+    value: str | None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownRow:
+    """The sums of one combination of keys; `previous`: of the same keys in the period before, where that was asked."""
+
+    keys: tuple[Key, ...]
+    totals: UsageTotals
+    previous: UsageTotals | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Rows by time, then by cost; `total` and `previous` cover all usage of the filter, also what no row shows."""
+
+    rows: tuple[BreakdownRow, ...]
+    total: UsageTotals
+    as_of: datetime
+    previous: UsageTotals | None = None
+    previous_start: datetime | None = None
+    previous_end: datetime | None = None
+
+
+async def usage_breakdown(
+    application: Application,
+    tenant_id: UUID,
+    wanted: UsageFilter,
+    group_by: Sequence[Dimension],
+    *,
+    top: int = 100,
+    compare_previous: bool = False,
+) -> Breakdown:
+    """Sums of the filtered usage by these dimensions: those `top` groups that cost most, a series with every period of
+    theirs. The period before a span of whole months is as many months, else a span of the same length."""
+    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+        await connection.execute(_PIN)
+        zone = ZoneInfo(await connection.fetchval(_ZONE, tenant_id))
+        asking = _Asking(connection, tenant_id, zone)
+        rows = await asking.rows(wanted, group_by, top)
+        total = await asking.total(wanted)
+        answer = Breakdown(tuple(rows), total, application.clock())
+        if compare_previous:
+            start, end = previous_span(wanted.start, wanted.end, zone)
+            before = replace(wanted, start=start, end=end)
+            others = [dimension for dimension in group_by if dimension not in TIMES]
+            if len(others) == len(group_by) and rows:
+                rows = await asking.with_previous(rows, before, group_by)
+            answer = replace(
+                answer, rows=tuple(rows), previous=await asking.total(before), previous_start=start, previous_end=end
+            )
+        return replace(answer, rows=tuple(await _named(connection, tenant_id, answer.rows)))
+
+
+class _Asking:
+    """Questions of one tenant on one snapshot."""
+
+    def __init__(self, connection: Connection, tenant_id: UUID, zone: tzinfo) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._zone = zone
+        self._readings: dict[tuple[datetime, datetime, bool, bool], Reading] = {}
+
+    async def rows(self, wanted: UsageFilter, group_by: Sequence[Dimension], top: int) -> list[BreakdownRow]:
+        """The top groups. Without dimensions the total is the only one."""
+        if not group_by:
+            return [BreakdownRow((), await self.total(wanted))]
+        statement = _Statement(self._tenant_id, wanted, group_by)
+        source = await self._source(statement, wanted, group_by)
+        times = [f"k{index}" for index, dimension in enumerate(group_by) if dimension in TIMES]
+        others = [f"k{index}" for index, dimension in enumerate(group_by) if dimension not in TIMES]
+        keys = ", ".join(f"k{index}" for index in range(len(group_by)))
+        weights = ("cost", "credits_charged", "usd_charged", "events")
+        together = f"OVER (PARTITION BY {', '.join(others)})" if others else "OVER ()"
+        order = ", ".join(f"of_{weight} DESC" for weight in weights)
+        rank = f"dense_rank() OVER (ORDER BY {', '.join([order, *others])})"
+        sql = f"""
+WITH grouped AS (SELECT {keys}, {_SUMS} FROM ({source}) AS source GROUP BY {keys}),
+weighed AS (SELECT *, {", ".join(f"sum({weight}) {together} AS of_{weight}" for weight in weights)} FROM grouped),
+ranked AS (SELECT *, {rank} AS place FROM weighed)
+SELECT {keys}, {", ".join(MEASURES)} FROM ranked WHERE place <= {statement.parameter(top)}
+ORDER BY {", ".join([*times, "place"])} LIMIT {MOST_ROWS + 1}"""
+        found = await self._connection.fetch(sql, *statement.parameters)
+        if len(found) > MOST_ROWS:
+            raise TooManyRowsError(
+                f"more than {MOST_ROWS} rows: ask for a smaller top, a shorter span or a coarser series (WEEK or MONTH)"
+            )
+        return [_row(row, group_by) for row in found]
+
+    async def total(self, wanted: UsageFilter) -> UsageTotals:
+        """The sums of all that the filter takes."""
+        statement = _Statement(self._tenant_id, wanted, ())
+        source = await self._source(statement, wanted, ())
+        row = await self._connection.fetchrow(f"SELECT {_SUMS} FROM ({source}) AS source", *statement.parameters)
+        assert row is not None, "a sum is always one row"
+        return _totals(tuple(row))
+
+    async def with_previous(
+        self, rows: Sequence[BreakdownRow], before: UsageFilter, group_by: Sequence[Dimension]
+    ) -> list[BreakdownRow]:
+        """The rows with what the same keys were in the period before."""
+        statement = _Statement(self._tenant_id, before, group_by)
+        source = await self._source(statement, before, group_by)
+        columns = [[row.keys[index].value for row in rows] for index in range(len(group_by))]
+        names = ", ".join(f"k{index}" for index in range(len(group_by)))
+        asked = ", ".join(f"{statement.parameter(column)}::text[]" for column in columns)
+        same = " AND ".join(f"grouped.k{index} IS NOT DISTINCT FROM asked.k{index}" for index in range(len(group_by)))
+        found = await self._connection.fetch(
+            f"""
+WITH grouped AS (SELECT {names}, {_SUMS} FROM ({source}) AS source GROUP BY {names})
+SELECT {", ".join(f"asked.k{index}" for index in range(len(group_by)))}, {", ".join(MEASURES)}
+FROM unnest({asked}) AS asked ({names}) JOIN grouped ON {same}""",
+            *statement.parameters,
+        )
+        known = {tuple(row[: len(group_by)]): _totals(row[len(group_by) :]) for row in found}
+        return [replace(row, previous=known.get(tuple([key.value for key in row.keys]), UsageTotals())) for row in rows]
+
+    async def _source(self, statement: "_Statement", wanted: UsageFilter, group_by: Sequence[Dimension]) -> str:
+        alone = _alone(wanted, group_by)
+        by_days = alone is not None
+        reading = await self._reading(wanted.start, wanted.end, by_hours=alone is _TOGETHER, by_days=by_days)
+        return statement.source(reading, alone)
+
+    async def _reading(self, start: datetime, end: datetime, *, by_hours: bool, by_days: bool) -> Reading:
+        place = (start, end, by_hours, by_days)
+        if place not in self._readings:
+            marked: list[datetime] = []
+            if by_days:
+                if await self._connection.fetchval(_EVERYTHING_MARKED, self._tenant_id, EVERY_QUARTER):
+                    marked = [EVERY_QUARTER]
+                else:
+                    rows = await self._connection.fetch(
+                        MARKED_QUARTERS,
+                        self._tenant_id,
+                        rollups.day_of(start, self._zone).start,
+                        rollups.day_of(end, self._zone).end,
+                    )
+                    marked = [quarter for (quarter,) in rows if quarter < end]
+            self._readings[place] = rollups.reading(start, end, self._zone, marked, by_hours=by_hours, by_days=by_days)
+        return self._readings[place]
+
+
+# The rollups in which most dimensions stand together.
+_TOGETHER: Final = "TOGETHER"
+
+
+def _alone(wanted: UsageFilter, group_by: Sequence[Dimension]) -> str | None:
+    """Which rollups know all that is asked: those of most dimensions together, those of one that stands on its own, or
+    (None) only the usage itself."""
+    named = {column for column in _FILTERS if getattr(wanted, column)}
+    named.update(dimension.value.lower() for dimension in group_by if dimension not in TIMES)
+    if wanted.tags:
+        named.add("tag")
+    if named <= set(TOGETHER_COLUMNS):
+        return _TOGETHER
+    own = [dimension for dimension in ALONE if dimension.value.lower() in named]
+    if len(own) != 1 or not named - {own[0].value.lower()} <= set(ALONE_COLUMNS) or len(wanted.tags) > 1:
+        return None
+    if own[0] is Dimension.TAG and wanted.tags and Dimension.TAG in group_by:
+        return None  # the other tags of what has this one
+    return own[0].value
+
+
+class _Statement:
+    """One statement: its parameters, and the rows that it adds up."""
+
+    def __init__(self, tenant_id: UUID, wanted: UsageFilter, group_by: Sequence[Dimension]) -> None:
+        self.parameters: list[Any] = [tenant_id]
+        self._wanted = wanted
+        self._group_by = group_by
+
+    def parameter(self, value: object) -> str:
+        """The place of a value."""
+        self.parameters.append(value)
+        return f"${len(self.parameters)}"
+
+    def source(self, reading: Reading, alone: str | None) -> str:
+        """The rows to add up, with the keys k0, k1 ... of their groups."""
+        parts: list[str] = []
+        if reading.days:
+            first, last = (self.parameter(list(column)) for column in zip(*reading.days, strict=True))
+            days = f"unnest({first}::date[], {last}::date[]) AS span (first, past)"
+            if alone == _TOGETHER:
+                on = "u.tenant_id = $1 AND u.day >= span.first AND u.day < span.past"
+                parts.append(self._part(f"{days} JOIN usage_day u ON {on}", "u.day", MEASURES, known=TOGETHER_COLUMNS))
+            else:
+                on = (
+                    f"u.tenant_id = $1 AND u.dimension = {self.parameter(alone)} "
+                    "AND u.day >= span.first AND u.day < span.past"
+                )
+                parts.append(self._part_alone(f"{days} JOIN usage_day_alone u ON {on}", str(alone)))
+        if reading.hours:
+            starts = self.parameter([hour.start for hour in reading.hours])
+            named = self.parameter([hour.day for hour in reading.hours])
+            hours = f"unnest({starts}::timestamptz[], {named}::date[]) AS span (hour, day)"
+            on = "u.tenant_id = $1 AND u.hour = span.hour"
+            parts.append(self._part(f"{hours} JOIN usage_hour u ON {on}", "span.day", MEASURES, known=TOGETHER_COLUMNS))
+        if reading.raw:
+            starts, ends, named = (self.parameter(list(column)) for column in zip(*reading.raw, strict=True))
+            spans = (
+                f"unnest({starts}::timestamptz[], {ends}::timestamptz[], {named}::date[]) AS span (start, past, day)"
+            )
+            on = "u.tenant_id = $1 AND u.occurred_at >= span.start AND u.occurred_at < span.past"
+            for table, measures in (("usage_event", EVENT_MEASURES), ("usage_amendment", AMENDMENT_MEASURES)):
+                parts.append(self._part(f"{spans} JOIN {table} u ON {on}", "span.day", (measures,), known=_FILTERS))
+        return " UNION ALL ".join(parts) or self._nothing()
+
+    def _part(self, tables: str, day: str, measures: Sequence[str], known: Sequence[str]) -> str:
+        if Dimension.TAG in self._group_by:
+            tables += " LEFT JOIN LATERAL jsonb_each_text(u.tags) AS tag ON true"
+        if self._wanted.client or Dimension.CLIENT in self._group_by:
+            # A campaign knows its client.
+            tables += " LEFT JOIN scope c ON c.tenant_id = $1 AND c.kind = 'CAMPAIGN' AND c.id = u.campaign"
+        columns = {column: f"u.{column}" for column in known} | {
+            "client": "coalesce(u.client, c.client)",
+            "tag": "tag.key || '=' || tag.value",
+        }
+        conditions = self._conditions(columns)
+        conditions.extend(f"u.tags @> {self.parameter(json(dict([pair])))}::jsonb" for pair in self._wanted.tags)
+        return self._select(tables, columns, day, measures, conditions)
+
+    def _part_alone(self, tables: str, alone: str) -> str:
+        columns = {column: f"u.{column}" for column in ALONE_COLUMNS} | {alone.lower(): "u.value"}
+        conditions = self._conditions(columns)
+        if self._wanted.tags:
+            ((key, value),) = self._wanted.tags
+            conditions.append(f"u.value = {self.parameter(f'{key}={value}')}")
+        return self._select(tables, columns, "u.day", MEASURES, conditions)
+
+    def _conditions(self, columns: dict[str, str]) -> list[str]:
+        return [
+            f"{columns[column]} = ANY({self.parameter([str(value) for value in values])}::text[])"
+            for column in _FILTERS
+            if (values := getattr(self._wanted, column))
+        ]
+
+    def _select(
+        self, tables: str, columns: dict[str, str], day: str, measures: Sequence[str], conditions: Sequence[str]
+    ) -> str:
+        keys = [f"{self._key(dimension, columns, day)} AS k{index}" for index, dimension in enumerate(self._group_by)]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {', '.join([*keys, *measures])} FROM {tables}{where}"
+
+    @staticmethod
+    def _key(dimension: Dimension, columns: dict[str, str], day: str) -> str:
+        match dimension:
+            case Dimension.DAY:
+                return f"{day}::text"
+            case Dimension.WEEK:
+                return f"date_trunc('week', {day}::timestamp)::date::text"
+            case Dimension.MONTH:
+                return f"to_char({day}, 'YYYY-MM')"
+            case _:
+                return columns[dimension.value.lower()]
+
+    def _nothing(self) -> str:
+        keys = [f"NULL::text AS k{index}" for index in range(len(self._group_by))]
+        return f"SELECT {', '.join([*keys, *(f'0 AS {measure}' for measure in MEASURES)])} WHERE false"
+
+
+def _row(row: asyncpg.Record, group_by: Sequence[Dimension]) -> BreakdownRow:
+    keys = tuple([Key(dimension, row[index]) for index, dimension in enumerate(group_by)])
+    return BreakdownRow(keys, _totals(row[len(group_by) :]))
+
+
+def _totals(values: Sequence[Any]) -> UsageTotals:
+    return UsageTotals(*[int(value or 0) for value in values])
+
+
+async def _named(connection: Connection, tenant_id: UUID, rows: Sequence[BreakdownRow]) -> list[BreakdownRow]:
+    """The rows with the names that the customer gave its ids."""
+    asked: AbstractSet[tuple[str, str]] = {
+        (_NAMED[key.dimension], key.value)
+        for row in rows
+        for key in row.keys
+        if key.dimension in _NAMED and key.value is not None
+    }
+    if not asked:
+        return list(rows)
+    kinds, ids = zip(*asked, strict=True)
+    names = {
+        (kind, identifier): name for kind, identifier, name in await connection.fetch(_NAMES, tenant_id, kinds, ids)
+    }
+    return [
+        replace(
+            row,
+            keys=tuple(
+                [key._replace(name=names.get((_NAMED.get(key.dimension, ""), key.value or ""))) for key in row.keys]
+            ),
+        )
+        for row in rows
+    ]
