@@ -32,10 +32,11 @@ def problems(attribution: Attribution, path: str) -> tuple[FieldProblem, ...]:
     if attribution is NOBODY:
         return ()
     found: list[FieldProblem] = []
-    for name in _NAMES:
-        value: str | None = getattr(attribution, name)
+    for name, value in zip(_NAMES, attribution[:8], strict=True):
         if value is not None and not is_identifier(value):
             found.append(FieldProblem(f"{path}.{camel(name)}", IDENTIFIER_RULE))
+    if not attribution.tags:
+        return tuple(found)
     if len(attribution.tags) > MOST_TAGS:
         found.append(FieldProblem(f"{path}.tags", f"at most {MOST_TAGS} tags"))
     keys = [key for key, _ in attribution.tags]

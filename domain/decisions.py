@@ -38,7 +38,7 @@ from domain.controls import (
 )
 from domain.money import fits_storage
 from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
-from domain.recordings import Record, Recording
+from domain.recordings import Post, Posted, Record, Recording
 from domain.refusals import IdempotencyKeyReused, Refusal, invalid
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
@@ -53,7 +53,7 @@ AccountCommand = RenameTenant | SuspendTenant | ResumeTenant | CloseTenant | Sta
 KeyedCommand = Reserve | Consume | Release | Extend | Grant | AdjustWallet | Control | AccountCommand
 # What is told of a payment, and whether a recharge or a job's tidying is due, is decided by what is known: once is as good
 # as often.
-UnkeyedCommand = Record | SettleTopUp | Recharge | ResetBudgets | ExpireLots
+UnkeyedCommand = Record | Post | SettleTopUp | Recharge | ResetBudgets | ExpireLots
 Command = KeyedCommand | UnkeyedCommand
 Success = (
     Granted
@@ -68,7 +68,7 @@ Success = (
     | Ordered
     | RechargeState
 )
-Answer = Success | Recording | Due | BudgetsReset | LotsExpired | Refusal
+Answer = Success | Recording | Posted | Due | BudgetsReset | LotsExpired | Refusal
 
 T = TypeVar("T")
 
@@ -110,6 +110,8 @@ def _decide_unkeyed(books: Books, command: UnkeyedCommand, now: datetime) -> Dec
     match command:
         case Record():
             return funds.without_newcomers(books, recordings.record(books, command, now), now)
+        case Post():
+            return funds.without_newcomers(books, recordings.post(books, command, now), now)
         case SettleTopUp():
             return topups.settle_top_up(books, command, now)
         case Recharge():

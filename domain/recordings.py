@@ -15,8 +15,8 @@ from uuid import UUID
 
 from domain import budgets, ledger, rates, settlements, usage
 from domain.admission import applicable, route_of
-from domain.attribution import Attribution
-from domain.books import Books, Changes, Decision, Request, paused, seen
+from domain.attribution import NOBODY, Attribution
+from domain.books import Books, Changes, Decision, Event, Request, Seen, paused, seen
 from domain.budgets import Counter, CounterKey
 from domain.holds import Reservation
 from domain.ledger import Entry, Voucher
@@ -24,12 +24,12 @@ from domain.money import NANO, fits_storage
 from domain.periods import month_key
 from domain.rates import ChargeType, Rate, RateCard
 from domain.refusals import FieldProblem, ReservationState
+from domain.rollups import quarter_of
 from domain.usage import Route, Usage, UsageEvent
 from domain.wallets import BucketType, Wallet
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(NamedTuple):
     """One event of a batch, new to us: its id, what was called for which feature, and the reservation that it names."""
 
     id: UUID
@@ -45,6 +45,35 @@ class Record:
 
     request: Request
     events: tuple[Reported, ...]
+
+
+class Tally(NamedTuple):
+    """What some events of one quarter of an hour (`at`) add up to that count in the same budgets: `attribution` names what
+    budgets know (agent role, campaign, tags), `cost` is in nano-dollars, `charges` are nano-units per wallet."""
+
+    attribution: Attribution
+    at: datetime
+    cost: int
+    charges: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Count and charge events that are kept already, rated by `rate`: the part of a large batch that needs the tenant's
+    lock. `reference` stands on the ledger entries; `named` are the customer's ids in the events, `unpriced` the messages
+    about models without a price."""
+
+    request: Request
+    tallies: tuple[Tally, ...]
+    reference: str
+    named: tuple[Seen, ...] = ()
+    unpriced: tuple[Event, ...] = ()
+
+
+class Posted(NamedTuple):
+    """Whether the books could hold it; if not, nothing was changed."""
+
+    fits: bool
 
 
 NO_SUCH_RESERVATION: Final = FieldProblem("reservationId", "there is no such reservation")
@@ -132,43 +161,33 @@ class _Fold:
     def alone(self, reservation: Reservation | None, reported: Reported, voucher: Voucher) -> UsageEvent | None:
         """Spent in the month of its `occurredAt`; charged by a cost-plus, per-unit or per-result rate, if it has one.
         None: too much."""
-        books = self._books
-        inherited = Attribution() if reservation is None else reservation.attribution
-        attribution = usage.attributed(reported.attribution, inherited)
-        call = settlements.named(reported.usage, None if reservation is None else reservation.model)
-        at = usage.occurred(reported.id, call)
-        feature = reported.feature or (None if reservation is None else reservation.feature)
-        priced = usage.price(call, books.catalog.prices, at, voucher.at)
-        card = books.catalog.rate_cards.at(voucher.at, voucher.at)
-        feature_rates = () if card is None or feature is None else card.rates_of(feature)
-        route = route_of(books, feature_rates, own_key=bool(call.own_key))
-        charges: list[tuple[str, int, int]] = []
-        for rate in feature_rates:
-            wallet = books.wallets.get(rate.wallet_key)
-            if card is None or wallet is None or not _charged_alone(rate, route, wallet, call):
-                continue
-            amount = _charge_alone(rate, card, wallet, call, priced.cost or 0)
-            if amount:
-                charges.append((wallet.key, amount, 0))
-        keys = budgets.counter_keys(attribution, month_key(at, books.tenant.zone))
-        if not self._count(keys, priced.cost or 0, 0, charges):
-            return None
-        self._attributions[attribution] = None
-        return UsageEvent(
-            reported.id,
-            call,
-            at,
-            voucher.at,
-            feature,
-            reported.reservation_id if reservation is not None else None,
-            attribution,
-            route,
-            priced,
-            tuple(charges),
-        )
+        event = rate(self._books, reported, voucher.at, reservation)
+        charges = tuple([(key, amount) for key, amount, _ in event.charges])
+        return event if self.count(event.attribution, event.occurred_at, event.priced.cost or 0, charges) else None
+
+    def count(self, attribution: Attribution, at: datetime, cost: int, charges: Sequence[tuple[str, int]]) -> bool:
+        """Count and charge what happened then, unless a counter or a wallet could not hold it."""
+        keys = budgets.counter_keys(attribution, month_key(at, self._books.tenant.zone))
+        fits = self._count(keys, cost, 0, charges)
+        if fits:
+            self._attributions[attribution] = None
+        return fits
 
     def decision(self, recording: Recording, voucher: Voucher) -> Decision[Recording]:
         """All of it as one change: an entry pair per wallet, and the number of its charge on each event."""
+        changes = self.changes(voucher)
+        sequences = {wallet.key: wallet.sequence for wallet in changes.wallets}
+        events = tuple(
+            event._replace(charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
+            if event.charges
+            else event
+            for event in recording.events
+        )
+        told = changes.events + settlements.unpriced(events)
+        return Decision(recording._replace(events=events), changes._replace(usage=events, events=told))
+
+    def changes(self, voucher: Voucher) -> Changes:
+        """What was counted and charged, without the events themselves."""
         wallets: list[Wallet] = []
         entries: list[Entry] = []
         for wallet_key, amount in self._charges.items():
@@ -176,44 +195,108 @@ class _Fold:
             posting = posting.then(ledger.settle(posting.wallet, (), amount, voucher))
             wallets.append(posting.wallet)
             entries.extend(posting.entries)
-        sequences = {wallet.key: wallet.sequence for wallet in wallets}
-        events = tuple(
-            event._replace(charges=tuple((key, amount, sequences[key]) for key, amount, _ in event.charges))
-            if event.charges
-            else event
-            for event in recording.events
-        )
         counters = tuple(self._counters.values())
         scopes = budgets.pauses_after(self._books.book, counters)
-        changes = Changes(
+        return Changes(
             wallets=tuple(wallets),
             entries=tuple(entries),
             reservations=tuple(self._reservations.values()),
             counters=counters,
             scopes=scopes,
             seen=tuple(dict.fromkeys(found for attribution in self._attributions for found in seen(attribution))),
-            usage=events,
-            events=(*(paused(scope) for scope in scopes), *settlements.unpriced(events)),
+            events=tuple(paused(scope) for scope in scopes),
         )
-        return Decision(recording._replace(events=events), changes)
 
-    def _count(
-        self, keys: Iterable[CounterKey], spent: int, held: int, charges: Sequence[tuple[str, int, int]]
-    ) -> bool:
-        """Count and charge, unless a counter or a wallet could not hold it."""
+    def _count(self, keys: Iterable[CounterKey], spent: int, held: int, charges: Sequence[tuple[str, int]]) -> bool:
         counters: list[Counter] = []
         for key in keys:
             before = self._counters.get(key) or self._books.book.counter(key)
             counters.append(Counter(key, before.spent + spent, before.held - held))
         fits = all(fits_storage(counter.spent + counter.held) for counter in counters)
-        for wallet_key, amount, _ in charges:
+        for wallet_key, amount in charges:
             wallet, charged = self._books.wallets[wallet_key], self._charges[wallet_key] + amount
             fits = fits and fits_storage(wallet.available - charged) and fits_storage(wallet.consumed + charged)
         if fits:
             self._counters.update((counter.key, counter) for counter in counters)
-            for wallet_key, amount, _ in charges:
+            for wallet_key, amount in charges:
                 self._charges[wallet_key] += amount
         return fits
+
+
+def rate(books: Books, reported: Reported, now: datetime, reservation: Reservation | None = None) -> UsageEvent:
+    """An event on its own: what it cost, and what its feature's cost-plus, per-unit or per-result rate charges for it
+    (without the number of the entry). `reservation` is the ended one that it names: it lends what the event leaves out."""
+    inherited = NOBODY if reservation is None else reservation.attribution
+    attribution = usage.attributed(reported.attribution, inherited)
+    call = settlements.named(reported.usage, None if reservation is None else reservation.model)
+    at = usage.occurred(reported.id, call)
+    feature = reported.feature or (None if reservation is None else reservation.feature)
+    priced = usage.price(call, books.catalog.prices, at, now)
+    card = None if feature is None else books.catalog.rate_cards.at(now, now)
+    feature_rates = () if card is None or feature is None else card.rates_of(feature)
+    route = route_of(books, feature_rates, own_key=bool(call.own_key))
+    charges: list[tuple[str, int, int]] = []
+    for one in feature_rates:
+        wallet = books.wallets.get(one.wallet_key)
+        if card is None or wallet is None or not _charged_alone(one, route, wallet, call):
+            continue
+        amount = _charge_alone(one, card, wallet, call, priced.cost or 0)
+        if amount:
+            charges.append((wallet.key, amount, 0))
+    return UsageEvent(
+        reported.id,
+        call,
+        at,
+        now,
+        feature,
+        reported.reservation_id if reservation is not None else None,
+        attribution,
+        route,
+        priced,
+        tuple(charges),
+    )
+
+
+def posting(request: Request, events: Iterable[UsageEvent], reference: str) -> Post:
+    """What these events add up to: all that counting and charging needs to know."""
+    costs: defaultdict[tuple[str | None, str | None, tuple[tuple[str, str], ...], datetime], int] = defaultdict(int)
+    charges: defaultdict[tuple[object, ...], defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    unpriced: list[UsageEvent] = []
+    attributions: dict[Attribution, None] = {}
+    for event in events:
+        attribution, cost = event.attribution, event.priced.cost
+        attributions[attribution._replace(research=None, session=None, task_run=None, tags=())] = None
+        place = (attribution.agent_role, attribution.campaign, attribution.tags, quarter_of(event.occurred_at))
+        costs[place] += cost or 0
+        if cost is None:
+            unpriced.append(event)
+        for key, amount, _ in event.charges:
+            charges[place][key] += amount
+    return Post(
+        request,
+        tuple(
+            [
+                Tally(Attribution(campaign=campaign, agent_role=role, tags=tags), at, cost, tuple(charged.items()))
+                for (role, campaign, tags, at), cost in costs.items()
+                for charged in [charges.get((role, campaign, tags, at), {})]
+            ]
+        ),
+        reference,
+        tuple(dict.fromkeys(found for attribution in attributions for found in seen(attribution))),
+        settlements.unpriced(unpriced),
+    )
+
+
+def post(books: Books, command: Post, now: datetime) -> Decision[Posted]:
+    """Count and charge what a large batch adds up to; the same as `record` does one by one."""
+    voucher = Voucher(command.request.actor, now, None, command.reference)
+    folded = _Fold(books)
+    for attribution, at, cost, charges in command.tallies:
+        if not folded.count(attribution, at, cost, charges):
+            return Decision(Posted(fits=False))
+    changes = folded.changes(voucher)
+    told = changes.events + command.unpriced
+    return Decision(Posted(fits=True), changes._replace(seen=command.named, events=told))
 
 
 def _charged_alone(rate: Rate, route: Route, wallet: Wallet, call: Usage) -> bool:

@@ -26,6 +26,16 @@ FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXTS: Final = ("provider", "model", "operation", "source", "eventId", "traceId")
+_COUNTS: Final = (
+    "inputTokens",
+    "outputTokens",
+    "cacheReadTokens",
+    "cacheWriteTokens",
+    "reasoningTokens",
+    "results",
+    "durationMs",
+)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -150,41 +160,36 @@ def occurred(identifier: UUID, reported: Usage) -> datetime:
 def problems(usage: Usage, path: str, now: datetime) -> tuple[FieldProblem, ...]:
     """What is wrong with a report: counts out of range, over-long names, hashes that are none, times in the future."""
     found: list[FieldProblem] = []
-
-    def check(valid: bool, name: str, message: str) -> None:
-        if not valid:
-            found.append(FieldProblem(f"{path}.{name}", message))
-
-    for name, text in (
-        ("provider", usage.provider),
-        ("model", usage.model),
-        ("operation", usage.operation),
-        ("source", usage.source),
-        ("eventId", usage.event_id),
-        ("traceId", usage.trace_id),
-    ):
-        check(text is None or is_identifier(text), name, IDENTIFIER_RULE)
+    texts = (usage.provider, usage.model, usage.operation, usage.source, usage.event_id, usage.trace_id)
+    for name, text in zip(_TEXTS, texts, strict=True):
+        if text is not None and not is_identifier(text):
+            found.append(FieldProblem(f"{path}.{name}", IDENTIFIER_RULE))
     tokens = usage.tokens
-    for name, count in (
-        ("inputTokens", tokens.input),
-        ("outputTokens", tokens.output),
-        ("cacheReadTokens", tokens.cache_read),
-        ("cacheWriteTokens", tokens.cache_write),
-        ("reasoningTokens", tokens.reasoning),
-        ("results", usage.results or 0),
-        ("durationMs", usage.duration_ms or 0),
-    ):
-        check(0 <= count <= MOST_COUNT, name, f"must be 0 to {MOST_COUNT}")
-    check(0 <= usage.calls <= MOST_CALLS, "calls", f"must be 0 to {MOST_CALLS}")
-    check(usage.cost is None or 0 <= usage.cost <= MOST_COST, "costUsd", f"must be 0 to {MOST_COST // NANO}")
-    check(usage.units is None or usage.units >= 0, "units", "must not be negative")
+    counts = (
+        tokens.input,
+        tokens.output,
+        tokens.cache_read,
+        tokens.cache_write,
+        tokens.reasoning,
+        usage.results or 0,
+        usage.duration_ms or 0,
+    )
+    if min(counts) < 0 or max(counts) > MOST_COUNT:
+        wrong = [name for name, count in zip(_COUNTS, counts, strict=True) if not 0 <= count <= MOST_COUNT]
+        found.extend(FieldProblem(f"{path}.{name}", f"must be 0 to {MOST_COUNT}") for name in wrong)
+    if not 0 <= usage.calls <= MOST_CALLS:
+        found.append(FieldProblem(f"{path}.calls", f"must be 0 to {MOST_CALLS}"))
+    if usage.cost is not None and not 0 <= usage.cost <= MOST_COST:
+        found.append(FieldProblem(f"{path}.costUsd", f"must be 0 to {MOST_COST // NANO}"))
+    if usage.units is not None and usage.units < 0:
+        found.append(FieldProblem(f"{path}.units", "must not be negative"))
     for name, digest in (("promptHash", usage.prompt_hash), ("responseHash", usage.response_hash)):
-        check(
-            digest is None or _SHA256.fullmatch(digest) is not None, name, "must be a SHA-256 in lower-case hexadecimal"
-        )
-    if usage.occurred_at is not None:
-        check(usage.occurred_at <= now + FUTURE_TOLERANCE, "occurredAt", "must not lie in the future")
-        check(usage.occurred_at >= EARLIEST, "occurredAt", "must not lie before the year 2000")
+        if digest is not None and _SHA256.fullmatch(digest) is None:
+            found.append(FieldProblem(f"{path}.{name}", "must be a SHA-256 in lower-case hexadecimal"))
+    if usage.occurred_at is not None and not EARLIEST <= usage.occurred_at <= now + FUTURE_TOLERANCE:
+        early = usage.occurred_at < EARLIEST
+        rule = "must not lie before the year 2000" if early else "must not lie in the future"
+        found.append(FieldProblem(f"{path}.occurredAt", rule))
     if (usage.source is None) != (usage.event_id is None):
         found.append(FieldProblem(f"{path}.eventId", "source and eventId are given together or not at all"))
     return tuple(found)

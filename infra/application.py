@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
@@ -11,15 +11,19 @@ from domain.catalog import Catalog
 from infra import catalog, roles
 from infra.catalog.publications import CatalogKeeper
 from infra.deciding import Clock, Deciding, utc_now
+from infra.feed import Feed
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
 from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
 from infra.settings import Settings, SettingsError
 from infra.stripe_gateway import StripeGateway
+from infra.usage_ingest import AT_ONCE, UsageIngest
 from infra.vault import Vault, open_vault
 
 READERS: Final = 8
-SPARE_WRITERS: Final = 2
+# For ingests, roll-ups, what seeds tenants and the record of refusals.
+SPARE_WRITERS: Final = AT_ONCE + 2
+SECONDS_TO_CONNECT: Final = 15
 LOCAL_URL: Final = "http://127.0.0.1:8000"
 
 
@@ -27,17 +31,21 @@ LOCAL_URL: Final = "http://127.0.0.1:8000"
 class Application:
     """`writers` belongs to the group commit and what seeds tenants; `readers` serves the queries. `separate_roles`:
     whether they run under roles of their own, or (where the owner may not make roles) both as the owner. `gateway`: the
-    payment rail, None where there is none."""
+    payment rail, None where there is none. `feed`: what is new, for those who follow it.
+    `url`: of the database, as its owner."""
 
     settings: Settings
+    url: str = field(repr=False)
     catalogs: CatalogKeeper
     group_commit: GroupCommit
+    usage_ingest: UsageIngest
     refusals: RefusalLog
     readers: asyncpg.Pool
     writers: asyncpg.Pool
     clock: Clock
     separate_roles: bool
     vault: Vault
+    feed: Feed
     gateway: PaymentGateway | None = None
 
     @property
@@ -80,11 +88,26 @@ async def open_application(
             await catalogs.load(connection)
         rail = gateway or _payment_rail(settings)
         vault = open_vault(settings)
+        listening = reading | {"application_name": "purser feed"}
+        feed = Feed(lambda: asyncpg.connect(url, timeout=SECONDS_TO_CONNECT, server_settings=listening), clock)
         try:
             yield Application(
-                settings, catalogs, group_commit, refusals, readers, writers, clock, separate_roles, vault, rail
+                settings,
+                url,
+                catalogs,
+                group_commit,
+                UsageIngest(writers, deciding),
+                refusals,
+                readers,
+                writers,
+                clock,
+                separate_roles,
+                vault,
+                feed,
+                rail,
             )
         finally:
+            await feed.close()
             await group_commit.close()
             await refusals.close()
             if rail is not None and rail is not gateway:

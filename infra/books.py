@@ -11,10 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.adjustments import AdjustWallet, Grant
+from domain.adjustments import AdjustWallet, ExpireLots, Grant
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation, Used
 from domain.budgets import (
+    SCOPE_KINDS,
     Budget,
     BudgetKey,
     BudgetPeriod,
@@ -28,11 +29,11 @@ from domain.budgets import (
     counter_keys,
 )
 from domain.catalog import Catalog
-from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.controls import DeactivateScope, NameScope, PauseScope, RemoveBudget, ResetBudgets, ResumeScope, SetBudget
 from domain.decisions import Command
 from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
-from domain.recordings import Record, Reported
+from domain.recordings import Post, Record, Reported
 from domain.refusals import BudgetScope
 from domain.reservations import Extend, Release, Reserve, tasks_of
 from domain.settlements import Consume
@@ -117,20 +118,10 @@ async def read(connection: Connection, batch: Batch, commands: Iterable[Command]
     features = [
         (command.request.tenant_id, feature) for command in commands for feature in _features(command) if feature
     ]
-    adjusted = [
-        (command.request.tenant_id, command.wallet_key)
-        for command in commands
-        if isinstance(command, AdjustWallet | Grant | StartTopUp)
-    ]
-    named = await read_payments(connection, batch, commands)
-    adjusted.extend(named)
-    await read_wallets(connection, batch, catalog, features, adjusted)
-    counted = [
-        (command.request.tenant_id, *counted_as(batch, command, event))
-        for command in commands
-        if isinstance(command, Record)
-        for event in command.events
-    ]
+    named = [(command.request.tenant_id, key) for command in commands for key in _wallet_keys(command)]
+    named.extend(await read_payments(connection, batch, commands))
+    await read_wallets(connection, batch, catalog, features, named)
+    counted = [place for command in commands for place in _counted(batch, command)]
     await read_budgets(connection, batch, commands, counted)
     newcomers = await read_agents(connection, batch, commands)
     if newcomers:
@@ -153,6 +144,17 @@ async def open_plan(
     await read_wallets(connection, batch, catalog, (), [(tenant_id, key) for key in keys])
     for key in sorted(keys.difference(books.wallets)):
         batch.add_wallet(new_wallet(tenant_id, new_id(batch.now), key))
+
+
+def _counted(batch: Batch, command: Command) -> Iterable[tuple[UUID, Attribution, str]]:
+    """Tenant, attribution and month of usage that counts where no reservation says so."""
+    tenant_id = command.request.tenant_id
+    if isinstance(command, Record):
+        return [(tenant_id, *counted_as(batch, command, event)) for event in command.events]
+    if isinstance(command, Post):
+        zone = batch.tenants[tenant_id].tenant.zone
+        return [(tenant_id, tally.attribution, month_key(tally.at, zone)) for tally in command.tallies]
+    return ()
 
 
 def counted_as(batch: Batch, command: Record, event: Reported) -> tuple[Attribution, str]:
@@ -332,10 +334,11 @@ async def read_budgets(
             key = command.budget.key if isinstance(command, SetBudget) else command.key
             period_key = TOTAL if key.period is BudgetPeriod.TOTAL else books.month
             wanted[tenant_id, CounterKey(key.scope, key.scope_id, period_key), key] = None
-        elif isinstance(command, PauseScope | ResumeScope | DeactivateScope):
-            for period_key in (books.month, TOTAL):
-                counter = CounterKey(BudgetScope(command.key.kind.value), command.key.id, period_key)
-                wanted[tenant_id, counter, budget_key(counter)] = None
+        else:
+            for scope_key in _scope_keys(command):
+                for period_key in (books.month, TOTAL):
+                    counter = CounterKey(BudgetScope(scope_key.kind.value), scope_key.id, period_key)
+                    wanted[tenant_id, counter, budget_key(counter)] = None
     for tenant_id, books in batch.tenants.items():
         for reservation in books.reservations.values():
             attributed_to.add((tenant_id, reservation.attribution, reservation.month))
@@ -356,6 +359,18 @@ async def read_budgets(
         batch.tenants[tenant_id].loaded_counters.add((counter, budget))
     for row in rows:
         _take_budget_row(batch.tenants[row[0]], row)
+
+
+def _scope_keys(command: Command) -> Iterable[ScopeKey]:
+    """The scopes that a command pauses, resumes or names, as far as they can be paused and capped."""
+    match command:
+        case PauseScope() | ResumeScope() | DeactivateScope() | NameScope():
+            keys: tuple[ScopeKey, ...] = (command.key,)
+        case ResetBudgets():
+            keys = command.keys
+        case _:
+            keys = ()
+    return [key for key in keys if key.kind in SCOPE_KINDS.values()]
 
 
 def _want(
@@ -391,6 +406,18 @@ def _features(command: Command) -> Iterable[str | None]:
             return (command.wish.feature,)
         case Record():
             return {event.feature for event in command.events}
+        case _:
+            return ()
+
+
+def _wallet_keys(command: Command) -> Iterable[str]:
+    match command:
+        case AdjustWallet() | Grant() | StartTopUp():
+            return (command.wallet_key,)
+        case ExpireLots():
+            return command.wallet_keys
+        case Post():
+            return {key for tally in command.tallies for key, _ in tally.charges}
         case _:
             return ()
 

@@ -3,7 +3,7 @@
 It neither opens nor commits the transaction: `infra.group_commit` does, for many callers at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -116,6 +116,17 @@ class Deciding:
         if tenant_id not in batch.tenants:
             return NotFound("tenant")
         return decide(self._view(batch, tenant_id), command, batch.now).answer
+
+    async def rating(
+        self, connection: Connection, tenant_id: UUID, features: Iterable[str | None]
+    ) -> tuple[Books, datetime]:
+        """What events of these features are rated by, and the time of it; nothing is locked."""
+        tenants, publication = await books.lock(connection, [tenant_id], for_update=False)
+        await self._catalogs.refresh(connection, publication)
+        batch = open_batch(tenants, self.clock())
+        named = [(tenant_id, feature) for feature in features if feature is not None]
+        await books.read_wallets(connection, batch, self.catalog, named, ())
+        return self._view(batch, tenant_id), batch.now
 
     async def check_task(
         self,

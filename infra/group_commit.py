@@ -147,7 +147,7 @@ class _Lane:
         try:
             answers = await self._commit_surely([item.command for item in waiting])
         except Exception as error:  # noqa: BLE001  # whatever it is, every caller must be answered
-            if len(waiting) > 1 and not _is_connection_lost(error):
+            if len(waiting) > 1 and not is_connection_lost(error):
                 middle = len(waiting) // 2
                 await self._settle(waiting[:middle])
                 await self._settle(waiting[middle:])
@@ -167,9 +167,11 @@ class _Lane:
             try:
                 return await self._commit(commands, recordings)
             except Exception as error:
-                if not _is_connection_lost(error):
+                lost = is_connection_lost(error)
+                if not lost and not _is_taken_meanwhile(error):
                     raise
-                await self._drop_connection()
+                if lost:
+                    await self._drop_connection()
                 if attempt == MOST_ATTEMPTS:
                     raise
                 await asyncio.sleep(0 if attempt == 1 else SECONDS_BETWEEN_ATTEMPTS)
@@ -213,7 +215,15 @@ class _Lane:
                 await self._pool.release(connection)
 
 
-def _is_connection_lost(error: Exception) -> bool:
+def _is_taken_meanwhile(error: Exception) -> bool:
+    """Whether an ingest (`infra.usage_ingest`), which takes the tenant's lock last, inserted the same usage at the same
+    time: looked at again, it is a duplicate."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return bool(error.table_name == "usage_key")
+    return isinstance(error, asyncpg.DeadlockDetectedError)
+
+
+def is_connection_lost(error: Exception) -> bool:
     """Whether the server or the way to it failed, and not a statement. (asyncpg's InterfaceError is also its
     complaint about a parameter's value: then it is a ValueError too.)"""
     if isinstance(error, asyncpg.InterfaceError):

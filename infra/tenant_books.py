@@ -8,11 +8,11 @@ from domain.attribution import Attribution
 from domain.books import Operation
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
 from domain.catalog import Catalog
-from domain.controls import PauseScope, ResumeScope
+from domain.controls import NameScope, PauseScope, ResumeScope
 from domain.cycles import Allocation
 from domain.decisions import Command
 from domain.recharges import Recharge, SetAutoRecharge
-from domain.recordings import Record
+from domain.recordings import Post, Record
 from domain.reservations import Reserve
 from domain.subscriptions import ChangePlan
 from domain.tenants import TenantStatus
@@ -79,8 +79,10 @@ async def read_agents(connection: Connection, batch: Batch, commands: Iterable[C
             brings = _brings_newcomer(batch, tenant_id, command.wish.attribution)
         elif isinstance(command, Record):
             brings = any(_brings_newcomer(batch, tenant_id, event.attribution) for event in command.events)
+        elif isinstance(command, Post):
+            brings = any(_brings_newcomer(batch, tenant_id, tally.attribution) for tally in command.tallies)
         else:
-            brings = isinstance(command, PauseScope | ResumeScope)
+            brings = isinstance(command, PauseScope | ResumeScope | NameScope)
         if brings:
             tenants[tenant_id] = None
     for tenant_id in tenants:

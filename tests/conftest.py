@@ -1,7 +1,8 @@
-"""What tests share: one PostgreSQL for all workers of a run, and a fresh database for each test that asks for one.
+"""What tests share: one PostgreSQL for all workers of a run, and an empty database for each test that asks for one.
 
 The server is the embedded one, in a folder of this run; or that of PURSER_TEST_DATABASE_URL, whose role must be allowed
-to create databases. The schema is migrated once, into a template; a test's database is a copy of it.
+to create databases. The schema is migrated once, into a template. Each worker has a copy of it, which is emptied after
+each test. A test that alters the schema gets a copy of its own by `@pytest.mark.own_database`; without that, it fails.
 """
 
 import asyncio
@@ -14,17 +15,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
-import asyncpg
 import pytest
 
+from domain.catalog import Catalog
+from infra import catalog
 from infra.application import Application, open_application
+from infra.collector import seldom_collected
 from infra.embedded_postgres import embedded_postgres
 from infra.embedded_postgres_lifetime import postmaster
 from infra.schema import migrate
 from infra.settings import DeploymentMode, Settings
+from tests.databases import SharedDatabase, copied, drop, execute, with_database
 
 FOLDER: Final = pytest.StashKey[Path]()
 
@@ -52,7 +54,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     url = os.environ.get("PURSER_TEST_DATABASE_URL")
     if url and (folder / "migrated").exists():
-        asyncio.run(_execute(url, f'DROP DATABASE IF EXISTS "{_template(folder)}"'))
+        asyncio.run(execute(url, f'DROP DATABASE IF EXISTS "{_template(folder)}"'))
     with suppress(OSError):
         home = (folder / "data" / "postgres").readlink()
         shutil.rmtree(home, ignore_errors=True)
@@ -63,6 +65,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Async tests run on the loop that the server runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _less_to_do(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Spare each test what a process does once: the catalog's data files take 20 ms to read, the certificates of the
+    world 30 ms for each HTTP client (and nobody here speaks TLS), and the garbage collector comes often."""
+    read = catalog.load
+    known = read()
+
+    def load(folder: Path | None = None) -> Catalog:
+        return known if folder is None else read(folder)
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as no_certificates, seldom_collected():
+        patch.setattr(catalog, "load", load)
+        patch.delenv("SSL_CERT_FILE", raising=False)
+        patch.setenv("SSL_CERT_DIR", no_certificates)
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            # Else each process that a test starts would compile all that it imports.
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.stash[FOLDER] / "bytecode"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -86,20 +109,33 @@ def template(pytestconfig: pytest.Config, postgres_url: str) -> str:
     name = _template(folder)
     with _locked(folder / "template.lock"):
         if not (folder / "migrated").exists():
-            asyncio.run(_execute(postgres_url, f'DROP DATABASE IF EXISTS "{name}"'))
-            asyncio.run(_execute(postgres_url, f'CREATE DATABASE "{name}"'))
-            asyncio.run(migrate(_with_database(postgres_url, name)))
+            asyncio.run(execute(postgres_url, f'DROP DATABASE IF EXISTS "{name}"'))
+            asyncio.run(execute(postgres_url, f'CREATE DATABASE "{name}"'))
+            asyncio.run(migrate(with_database(postgres_url, name)))
             (folder / "migrated").touch()
     return name
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_url: str, template: str) -> Iterator[SharedDatabase]:
+    """The database of this worker's tests."""
+    shared = SharedDatabase(postgres_url, template)
+    yield shared
+    shared.drop()
+
+
 @pytest.fixture
-def database_url(postgres_url: str, template: str) -> Iterator[str]:
-    """A fresh, migrated database of the test's own."""
-    name = f"test_{uuid4().hex}"
-    asyncio.run(_execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    yield _with_database(postgres_url, name)
-    asyncio.run(_execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+def database_url(request: pytest.FixtureRequest, postgres_url: str, template: str) -> Iterator[str]:
+    """A migrated database without a row, the test's own for as long as it runs."""
+    if request.node.get_closest_marker("own_database") is not None:
+        url = asyncio.run(copied(postgres_url, template))
+        yield url
+        drop(postgres_url, url)
+        return
+    shared: SharedDatabase = request.getfixturevalue("shared_database")
+    yield shared.url()
+    if not shared.empty():
+        pytest.fail("the test altered the schema: mark it with @pytest.mark.own_database", pytrace=False)
 
 
 @pytest.fixture
@@ -130,18 +166,6 @@ def _forgo_durability(data_dir: Path) -> None:
 
 def _template(folder: Path) -> str:
     return f"template-{folder.name}"
-
-
-def _with_database(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @contextmanager

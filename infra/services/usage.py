@@ -1,21 +1,25 @@
 """Usage: what happened, reported one by one or in batches."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from domain import attribution, ids, usage
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
-from domain.books import Operation
+from domain.books import Operation, Request
 from domain.recordings import NO_SUCH_RESERVATION, Record, Recording, Reported
 from domain.refusals import FieldProblem
 from domain.usage import Usage
+from infra import usage_ingest
 from infra.application import Application
 from infra.identifiers import new_id
 from infra.services.callers import Caller
 from infra.services.commands import request_of
 from infra.transaction import BEGIN_READING, transaction
+from infra.usage_ingest import Unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ async def record_usage(
     reported: list[Reported] = []
     places: dict[UUID, int] = {}
     for index, event in enumerate(events):
+        if index % usage_ingest.SLICE == usage_ingest.SLICE - 1:
+            await asyncio.sleep(0)
         problems = _problems(event, now)
         if problems:
             rejected.append(Rejected(index, event.usage.event_id or "", problems))
@@ -66,21 +72,41 @@ async def record_usage(
         places[identifier] = index
         reservation_id = None if event.reservation_id is None else ids.parse("reservation", event.reservation_id)
         reported.append(Reported(identifier, event.usage, event.feature, reservation_id, event.attribution))
-    command = Record(request_of(caller, Operation.RECORD_USAGE, "", ()), tuple(reported))
-    recording = await _record(application, command, dry_run=dry_run)
-    for identifier, problem in recording.rejected:
+    request = request_of(caller, Operation.RECORD_USAGE, "", ())
+    recordings = [await _record(application, request, part, dry_run=dry_run) for part in _parts(reported)]
+    for identifier, problem in [refused for recording in recordings for refused in recording.rejected]:
         index = places[identifier]
         rejected.append(Rejected(index, events[index].usage.event_id or "", (problem,)))
     return UsageReport(
-        len(recording.events),
-        recording.duplicates,
+        sum([len(recording.events) for recording in recordings]),
+        sum([recording.duplicates for recording in recordings]),
         tuple(sorted(rejected, key=lambda event: event.index)),
-        recording.cost,
+        sum([recording.cost for recording in recordings]),
     )
 
 
-async def _record(application: Application, command: Record, *, dry_run: bool) -> Recording:
+def _parts(reported: Sequence[Reported]) -> list[Sequence[Reported]]:
+    """The events that name a reservation, which belong to its tenant's turn, and the others. An event that comes under
+    both is in one part, so that it counts once."""
+    alone = [event for event in reported if event.reservation_id is None]
+    if len(alone) < usage_ingest.SMALLEST or len(alone) == len(reported):
+        return [reported] if reported else []
+    named = {(event.usage.source, event.usage.event_id) for event in reported if event.reservation_id is not None}
+    apart = [event for event in alone if (event.usage.source, event.usage.event_id) not in named]
+    taken = {event.id for event in apart}
+    return [[event for event in reported if event.id not in taken], apart]
+
+
+async def _record(
+    application: Application, request: Request, reported: Sequence[Reported], *, dry_run: bool
+) -> Recording:
+    command = Record(request, tuple(reported))
+    large = len(reported) >= usage_ingest.SMALLEST and all(event.reservation_id is None for event in reported)
+    answer: object
     if not dry_run:
+        if large:
+            with suppress(Unfit):
+                return await application.usage_ingest.record(request, reported)
         answer = await application.group_commit.submit(command)
     else:
         async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):

@@ -26,7 +26,7 @@ from domain.budgets import (
 )
 from domain.budgets import counter_keys as counters_of
 from domain.catalog import Catalog
-from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
+from domain.controls import DeactivateScope, NameScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.cycles import Allocation
 from domain.decisions import Answer, Command
 from domain.holds import Hold, ModelName, Reservation, TaskKey
@@ -392,6 +392,9 @@ class Bookkeeper:
         self.counters.update({counter.key: counter for counter in changes.counters})
         self.seen.update(seen.key for seen in changes.seen)
         self.scopes.update({scope.key: scope for scope in changes.scopes})
+        for renamed in changes.names:
+            scope = self.scopes.get(renamed.key) or Scope(renamed.key)
+            self.scopes[renamed.key] = replace(scope, name=renamed.name)
         for key, budget in changes.budgets:
             if budget is None:
                 self.budgets.pop(key, None)
@@ -592,6 +595,9 @@ class Bookkeeper:
     def deactivate(self, kind: ScopeKind, identifier: str, *, at: datetime = NOW) -> Answer:
         asked = request(Operation.DEACTIVATE_SCOPE, self.key())
         return self.decide(DeactivateScope(asked, ScopeKey(kind, identifier)), at).answer
+
+    def name(self, key: ScopeKey, name: str | None, client: str | None = None, *, at: datetime = NOW) -> Answer:
+        return self.decide(NameScope(request(Operation.NAME_SCOPE, self.key()), key, name, client), at).answer
 
     def change_plan(self, plan: str, *, at: datetime = NOW) -> Answer:
         asked = request(Operation.CHANGE_PLAN, self.key())

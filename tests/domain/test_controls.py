@@ -8,8 +8,16 @@ import pytest
 from domain.attribution import IDENTIFIER_RULE
 from domain.books import Event, EventType
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, Counter, CounterKey, Scope, ScopeKey, ScopeKind, ScopeStatus
-from domain.controls import BudgetState, ScopeState, budget_problems, deactivation_problems, scope_problems
-from domain.refusals import BudgetScope, FieldProblem, NotFound, ScopePaused
+from domain.controls import (
+    BudgetState,
+    ScopeNamed,
+    ScopeState,
+    budget_problems,
+    deactivation_problems,
+    naming_problems,
+    scope_problems,
+)
+from domain.refusals import BudgetScope, FieldProblem, InsufficientFunds, NotFound, PlanLimit, ScopePaused
 from tests.domain.builders import (
     BLOG_WRITER,
     LLAMA,
@@ -26,6 +34,7 @@ from tests.domain.builders import (
     tag_month,
     tag_total,
     task_cap,
+    tenant,
     tenant_month,
     wallet_with,
 )
@@ -350,3 +359,58 @@ def test_a_tenant_is_not_deactivated_but_suspended() -> None:
     assert deactivation_problems(ScopeKey(ScopeKind.CAMPAIGN, "spring"), "r") == ()
     purser_own = (FieldProblem("reason", "this reason is Purser's own: use another"),)
     assert deactivation_problems(ScopeKey(ScopeKind.CAMPAIGN, "spring"), "metered_empty") == purser_own
+
+
+# ---- names -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ScopeKind if kind is not ScopeKind.TENANT])
+def test_whatever_the_customer_calls_its_own_can_have_a_name(kind: ScopeKind) -> None:
+    books = Bookkeeper()
+    key = ScopeKey(kind, "x-1")
+    assert naming_problems(key, "The first", None) == ()
+    assert books.name(key, "The first") == ScopeNamed(key)
+    assert books.scopes[key] == Scope(key, "The first")
+    assert books.name(key, None) == ScopeNamed(key)
+    assert books.scopes[key] == Scope(key)
+    assert books.events == []
+
+
+def test_a_name_leaves_a_pause_as_it_is() -> None:
+    books = Bookkeeper()
+    books.pause(ScopeKind.CAMPAIGN, "spring")
+    books.name(CAMPAIGN, "Spring sale", "umbrella")
+    assert books.scopes[CAMPAIGN] == Scope(CAMPAIGN, "Spring sale", ScopeStatus.PAUSED, "manual_pause")
+    assert ScopeKey(ScopeKind.CLIENT, "umbrella") in books.seen
+
+
+def test_a_name_brings_no_agent_role_beyond_the_plan() -> None:
+    books = Bookkeeper(of=tenant(plan="starter"))
+    for number in range(10):
+        books.name(ScopeKey(ScopeKind.AGENT, f"role-{number}"), f"Role {number}")
+    assert books.name(AGENT, "The writer") == PlanLimit("agent roles", 10, 10)
+    assert AGENT not in books.scopes
+
+
+def test_a_name_activates_no_campaign_while_the_prepaid_wallet_is_empty() -> None:
+    books = Bookkeeper([wallet_with("metered", "1")])
+    books.adjust("metered", "-1")
+    assert isinstance(books.name(CAMPAIGN, "Spring sale"), InsufficientFunds)
+    books.scopes[CAMPAIGN] = Scope(CAMPAIGN, None, ScopeStatus.INACTIVE, "metered_empty")
+    assert books.name(CAMPAIGN, "Spring sale") == ScopeNamed(CAMPAIGN)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "client", "problem"),
+    [
+        (ScopeKey(ScopeKind.TENANT, ""), "Acme", None, ("kind", "an operator renames a tenant: renameTenant")),
+        (ScopeKey(ScopeKind.CLIENT, ""), "Acme", None, ("id", IDENTIFIER_RULE)),
+        (AGENT, " ", None, ("name", IDENTIFIER_RULE)),
+        (AGENT, "Writer", "umbrella", ("client", "only a campaign has a client: leave it out")),
+        (CAMPAIGN, None, "", ("client", IDENTIFIER_RULE)),
+    ],
+)
+def test_says_what_is_wrong_with_a_name(
+    key: ScopeKey, name: str | None, client: str | None, problem: tuple[str, str]
+) -> None:
+    assert naming_problems(key, name, client) == (FieldProblem(*problem),)

@@ -11,7 +11,16 @@ from domain.adjustments import Adjusted, AdjustWallet, Grant
 from domain.admission import Estimate, Wish
 from domain.books import NO_CHANGES, Operation, Used
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
-from domain.controls import BudgetState, DeactivateScope, PauseScope, RemoveBudget, ResumeScope, ScopeState, SetBudget
+from domain.controls import (
+    BudgetState,
+    DeactivateScope,
+    NameScope,
+    PauseScope,
+    RemoveBudget,
+    ResumeScope,
+    ScopeState,
+    SetBudget,
+)
 from domain.decisions import Command, Success, decide
 from domain.holds import Reservation
 from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
@@ -64,6 +73,7 @@ def every_command(work: Reservation) -> dict[str, Command]:
         "pause": PauseScope(request(Operation.PAUSE_SCOPE, "k"), AGENT),
         "resume": ResumeScope(request(Operation.RESUME_SCOPE, "k"), AGENT),
         "deactivate": DeactivateScope(request(Operation.DEACTIVATE_SCOPE, "k"), AGENT),
+        "name": NameScope(request(Operation.NAME_SCOPE, "k"), AGENT, "The writer"),
         "change plan": ChangePlan(request(Operation.CHANGE_PLAN, "k"), "starter", number(54)),
         "set cycle": SetCycle(request(Operation.SET_CYCLE, "k"), 20, None),
         "rename": RenameTenant(request(Operation.RENAME_TENANT, "k"), "Umbrella"),

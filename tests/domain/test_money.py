@@ -24,6 +24,7 @@ from domain.money import (
     nano_to_minor,
     parse_amount,
     percent,
+    read_amount,
     share_rounding_down,
 )
 
@@ -189,3 +190,20 @@ def test_a_share_is_never_more_than_its_part_and_all_for_the_whole(
 def test_a_share_is_of_a_part_of_something(part: int, whole: int) -> None:
     with pytest.raises(AssertionError):
         share_rounding_down(1, part, whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (5, "send '5'"),
+        (-3, "send '-3'"),
+        (0.5, "send '0.25', not 0.25"),
+        (10**10, "send '0.25', not 0.25"),
+        (True, "send '0.25', not 0.25"),
+        (None, "send '0.25', not 0.25"),
+    ],
+)
+def test_from_json_only_strings_are_read(value: object, remedy: str) -> None:
+    assert read_amount("0.25") == 250_000_000
+    with pytest.raises(AmountError, match=f"a plain decimal in a string: {remedy}"):
+        read_amount(value)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.periods import SHORTEST_CYCLE, Cycle, cycle_at, cycle_of, month_key
+from domain.periods import SHORTEST_CYCLE, Cycle, cycle_at, cycle_of, is_month, month_key, month_span
 
 KOLKATA = ZoneInfo("Asia/Kolkata")
 FAR_EAST = ZoneInfo("Pacific/Kiritimati")  # UTC+14
@@ -201,3 +201,18 @@ def test_a_late_look_finds_the_same_cycle_as_one_that_missed_none(
     while patient.end <= moment:
         patient = cycle_at(patient.end, patient, new_anchor, new_zone)
     assert cycle_at(moment, last, new_anchor, new_zone) == patient
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026", "2026-13", "2026-00", "2026-1", "1999-12", "9999-01", "2026-11-01", "２０２６-11"]
+)
+def test_what_is_no_month_is_told(text: str) -> None:
+    assert not is_month(text)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("key", ["2000-01", "2026-11", "2026-12", "9998-12"])
+def test_a_month_lasts_as_long_as_what_counts_in_it(key: str, zone: str) -> None:
+    span = month_span(key, ZoneInfo(zone))
+    assert month_key(span.start, ZoneInfo(zone)) == month_key(span.end - INSTANT, ZoneInfo(zone)) == key
+    assert month_key(span.start - INSTANT, ZoneInfo(zone)) < key < month_key(span.end, ZoneInfo(zone))

@@ -143,7 +143,12 @@ def test_a_charge_without_a_call_is_kept_with_the_attribution_of_its_reservation
     books.consume(work)
     (alone,) = books.amendments
     assert (alone.id, alone.reservation_id, alone.event_id) == (work.id, work.id, None)
-    assert (alone.provider, alone.model, alone.feature, alone.attribution) == ("openai", "gpt-4o", "blog_post", BLOG_WRITER)
+    assert (alone.provider, alone.model, alone.feature, alone.attribution) == (
+        "openai",
+        "gpt-4o",
+        "blog_post",
+        BLOG_WRITER,
+    )
     assert (alone.charges, alone.cost, alone.occurred_at) == ((("credits", nano("2"), 3),), 0, NOW)
 
 

@@ -1,19 +1,18 @@
 """A server on a free port, two tenants, and a client for each role."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import httpx
 import pytest
-import uvicorn
 
 from graphql_api.app import create_app
 from infra.application import Application, open_application
 from infra.services.callers import Caller, Role
 from infra.settings import Settings
-from tests.graphql_api.client import Client
+from tests.graphql_api.client import SCHEMA, Client
+from tests.in_process import Listener
 from tests.infra.builders import new_key, open_tenant
 from tests.infra.stand_in import RunningStandIn, running_stand_in
 
@@ -31,6 +30,14 @@ class Clients:
     def of(self, role: Role) -> Client:
         client: Client = getattr(self, role.lower())
         return client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collected_once() -> Iterator[None]:
+    """The test run is seldom collected as it is: its servers need not start with a collection."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("graphql_api.app.seldom_collected", nullcontext)
+        yield
 
 
 @pytest.fixture
@@ -66,15 +73,9 @@ async def globex(application: Application) -> Caller:
 @pytest.fixture
 async def api_url(application: Application) -> AsyncIterator[str]:
     """The address of a real server."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(application), log_config=None, access_log=False))
-    serving = asyncio.create_task(server.serve([listener]))
-    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    await serving
+    listener = Listener()
+    async with listener.serving(create_app(application, SCHEMA)):
+        yield listener.origin
 
 
 @pytest.fixture

@@ -1,22 +1,19 @@
 """Stripe's stand-in under a real server on a free port, in the test's own loop, with a webhook that takes notes."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
-from typing_extensions import override
 
 from infra.stripe_gateway import StripeGateway
 from infra.stripe_stand_in import StandIn, create_stand_in
+from tests.in_process import Listener
 
 API_KEY: Final = "sk_test_stand_in"
 WEBHOOK_SECRET: Final = "whsec_stand_in"
@@ -89,42 +86,10 @@ class RunningStandIn:
 @asynccontextmanager
 async def running_stand_in() -> AsyncIterator[RunningStandIn]:
     """A stand-in that answers until the end of the block."""
-    # The protocol is named so that asyncio switches Nagle's delay off for what is accepted.
-    listener = socket.socket(proto=socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    running = RunningStandIn(f"http://127.0.0.1:{listener.getsockname()[1]}", Clock())
-    config = uvicorn.Config(running.app(), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve([listener]))
-    try:
-        await server.accepts.wait()
-        yield running
-    finally:
-        await running.controls.close()
-        server.ends.set()
-        await serving
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn that says when it accepts, ends when it is told to, and leaves the signals to the test run."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.accepts = asyncio.Event()
-        self.ends = asyncio.Event()
-
-    @override
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        # Its own loop looks ten times a second.
-        await self.ends.wait()
-
-    @override
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.accepts.set()
-
-    @override
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    listener = Listener()
+    running = RunningStandIn(listener.origin, Clock())
+    async with listener.serving(running.app()):
+        try:
+            yield running
+        finally:
+            await running.controls.close()

@@ -1,0 +1,130 @@
+"""Ingest: large batches of usage, beside admission and not in its way (docs/decisions/0010).
+
+One transaction inserts the events' keys, rates what is new, copies it in, and only then takes the tenant's lock, for what
+the batch adds to counters and wallets. The work in Python is cut into slices, so that what admission is about to do need
+not wait for a batch. The books come out as if the group commit had recorded each event.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from domain.books import Books, Request
+from domain.recordings import Posted, Recording, Reported, new_events, posting, rate
+from domain.rollups import quarter_of
+from domain.usage import UsageEvent
+from infra.deciding import Deciding
+from infra.group_commit import MOST_ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS, Overloaded, is_connection_lost
+from infra.statements import MARK_COLUMNS, USAGE_COLUMNS
+from infra.transaction import Connection, transaction
+from infra.usage_rows import event_row
+
+# Smaller batches share the group commit's fsync.
+SMALLEST: Final = 100
+AT_ONCE: Final = 2
+MOST_WAITING: Final = 64
+SLICE: Final = 25
+# In one order, so that two batches never wait for each other in a circle.
+_INSERT_KEYS: Final = """
+INSERT INTO usage_key (tenant_id, source, event_id, usage_id)
+SELECT $1, * FROM unnest($2::text[], $3::text[], $4::uuid[]) AS fresh (source, event_id, usage_id) ORDER BY 2, 3
+ON CONFLICT DO NOTHING RETURNING usage_id"""
+_KEPT: Final = """
+SELECT k.usage_id FROM unnest($2::text[], $3::text[], $4::uuid[]) AS asked (source, event_id, usage_id)
+JOIN usage_key k ON k.tenant_id = $1 AND k.source = asked.source AND k.event_id = asked.event_id
+WHERE k.usage_id = asked.usage_id"""
+
+
+class Unfit(Exception):
+    """The books could not hold the batch as a whole; nothing was written. One by one the events show which is too much."""
+
+
+class UsageIngest:
+    """Takes large batches, a few at once; refuses what does not fit into its queue as Overloaded."""
+
+    def __init__(self, pool: asyncpg.Pool, deciding: Deciding) -> None:
+        self._pool = pool
+        self._deciding = deciding
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    async def record(self, request: Request, reported: Sequence[Reported]) -> Recording:
+        """Take what is new of events that name no reservation. Raises Unfit where the books cannot hold them."""
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            async with self._turns:
+                return await self._surely(request, reported)
+        finally:
+            self._waiting -= 1
+
+    async def _surely(self, request: Request, reported: Sequence[Reported]) -> Recording:
+        attempt = 1
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    return await self._record(connection, request, reported, again=attempt > 1)
+            except Exception as error:
+                # Who inserts the same keys under the tenant's lock may be waiting for this batch, and it for them.
+                again = is_connection_lost(error) or isinstance(error, asyncpg.DeadlockDetectedError)
+                if not again or attempt == MOST_ATTEMPTS:
+                    raise
+                attempt += 1
+                await asyncio.sleep(SECONDS_BETWEEN_ATTEMPTS)
+
+    async def _record(
+        self, connection: Connection, request: Request, reported: Sequence[Reported], *, again: bool
+    ) -> Recording:
+        unique = new_events(reported, frozenset())
+        keys = _keys(unique)
+        batch = None
+        async with transaction(connection):
+            # An attempt whose commit went unheard has left its keys: then all that it took is taken.
+            kept = await connection.fetch(_KEPT, request.tenant_id, *keys) if again else []
+            fresh = kept or await connection.fetch(_INSERT_KEYS, request.tenant_id, *keys)
+            taken = {row[0] for row in fresh}
+            new = [event for event in unique if event.id in taken]
+            view, now = await self._deciding.rating(connection, request.tenant_id, {event.feature for event in new})
+            events = await _rated(view, new, now)
+            if events and not kept:
+                await _copy(connection, request.tenant_id, events)
+                post = posting(request, events, f"usage recorded {now.isoformat()}")
+                (answer,), batch = await self._deciding.run(connection, [post])
+                assert isinstance(answer, Posted), "the tenant was there a moment ago"
+                if not answer.fits:
+                    raise Unfit
+        if batch is not None:
+            self._deciding.committed(batch)
+        return Recording(tuple(events), len(reported) - len(events))
+
+
+async def _rated(view: Books, new: Sequence[Reported], now: datetime) -> list[UsageEvent]:
+    events: list[UsageEvent] = []
+    for start in range(0, len(new), SLICE):
+        events.extend([rate(view, event, now) for event in new[start : start + SLICE]])
+        await asyncio.sleep(0)
+    return events
+
+
+async def _copy(connection: Connection, tenant_id: UUID, events: Sequence[UsageEvent]) -> None:
+    rows: list[tuple[Any, ...]] = []
+    for start in range(0, len(events), SLICE):
+        rows.extend([event_row(tenant_id, event) for event in events[start : start + SLICE]])
+        await asyncio.sleep(0)
+    await connection.copy_records_to_table("usage_event", records=rows, columns=USAGE_COLUMNS)
+    marks = {quarter_of(event.occurred_at): None for event in events}
+    records = [(tenant_id, quarter) for quarter in marks]
+    await connection.copy_records_to_table("usage_mark", records=records, columns=MARK_COLUMNS)
+
+
+def _keys(events: Sequence[Reported]) -> tuple[list[str | None], list[str | None], list[UUID]]:
+    return (
+        [event.usage.source for event in events],
+        [event.usage.event_id for event in events],
+        [event.id for event in events],
+    )
