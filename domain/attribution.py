@@ -1,6 +1,7 @@
 """Attribution: for whom and for what a call is made. All ids are the customer's own."""
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from domain.refusals import FieldProblem
@@ -32,9 +33,12 @@ def problems(attribution: Attribution, path: str) -> tuple[FieldProblem, ...]:
     if attribution is NOBODY:
         return ()
     found: list[FieldProblem] = []
-    for name, value in zip(_NAMES, attribution[:8], strict=True):
-        if value is not None and not is_identifier(value):
-            found.append(FieldProblem(f"{path}.{camel(name)}", IDENTIFIER_RULE))
+    names = attribution[:8]
+    if not all(map(_is_known, filter(None, names))) or "" in names:
+        wrong = [
+            name for name, value in zip(_NAMES, names, strict=True) if value is not None and not is_identifier(value)
+        ]
+        found.extend(FieldProblem(f"{path}.{camel(name)}", IDENTIFIER_RULE) for name in wrong)
     if not attribution.tags:
         return tuple(found)
     if len(attribution.tags) > MOST_TAGS:
@@ -43,7 +47,7 @@ def problems(attribution: Attribution, path: str) -> tuple[FieldProblem, ...]:
     if len(set(keys)) < len(keys):
         found.append(FieldProblem(f"{path}.tags", "a tag key may stand only once"))
     for key, value in attribution.tags:
-        if not is_identifier(key) or "=" in key or not is_identifier(value):
+        if not _is_known(key) or "=" in key or not _is_known(value):
             found.append(FieldProblem(f"{path}.tags", f"a tag's key (without '=') and value: {IDENTIFIER_RULE}"))
     return tuple(found)
 
@@ -57,6 +61,10 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 def is_identifier(text: str) -> bool:
     """Whether a client's own id can be stored and shown: PostgreSQL takes no NUL, people no hidden blanks."""
     return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip()
+
+
+# Attributions name the same ids again and again.
+_is_known: Final = lru_cache(maxsize=8_192)(is_identifier)
 
 
 def is_text(text: str, longest: int) -> bool:

@@ -52,6 +52,7 @@ class Operation(StrEnum):
     SETTLE_TOP_UP = "settleTopUp"
     SET_AUTO_RECHARGE = "setAutoRecharge"
     RECHARGE = "recharge"
+    RERATE_USAGE = "rerateUsage"
     PUBLISH_RATE_CARD = "publishRateCard"
     PUBLISH_PRICE = "publishPrice"
     PUBLISH_PROVIDER = "publishProvider"
@@ -113,6 +114,7 @@ class Books:
     wallets: by key. recorded: (source, event id) of usage that is known already. own_keys_allowed: whether the
     deployment lets tenants bring their own provider keys at all. agents: the agent roles that are registered and not
     inactive, None where no command asks. allocations: by wallet key, the plan's last one. recharges: by wallet key.
+    usage: the events that are to be re-rated, as they are with their amendments.
     """
 
     tenant: Tenant
@@ -128,6 +130,7 @@ class Books:
     allocations: Mapping[str, Allocation] = field(default_factory=dict)
     top_ups: Mapping[UUID, TopUp] = field(default_factory=dict)
     recharges: Mapping[str, AutoRecharge] = field(default_factory=dict)
+    usage: Mapping[UUID, UsageEvent] = field(default_factory=dict)
 
 
 class Seen(NamedTuple):

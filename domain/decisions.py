@@ -14,6 +14,7 @@ from domain import (
     funds,
     recharges,
     recordings,
+    rerating,
     reservations,
     settlements,
     subscriptions,
@@ -40,6 +41,7 @@ from domain.money import fits_storage
 from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
 from domain.recordings import Post, Posted, Record, Recording
 from domain.refusals import IdempotencyKeyReused, Refusal, invalid
+from domain.rerating import Rerate, Rerated
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
 from domain.subscriptions import ChangePlan, SetCycle, Subscribed
@@ -53,7 +55,7 @@ AccountCommand = RenameTenant | SuspendTenant | ResumeTenant | CloseTenant | Sta
 KeyedCommand = Reserve | Consume | Release | Extend | Grant | AdjustWallet | Control | AccountCommand
 # What is told of a payment, and whether a recharge or a job's tidying is due, is decided by what is known: once is as good
 # as often.
-UnkeyedCommand = Record | Post | SettleTopUp | Recharge | ResetBudgets | ExpireLots
+UnkeyedCommand = Record | Post | Rerate | SettleTopUp | Recharge | ResetBudgets | ExpireLots
 Command = KeyedCommand | UnkeyedCommand
 Success = (
     Granted
@@ -68,7 +70,7 @@ Success = (
     | Ordered
     | RechargeState
 )
-Answer = Success | Recording | Posted | Due | BudgetsReset | LotsExpired | Refusal
+Answer = Success | Recording | Posted | Rerated | Due | BudgetsReset | LotsExpired | Refusal
 
 T = TypeVar("T")
 
@@ -112,6 +114,8 @@ def _decide_unkeyed(books: Books, command: UnkeyedCommand, now: datetime) -> Dec
             return funds.without_newcomers(books, recordings.record(books, command, now), now)
         case Post():
             return funds.without_newcomers(books, recordings.post(books, command, now), now)
+        case Rerate():
+            return rerating.rerate(books, command, now)
         case SettleTopUp():
             return topups.settle_top_up(books, command, now)
         case Recharge():

@@ -41,12 +41,12 @@ class Hold(NamedTuple):
 
 class Recorded(NamedTuple):
     """What was recorded under an open reservation before its consume: events, their known cost, their results (None:
-    no event said how many)."""
+    no event said how many), and how many of them have no price."""
 
     events: int = 0
     cost: int = 0
     results: int | None = None
-    unpriced: bool = False
+    unpriced: int = 0
 
 
 NOTHING_RECORDED = Recorded()

@@ -43,6 +43,11 @@ def milliseconds_of(identifier: UUID) -> int:
     return identifier.int >> 80
 
 
+def following(identifier: UUID, index: int) -> UUID:
+    """The id that comes so many after this one: for a command that makes several things and was given one id."""
+    return UUID(int=identifier.int + index)
+
+
 def public(kind: str, identifier: UUID) -> str:
     """The form that clients see: `rsv_0198...`."""
     return f"{PREFIXES[kind]}_{identifier.hex}"

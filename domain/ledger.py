@@ -112,6 +112,12 @@ def grant(wallet: Wallet, entry_type: EntryType, lot: Lot, amount: int, voucher:
     return _post(wallet, entry_type, amount, (Draw(lot.id, amount),), voucher)
 
 
+def add(wallet: Wallet, lot_id: UUID, amount: int, voucher: Voucher) -> Posting:
+    """Put a positive amount into a lot of which something is available."""
+    assert amount > 0
+    return _post(wallet, EntryType.ADJUSTED, amount, (Draw(lot_id, amount),), voucher)
+
+
 def new_lot(lot_id: UUID, source: LotSource, granted_at: datetime, expires_at: datetime | None) -> Lot:
     """An empty lot, to be filled by `grant`."""
     return Lot(lot_id, source, 0, 0, 0, 0, 0, granted_at, expires_at)

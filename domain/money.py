@@ -82,7 +82,7 @@ def cost_rounding_up(classes: Iterable[tuple[int, int]]) -> int:
 
     The sum is divided once and rounded up once, so the order and the split into classes do not matter.
     """
-    return divide_rounding_up(sum(units * price for units, price in classes), MILLION)
+    return divide_rounding_up(sum([units * price for units, price in classes]), MILLION)
 
 
 def mark_up_rounding_up(cost: int, markup: int, unit_value: int = NANO) -> int:

@@ -17,7 +17,7 @@ from domain import budgets, ledger, rates, settlements, usage
 from domain.admission import applicable, route_of
 from domain.attribution import NOBODY, Attribution
 from domain.books import Books, Changes, Decision, Event, Request, Seen, paused, seen
-from domain.budgets import Counter, CounterKey
+from domain.budgets import Counter, CounterKey, ScopeKey, ScopeKind
 from domain.holds import Reservation
 from domain.ledger import Entry, Voucher
 from domain.money import NANO, fits_storage
@@ -238,7 +238,7 @@ def rate(books: Books, reported: Reported, now: datetime, reservation: Reservati
     charges: list[tuple[str, int, int]] = []
     for one in feature_rates:
         wallet = books.wallets.get(one.wallet_key)
-        if card is None or wallet is None or not _charged_alone(one, route, wallet, call):
+        if card is None or wallet is None or not charged_alone(one, route, wallet, call):
             continue
         amount = _charge_alone(one, card, wallet, call, priced.cost or 0)
         if amount:
@@ -257,34 +257,59 @@ def rate(books: Books, reported: Reported, now: datetime, reservation: Reservati
     )
 
 
-def posting(request: Request, events: Iterable[UsageEvent], reference: str) -> Post:
-    """What these events add up to: all that counting and charging needs to know."""
-    costs: defaultdict[tuple[str | None, str | None, tuple[tuple[str, str], ...], datetime], int] = defaultdict(int)
-    charges: defaultdict[tuple[object, ...], defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    unpriced: list[UsageEvent] = []
-    attributions: dict[Attribution, None] = {}
-    for event in events:
-        attribution, cost = event.attribution, event.priced.cost
-        attributions[attribution._replace(research=None, session=None, task_run=None, tags=())] = None
-        place = (attribution.agent_role, attribution.campaign, attribution.tags, quarter_of(event.occurred_at))
-        costs[place] += cost or 0
+class _Place(NamedTuple):
+    """What events count in together."""
+
+    agent_role: str | None
+    campaign: str | None
+    tags: tuple[tuple[str, str], ...]
+    at: datetime
+
+
+class Sums:
+    """What events add up to, taken in one after the other: all that counting and charging needs to know."""
+
+    def __init__(self) -> None:
+        self._costs: defaultdict[_Place, int] = defaultdict(int)
+        self._charges: defaultdict[_Place, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._named: dict[tuple[str | None, str | None, str | None, str | None], None] = {}
+        self._accounts: dict[str, None] = {}
+        self._unpriced: list[UsageEvent] = []
+
+    def add(self, event: UsageEvent) -> None:
+        """Take an event in."""
+        project, _, campaign, account, client, role, _, _, tags = event.attribution
+        cost = event.priced.cost
+        place = _Place(role, campaign, tags, quarter_of(event.occurred_at))
+        self._costs[place] += cost or 0
+        self._named[project, campaign, client, role] = None
+        if account is not None:
+            self._accounts[account] = None
         if cost is None:
-            unpriced.append(event)
+            self._unpriced.append(event)
         for key, amount, _ in event.charges:
-            charges[place][key] += amount
-    return Post(
-        request,
-        tuple(
-            [
-                Tally(Attribution(campaign=campaign, agent_role=role, tags=tags), at, cost, tuple(charged.items()))
-                for (role, campaign, tags, at), cost in costs.items()
-                for charged in [charges.get((role, campaign, tags, at), {})]
-            ]
-        ),
-        reference,
-        tuple(dict.fromkeys(found for attribution in attributions for found in seen(attribution))),
-        settlements.unpriced(unpriced),
-    )
+            self._charges[place][key] += amount
+
+    def quarters(self) -> set[datetime]:
+        """The quarters of an hour in which anything happened."""
+        return {place.at for place in self._costs}
+
+    def named(self) -> tuple[Seen, ...]:
+        """The customer's ids in the events."""
+        found: dict[Seen, None] = {}
+        for project, campaign, client, role in self._named:
+            found.update(dict.fromkeys(seen(Attribution(project, None, campaign, None, client, role))))
+        found.update({Seen(ScopeKey(ScopeKind.ACCOUNT, account)): None for account in self._accounts})
+        return tuple(found)
+
+    def post(self, request: Request, reference: str, named: Iterable[Seen]) -> Post:
+        """The command that counts and charges it. `named`: those of its ids that may not be registered yet."""
+        tallies: list[Tally] = []
+        for place, cost in self._costs.items():
+            attribution = Attribution(campaign=place.campaign, agent_role=place.agent_role, tags=place.tags)
+            charges = tuple(self._charges[place].items()) if place in self._charges else ()
+            tallies.append(Tally(attribution, place.at, cost, charges))
+        return Post(request, tuple(tallies), reference, tuple(named), settlements.unpriced(self._unpriced))
 
 
 def post(books: Books, command: Post, now: datetime) -> Decision[Posted]:
@@ -299,7 +324,8 @@ def post(books: Books, command: Post, now: datetime) -> Decision[Posted]:
     return Decision(Posted(fits=True), changes._replace(seen=command.named, events=told))
 
 
-def _charged_alone(rate: Rate, route: Route, wallet: Wallet, call: Usage) -> bool:
+def charged_alone(rate: Rate, route: Route, wallet: Wallet, call: Usage) -> bool:
+    """Whether a rate of its feature charges an event on its own."""
     by_rate = rate.charge_type in (ChargeType.COST_PLUS, ChargeType.PER_UNIT, ChargeType.PER_RESULT)
     consumable = wallet.bucket_type is BucketType.CONSUMABLE
     return by_rate and consumable and applicable(rate, route, wallet, call.model is not None)

@@ -177,6 +177,7 @@ def events_of(
                 reservation.attribution,
                 reservation.route,
                 usage.price(whole, books.catalog.prices, at, at),
+                under_reservation=True,
             )
         )
     return tuple(events)
@@ -200,7 +201,7 @@ def with_recorded(reservation: Reservation, events: tuple[UsageEvent, ...]) -> R
         before.events + len(events),
         before.cost + sum([event.priced.cost or 0 for event in events]),
         sum(counts) if counts else None,
-        before.unpriced or any(event.priced.cost is None for event in events),
+        before.unpriced + sum([event.priced.cost is None for event in events]),
     )
 
 
@@ -287,7 +288,7 @@ def _with_charges(
                 for event, step in zip(events, steps, strict=True)
             ]
         )
-    return events, (_charged_alone(settled, tuple(lone)),) if lone else ()
+    return events, (charged_beside(settled, tuple(lone)),) if lone else ()
 
 
 def _steps(settled: Reservation, card: RateCard, wallet: Wallet, events: tuple[UsageEvent, ...]) -> list[int]:
@@ -303,7 +304,8 @@ def _steps(settled: Reservation, card: RateCard, wallet: Wallet, events: tuple[U
     return steps
 
 
-def _charged_alone(settled: Reservation, charges: tuple[tuple[str, int, int], ...]) -> Amendment:
+def charged_beside(settled: Reservation, charges: tuple[tuple[str, int, int], ...]) -> Amendment:
+    """What a settled reservation is charged that no event carries."""
     model, at = settled.model, settled.ended_at
     assert at is not None, "it was settled"
     return Amendment(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from uuid import UUID
 
-from domain import ledger
+from domain import ids, ledger
 from domain.books import NO_CHANGES, Books, Changes, Decision, Event, EventType, Request
 from domain.cycles import Allocation
 from domain.ledger import Entry, EntryType, Voucher
@@ -79,7 +79,7 @@ def start_cycle(books: Books, lot_id: UUID, actor: str, now: datetime) -> Change
         before = books.allocations.get(key)
         step = amount - (before.amount if before is not None and _is_capacity(wallet) else 0)
         voucher = Voucher(actor, now, None, _reference(plan, cycle))
-        posting = _grant(wallet, step, cycle, _after(lot_id, index), voucher)
+        posting = _grant(wallet, step, cycle, ids.following(lot_id, index), voucher)
         wallets.append(posting.wallet)
         entries.extend(posting.entries)
         allocations.append(Allocation(key, cycle.start, amount))
@@ -132,7 +132,7 @@ def change_plan(books: Books, command: ChangePlan, now: datetime) -> Decision[Su
         before = books.allocations.get(key)
         step = amount - (0 if before is None else before.amount)
         if step > 0:
-            posting = _grant(books.wallets[key], step, cycle, _after(command.lot_id, index), voucher)
+            posting = _grant(books.wallets[key], step, cycle, ids.following(command.lot_id, index), voucher)
             wallets.append(posting.wallet)
             entries.extend(posting.entries)
             allocations.append(Allocation(key, cycle.start, amount))
@@ -173,10 +173,6 @@ def _grant(wallet: Wallet, step: int, cycle: Cycle, lot_id: UUID, voucher: Vouch
     expires_at = None if _is_capacity(wallet) else cycle.end
     lot = ledger.new_lot(lot_id, LotSource.PLAN, voucher.at, expires_at)
     return posting.then(ledger.grant(posting.wallet, EntryType.ALLOCATED, lot, step, voucher))
-
-
-def _after(lot_id: UUID, index: int) -> UUID:
-    return UUID(int=lot_id.int + index)
 
 
 def _reference(plan: Plan, cycle: Cycle) -> str:

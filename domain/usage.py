@@ -94,7 +94,8 @@ class Priced(NamedTuple):
 class UsageEvent(NamedTuple):
     """An event as it is kept. `charges` are (wallet key, nano-units, number of the CONSUMED entry; 0: it was charged with
     others of its batch). `counted` is what budgets count for an event without a price (nano-dollars): what was left of its
-    hold, until it is re-rated; None: its cost."""
+    hold, until it is re-rated; None: its cost. `under_reservation`: it was recorded while its reservation was open, or by its
+    consume, so that its prices, month and charges are that one's."""
 
     id: UUID
     usage: Usage
@@ -107,6 +108,7 @@ class UsageEvent(NamedTuple):
     priced: Priced
     charges: tuple[tuple[str, int, int], ...] = ()
     counted: int | None = None
+    under_reservation: bool = False
 
 
 class Amendment(NamedTuple):
@@ -161,9 +163,9 @@ def problems(usage: Usage, path: str, now: datetime) -> tuple[FieldProblem, ...]
     """What is wrong with a report: counts out of range, over-long names, hashes that are none, times in the future."""
     found: list[FieldProblem] = []
     texts = (usage.provider, usage.model, usage.operation, usage.source, usage.event_id, usage.trace_id)
-    for name, text in zip(_TEXTS, texts, strict=True):
-        if text is not None and not is_identifier(text):
-            found.append(FieldProblem(f"{path}.{name}", IDENTIFIER_RULE))
+    if not all(map(is_identifier, filter(None, texts))) or "" in texts:
+        wrong = [name for name, text in zip(_TEXTS, texts, strict=True) if text is not None and not is_identifier(text)]
+        found.extend(FieldProblem(f"{path}.{name}", IDENTIFIER_RULE) for name in wrong)
     tokens = usage.tokens
     counts = (
         tokens.input,

@@ -42,7 +42,7 @@ async def set_up_tenant(settings: Settings, url: str, order: TenantOrder) -> Non
         raise AdministrationError(f"The name {IDENTIFIER_RULE}: give another with --name.")
     if zone_of(order.time_zone) is None:
         raise AdministrationError(f"There is no time zone {order.time_zone!r}: take one such as Asia/Kolkata.")
-    async with _opened(settings, url) as application:
+    async with opened_for(settings, url) as application:
         plan = application.catalog.plan(order.region, order.plan, application.clock())
         if plan is None or plan.withdrawn:
             sold = application.catalog.plans.all_at(application.clock())
@@ -69,8 +69,8 @@ async def make_key(settings: Settings, url: str, tenant: str | None, role: str, 
         raise AdministrationError(f"{name} is the name of a demo key: choose another.")
     if not 1 <= len(name) <= 100 or not name.isprintable() or name != name.strip():
         raise AdministrationError("A key's name has 1 to 100 printable characters, without blanks at the ends.")
-    async with _opened(settings, url) as application:
-        tenant_id = None if tenant is None else await _tenant(application, tenant)
+    async with opened_for(settings, url) as application:
+        tenant_id = None if tenant is None else await tenant_named(application, tenant)
         made = await api_keys.create_key(application, tenant_id, wanted, name)
     if isinstance(made, PlanLimit):
         raise AdministrationError(
@@ -83,7 +83,7 @@ async def make_key(settings: Settings, url: str, tenant: str | None, role: str, 
 async def expire_all(settings: Settings, url: str, at_most: int) -> None:
     """Book what is overdue, tenant after tenant, in chunks."""
     booked = 0
-    async with _opened(settings, url) as application:
+    async with opened_for(settings, url) as application:
         due = await application.readers.fetch(_DUE, application.clock())
         total = sum(count for _, count in due)
         columns = (TextColumn("Expiring"), BarColumn(), MofNCompleteColumn())
@@ -99,13 +99,15 @@ async def expire_all(settings: Settings, url: str, at_most: int) -> None:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, url: str) -> AsyncIterator[Application]:
+async def opened_for(settings: Settings, url: str) -> AsyncIterator[Application]:
+    """The application for one command, its database brought up to date."""
     await prepare(url)
     async with open_application(settings, url) as application:
         yield application
 
 
-async def _tenant(application: Application, slug: str) -> UUID:
+async def tenant_named(application: Application, slug: str) -> UUID:
+    """The tenant of a slug; where there is none, the error names some."""
     found: UUID | None = await application.readers.fetchval(_TENANT, slug) if SLUG.fullmatch(slug) else None
     if found is None:
         slugs = [row[0] for row in await application.readers.fetch(_SLUGS, SHOWN)]

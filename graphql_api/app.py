@@ -10,25 +10,30 @@ from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from graphql_api.context import Context
+from graphql_api.execution import Engine
 from graphql_api.front_page import front_page
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
+from graphql_api.usage_lines import usage_lines
 from graphql_api.webhooks import payment_webhook
+from graphql_api.websocket import WebsocketEndpoint
 from infra.application import Application
 from infra.collector import seldom_collected
 from infra.services.api_keys import Keyring
+from infra.services.callers import Caller
 
 SECONDS_FOR_HEALTH: Final = 5.0
 
 
 def create_app(application: Application, schema: GraphQLSchema | None = None) -> Starlette:
     """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do."""
-    endpoint = GraphQLEndpoint(
-        schema or create_schema(), Keyring(application), lambda caller: Context(application, caller)
-    )
+    engine, keyring = Engine(schema or create_schema()), Keyring(application)
+
+    def context_of(caller: Caller) -> Context:
+        return Context(application, caller)
 
     async def health(_request: Request) -> Response:
         try:
@@ -39,9 +44,11 @@ def create_app(application: Application, schema: GraphQLSchema | None = None) ->
         return JSONResponse({"status": "ok"})
 
     routes = [
-        Route("/graphql", endpoint),
+        Route("/graphql", GraphQLEndpoint(engine, keyring, context_of)),
+        WebSocketRoute("/graphql", WebsocketEndpoint(engine, keyring, context_of)),
         Route("/", front_page),
         Route("/healthz", health),
+        Route("/usage", usage_lines(application, keyring), methods=["POST"]),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=_lifespan)

@@ -30,6 +30,7 @@ class Budget(Node):
     scope_id: str | None = strawberry.field(
         description="The agent role, campaign or tag; null for the tenant, and for the task cap of any role."
     )
+    name: str | None = strawberry.field(description="What people call the agent role or campaign; null without a name.")
     period: BudgetPeriod = strawberry.field(description="Over what it counts.")
     period_key: str = strawberry.field(description="The period that is shown: 2026-11, TOTAL or TASK.")
     cap: UsdAmount | None = strawberry.field(description="The most that may be spent; null: no cap, only counted.")
@@ -47,6 +48,7 @@ class Budget(Node):
             id=strawberry.ID(budget_id(key)),
             scope=key.scope,
             scope_id=key.scope_id or None,
+            name=view.name,
             period=key.period,
             period_key=view.counter.key.period_key,
             cap=None if budget is None else UsdAmount(budget.cap),

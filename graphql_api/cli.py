@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
@@ -193,6 +194,54 @@ def create_key(
     settings = _settings()
     with database(settings) as url:
         print(asyncio.run(make_key(settings, url, tenant, role, name)))
+
+
+@command("import-usage")
+def import_usage(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file; - for standard input.")],
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="litellm, otel or lines: see above.")],
+    tenant: Annotated[str, typer.Option(help="Slug of the tenant whose usage it is.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become of it, and write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Record usage that was kept elsewhere. Every event counts once, so importing a file again is harmless.
+
+    Formats:
+      litellm  rows of LiteLLM's table LiteLLM_SpendLogs, as CSV with a header or as JSON
+      otel     OpenTelemetry spans by the gen_ai conventions: OTLP as JSON, or spans as JSON
+      lines    JSON lines, each an event as POST /usage and recordUsage take them
+
+    JSON may be one document or a document a line. Files by the line may be of any size.
+
+    Examples:
+      psql "$LITELLM_DATABASE_URL" -c 'COPY "LiteLLM_SpendLogs" TO STDOUT CSV HEADER' > spend.csv
+      purser import-usage --format litellm --tenant acme --dry-run spend.csv
+      purser import-usage --format litellm --tenant acme spend.csv
+      purser import-usage --format otel --tenant acme spans.jsonl
+      gunzip -c events.jsonl.gz | purser import-usage --format lines --tenant acme --json -
+
+    One line of the format lines:
+      {"source": "worker", "eventId": "42", "kind": "LLM", "usage": {"provider": "openai",
+       "model": "gpt-4o-mini", "inputTokens": 900, "outputTokens": 80,
+       "occurredAt": "2026-11-21T02:45:00Z"}}
+
+    Input tokens that a cache served, and output tokens of reasoning, are counted on their own: LiteLLM and
+    OpenTelemetry include them, so they are taken out. Costs are LiteLLM's where it knows one, else the price list's.
+
+    Exit codes: 0 every row was taken, or skipped because it is about no call; 1 some were rejected, and are named with
+    the reason; 2 it could not be done.
+    """
+    from graphql_api.usage_import import Import, import_usage
+    from infra.database import database
+    from infra.importers.reading import Format
+
+    if form not in set(Format):
+        raise typer.BadParameter(f"{form!r} is none: there are {', '.join(Format)}", param_hint="--format")
+    settings = _settings()
+    with database(settings) as url:
+        complete = asyncio.run(import_usage(settings, url, Import(file, Format(form), tenant, dry_run, as_json)))
+    if not complete:
+        raise typer.Exit(1)
 
 
 @command()

@@ -17,7 +17,6 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     OperationDefinitionNode,
-    OperationType,
     parse,
     validate,
 )
@@ -105,8 +104,8 @@ class Documents:
 
     def _operation(self, document: DocumentNode, node: OperationDefinitionNode, *, varies: bool) -> Operation:
         root_type = self._schema.get_root_type(node.operation)
-        if root_type is None or node.operation is OperationType.SUBSCRIPTION:
-            raise bad_input("subscriptions need a websocket")
+        if root_type is None:
+            raise bad_input(f"there is nothing of the kind {node.operation.value} here")
         cost = limits.Cost(self._schema, document, node)
         if not cost.depends_on_variables:
             cost.check({})

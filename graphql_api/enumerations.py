@@ -4,7 +4,10 @@ from enum import StrEnum, unique
 
 import strawberry
 
+from domain.agent_budgets import AgentStatus
+from domain.breakdowns import Dimension
 from domain.budgets import BudgetPeriod, ScopeStatus
+from domain.channels import ChannelKind
 from domain.ledger import EntryType
 from domain.payments import TopUpOrigin, TopUpState
 from domain.rates import ChargeType, RouteClass
@@ -12,6 +15,7 @@ from domain.refusals import BudgetScope, RefusalCode, ReservationState
 from domain.tenants import TenantStatus
 from domain.usage import Route, UsageKind
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
+from infra.job_outcomes import Outcome
 
 
 @unique
@@ -20,6 +24,17 @@ class TaskVerdict(StrEnum):
 
     CONTINUE = "CONTINUE"
     ABORT = "ABORT"
+
+
+@unique
+class NamedKind(StrEnum):
+    """Which of the customer's own things can be given a name."""
+
+    AGENT = "AGENT"
+    CAMPAIGN = "CAMPAIGN"
+    CLIENT = "CLIENT"
+    PROJECT = "PROJECT"
+    ACCOUNT = "ACCOUNT"
 
 
 def _describe(enumeration: type[StrEnum], description: str, *, name: str | None = None, **values: str) -> None:
@@ -168,8 +183,64 @@ _describe(
     DATA_QUERY="A query of public data.",
 )
 _describe(
+    ChannelKind,
+    "What a channel is.",
+    SLACK="An incoming webhook of Slack.",
+    EMAIL="An e-mail address.",
+    WEBHOOK="A URL that takes signed messages (Standard Webhooks).",
+)
+_describe(
     TaskVerdict,
     "What running work does next.",
     CONTINUE="It may go on.",
     ABORT="It must stop: its reservation has ended, something is paused, or its task cap is reached.",
+)
+_describe(
+    Outcome,
+    "How a run of a job ended.",
+    name="JobOutcome",
+    RUNNING="It runs.",
+    DONE="It did all there was to do.",
+    UNFINISHED="Its time ran out, or something could not be done yet; the next run goes on.",
+    FAILED="An error ended it; the next run does what is left.",
+)
+_describe(
+    NamedKind,
+    "Which of your own things can be given a name.",
+    AGENT="An agent role.",
+    CAMPAIGN="A campaign.",
+    CLIENT="A client of yours.",
+    PROJECT="A project.",
+    ACCOUNT="An account.",
+)
+_describe(
+    AgentStatus,
+    "Where an agent role stands.",
+    ACTIVE="It may spend.",
+    WARNING="It may spend, and what it has spent in the month is at or above the first threshold of its cap (80 % unless "
+    "set).",
+    PAUSED="Stopped by a person or by its budget.",
+    INACTIVE="Taken out of use.",
+)
+_describe(
+    Dimension,
+    "What usage can be grouped by. DAY, WEEK and MONTH make a series: every period of the top groups.",
+    name="UsageDimension",
+    PROVIDER="Who was called.",
+    MODEL="The model.",
+    OPERATION="The operation.",
+    FEATURE="The feature of the rate card.",
+    KIND="What happened: LLM, TOOL, API or DATA_QUERY; null for charges of work that reported no calls.",
+    AGENT_ROLE="The agent's role.",
+    CAMPAIGN="The campaign.",
+    CLIENT="The client; that of the campaign where the usage names none itself.",
+    PROJECT="The project.",
+    RESEARCH="The research.",
+    ACCOUNT="The account.",
+    SESSION="The session.",
+    TAG="A tag, as key=value. Usage with several tags counts under each of them; totals count it once.",
+    ROUTE="On whose provider key it ran.",
+    DAY="The day in the tenant's time zone, such as 2026-11-21.",
+    WEEK="The week from Monday in the tenant's time zone, by its Monday.",
+    MONTH="The month in the tenant's time zone, such as 2026-11.",
 )

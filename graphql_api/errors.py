@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLFormattedError
 
+from infra.feed import FellBehindError
 from infra.group_commit import Overloaded
 from infra.payments import PaymentsNotSetUpError, PaymentsUnavailableError
 
@@ -29,6 +30,7 @@ class ErrorCode(StrEnum):
     TIMEOUT = "TIMEOUT"  # the outcome is unknown: send it again with the same idempotency key
     PAYMENTS_UNAVAILABLE = "PAYMENTS_UNAVAILABLE"  # the outcome is unknown: send it again with the same key
     PAYMENTS_NOT_SET_UP = "PAYMENTS_NOT_SET_UP"  # there is no payment service here
+    FELL_BEHIND = "FELL_BEHIND"  # a subscription was read too slowly and has ended
     INTERNAL = "INTERNAL"  # our mistake; the error's id finds it in the log
 
 
@@ -50,6 +52,10 @@ _OUTAGES: Final[dict[type, tuple[ErrorCode, str]]] = {
     PaymentsUnavailableError: (
         ErrorCode.PAYMENTS_UNAVAILABLE,
         "The payment service does not answer: send it again with the same idempotency key.",
+    ),
+    FellBehindError: (
+        ErrorCode.FELL_BEHIND,
+        "You fell behind and missed something: read it by a query, and subscribe again.",
     ),
     PaymentsNotSetUpError: (
         ErrorCode.PAYMENTS_NOT_SET_UP,

@@ -1,12 +1,21 @@
 """Execution: from the text of a request to its answer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from graphql import GraphQLError, GraphQLSchema, OperationType, default_field_resolver, default_type_resolver
-from graphql.execution.collect_fields import collect_fields
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    create_source_event_stream,
+    default_field_resolver,
+    default_type_resolver,
+)
+from graphql.execution.collect_fields import GroupedFieldSet, collect_fields
 from graphql.execution.values import VariableValues, get_variable_values
 
 from graphql_api import errors, limits
@@ -31,31 +40,65 @@ class Engine:
     ) -> Answer:
         """The response to one request. Raises nothing but cancellation: whatever goes wrong is in `errors`."""
         try:
-            operation = self._documents.prepared(query).get(operation_name)
-            if operation is None:
-                raise bad_input("operationName must name one of the document's operations")
-            if operation.cost.depends_on_variables:
-                operation.cost.check(variables)
+            operation = self._operation(query, variables, operation_name)
+            if _is_subscription(operation):
+                raise bad_input("subscriptions need a websocket (protocol graphql-transport-ws) at this address")
+            executor = self._executor(operation, variables, context)
             async with asyncio.timeout(limits.SECONDS):
-                data, found = await self._execute(operation, variables, context)
-        except TimeoutError:
-            return _failed([_late()])
-        except GraphQLError as error:
-            return _failed([error])
-        except InvalidDocumentError as error:
-            return _failed(error.found)
-        except Exception as error:  # noqa: BLE001  # masked, and logged in full
-            return _failed([errors.internal(error)])
-        return {"data": data, "errors": errors.formatted(found)} if found else {"data": data}
+                return await self._execute(operation, executor, self._root_fields(operation, executor))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is answered
+            return failed(error)
 
-    async def _execute(
-        self, operation: Operation, variables: dict[str, Any], context: object
-    ) -> tuple[dict[str, Any] | None, Sequence[GraphQLError]]:
+    async def follow(
+        self, query: str, variables: dict[str, Any], operation_name: str | None, context: object
+    ) -> AsyncGenerator[Answer, None] | Answer:
+        """The responses to one subscription, which has begun when this returns; one response with `errors` where it
+        cannot begin. The responses raise what ends them from within: `failed` says it."""
+        try:
+            operation = self._operation(query, variables, operation_name)
+            if not _is_subscription(operation):
+                raise bad_input("a websocket takes subscriptions only: send queries and mutations by POST")
+            executor = self._executor(operation, variables, context)
+            fields = self._root_fields(operation, executor)
+            if not fields:
+                raise bad_input("the subscription selects nothing")
+            async with asyncio.timeout(limits.SECONDS):
+                beginning = create_source_event_stream(executor)
+                events = await beginning if isawaitable(beginning) else beginning
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is answered
+            return failed(error)
+        if isinstance(events, ExecutionResult):
+            return _failed(events.errors or ())
+        return self._responses(operation, executor, fields, cast("AsyncGenerator[object, None]", events))
+
+    async def _responses(
+        self,
+        operation: Operation,
+        executor: PlannedExecutor,
+        fields: GroupedFieldSet,
+        events: AsyncGenerator[object, None],
+    ) -> AsyncGenerator[Answer, None]:
+        async with aclosing(events):
+            async for event in events:
+                of_event = cast("PlannedExecutor", executor.build_per_event_executor(event))
+                async with asyncio.timeout(limits.SECONDS):
+                    answer = await self._execute(operation, of_event, fields)
+                yield answer
+
+    def _operation(self, query: str, variables: dict[str, Any], operation_name: str | None) -> Operation:
+        operation = self._documents.prepared(query).get(operation_name)
+        if operation is None:
+            raise bad_input("operationName must name one of the document's operations")
+        if operation.cost.depends_on_variables:
+            operation.cost.check(variables)
+        return operation
+
+    def _executor(self, operation: Operation, variables: dict[str, Any], context: object) -> PlannedExecutor:
         values: VariableValues | list[GraphQLError] = operation.variables.read(variables) or get_variable_values(
             self._schema, operation.node.variable_definitions or (), variables, MOST_ERRORS
         )
         if isinstance(values, list):
-            return None, values
+            raise InvalidDocumentError(values)
         executor = PlannedExecutor(
             self._schema,
             operation.fragment_nodes,
@@ -69,18 +112,45 @@ class Engine:
             default_field_resolver,
         )
         executor.plans = operation.plans
-        fields = operation.root_fields
-        if fields is None:
-            collected = collect_fields(self._schema, operation.fragments, values, operation.root_type, operation.node)
-            fields = collected.grouped_field_set
+        return executor
+
+    def _root_fields(self, operation: Operation, executor: PlannedExecutor) -> GroupedFieldSet:
+        if operation.root_fields is not None:
+            return operation.root_fields
+        values = executor.variable_values
+        return collect_fields(
+            self._schema, operation.fragments, values, operation.root_type, operation.node
+        ).grouped_field_set
+
+    async def _execute(self, operation: Operation, executor: PlannedExecutor, fields: GroupedFieldSet) -> Answer:
         serially = operation.node.operation is OperationType.MUTATION
         data: dict[str, Any] | None = None
         try:
-            executing = executor.execute_root_grouped_field_set(operation.root_type, None, fields, serially, None)
+            executing = executor.execute_root_grouped_field_set(
+                operation.root_type, executor.root_value, fields, serially, None
+            )
             data = await executing if isawaitable(executing) else executing
         except GraphQLError as error:
             executor.collected_errors.add(error, None)
-        return data, executor.collected_errors.errors
+        found = executor.collected_errors.errors
+        return {"data": data, "errors": errors.formatted(found)} if found else {"data": data}
+
+
+def failed(error: Exception) -> Answer:
+    """The response to a request that ended by an error: what is unexpected is masked, and logged in full."""
+    match error:
+        case TimeoutError():
+            return _failed([_late()])
+        case GraphQLError():
+            return _failed([error])
+        case InvalidDocumentError():
+            return _failed(error.found)
+        case _:
+            return _failed([GraphQLError("it failed", original_error=error)])
+
+
+def _is_subscription(operation: Operation) -> bool:
+    return operation.node.operation is OperationType.SUBSCRIPTION
 
 
 def _late() -> RequestError:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from graphql import GraphQLSchema
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -35,10 +34,10 @@ class HttpError(Exception):
 
 
 class GraphQLEndpoint:
-    """The ASGI application at /graphql, for one schema."""
+    """The ASGI application for requests at /graphql."""
 
-    def __init__(self, schema: GraphQLSchema, keyring: Keyring, context_of: ContextOf) -> None:
-        self._engine = Engine(schema)
+    def __init__(self, engine: Engine, keyring: Keyring, context_of: ContextOf) -> None:
+        self._engine = engine
         self._keyring = keyring
         self._context_of = context_of
 
@@ -70,17 +69,28 @@ class GraphQLEndpoint:
             )
         if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
             raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send the header Content-Type: application/json")
-        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise _unauthenticated("send a key in the header Authorization: Bearer psk_...")
-        tenant = headers.get(b"purser-tenant")
-        try:
-            caller = await self._keyring.authenticate(token.strip(), tenant.decode("latin-1") if tenant else None)
-        except NoSuchTenantError as error:
-            raise HttpError(400, ErrorCode.TENANT_REQUIRED, str(error)) from error
-        if caller is None:
-            raise _unauthenticated("the key is unknown, expired or revoked")
-        return caller
+        authorization, tenant = credentials_in(headers)
+        return await authenticated(self._keyring, authorization, tenant)
+
+
+def credentials_in(headers: Mapping[bytes, bytes]) -> tuple[str, str | None]:
+    """The key and the tenant that a request's headers name."""
+    tenant = headers.get(b"purser-tenant")
+    return headers.get(b"authorization", b"").decode("latin-1"), tenant.decode("latin-1") if tenant else None
+
+
+async def authenticated(keyring: Keyring, authorization: str, tenant: str | None) -> Caller:
+    """Who calls with these credentials. Raises HttpError where nobody does."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise _unauthenticated("send a key in the header Authorization: Bearer psk_...")
+    try:
+        caller = await keyring.authenticate(token.strip(), tenant)
+    except NoSuchTenantError as error:
+        raise HttpError(400, ErrorCode.TENANT_REQUIRED, str(error)) from error
+    if caller is None:
+        raise _unauthenticated("the key is unknown, expired or revoked")
+    return caller
 
 
 def _unauthenticated(message: str) -> HttpError:
@@ -121,6 +131,11 @@ def _read(body: bytes) -> tuple[str, dict[str, Any], str | None]:
         raise _malformed("send one request at a time; reserveMany, releaseMany and recordUsage take many at once")
     if not isinstance(request, dict):
         raise _malformed('the body is a JSON object: {"query": "..."}')
+    return read_request(request, body)
+
+
+def read_request(request: Mapping[str, object], body: bytes) -> tuple[str, dict[str, Any], str | None]:
+    """Query, variables and operation name of a request, which is `body` or a part of it. Raises HttpError."""
     query, variables, operation_name = request.get("query"), request.get("variables"), request.get("operationName")
     if not isinstance(query, str) or not query.strip():
         raise _malformed("query must be the text of a GraphQL document")

@@ -2,7 +2,7 @@
 
 Three bounds, from cheap to exact. The parser stops at a number of tokens. Depth, fields and aliases are counted on the
 parsed document, introspection left out. The cost of an operation counts each field once for every object that it would
-be read from, before anything is executed: a list is as long as its `first` or its `inputs` say, else five.
+be read from, before anything is executed: a list is as long as its `first`, its `top` or its `inputs` say, else five.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,6 +30,8 @@ from graphql import (
 from graphql_api.errors import ErrorCode, RequestError
 
 MOST_BYTES: Final = 4_000_000
+# Over a websocket come subscriptions only, which carry no batches.
+MOST_BYTES_OF_MESSAGE: Final = 100_000
 MOST_TOKENS: Final = 5_000
 MOST_SELECTIONS: Final = 500
 MOST_ALIASES: Final = 30
@@ -38,6 +40,9 @@ GREATEST_COST: Final = 100_000
 SECONDS: Final = 30.0
 
 USUAL_LENGTH: Final = 5
+# The arguments that say how long a list is, and the fields of an answer whose length one of them has said already.
+LENGTHS: Final = ("first", "top", "inputs")
+PARTS: Final = ("edges", "rows")
 
 Variables = Mapping[str, Any]
 
@@ -103,7 +108,7 @@ class Cost:
             isinstance(argument.value, VariableNode)
             for field in _fields(document)
             for argument in field.arguments or ()
-            if argument.name.value in ("first", "inputs")
+            if argument.name.value in LENGTHS
         )
 
     def check(self, variables: Variables) -> None:
@@ -148,10 +153,10 @@ class Cost:
 
 def _length(node: FieldNode, field: GraphQLField, variables: Variables) -> int:
     """How many objects a field is taken to answer with."""
-    for name in ("first", "inputs"):
+    for name in LENGTHS:
         if name in field.args:
             return _length_argument(node, name, field.args[name].default_value, variables)
-    if node.name.value != "edges" and isinstance(get_nullable_type(field.type), GraphQLList):
+    if node.name.value not in PARTS and isinstance(get_nullable_type(field.type), GraphQLList):
         return USUAL_LENGTH
     return 1
 

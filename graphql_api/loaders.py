@@ -13,8 +13,10 @@ from domain.ledger import Entry
 from domain.payments import TopUp
 from domain.usage import UsageEvent
 from domain.wallets import Lot
+from infra.alert_rows import RaisedAlert
 from infra.application import Application
 from infra.queries import (
+    alerts,
     budgets,
     ledger_entries,
     lots,
@@ -77,6 +79,10 @@ class Loaders:
     @cached_property
     def top_ups(self) -> DataLoader[UUID, TopUp | None]:
         return self._of(topups.get_many)
+
+    @cached_property
+    def alerts(self) -> DataLoader[UUID, RaisedAlert | None]:
+        return self._of(alerts.get_many)
 
     @cached_property
     def recharges(self) -> DataLoader[str, RechargeView | None]:

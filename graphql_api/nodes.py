@@ -6,6 +6,7 @@ import strawberry
 
 from domain import ids
 from domain.budgets import ScopeKind
+from graphql_api.alerts import Alert
 from graphql_api.budgets import Budget
 from graphql_api.catalog import Provider, RateCard
 from graphql_api.context import Context, Info
@@ -36,7 +37,7 @@ class NodeQueries:
         return await _by_address(info.context, kind, public_id)
 
 
-_BY_UUID = frozenset({"wallet", "lot", "reservation", "usage_event", "top_up", "tenant"})
+_BY_UUID = frozenset({"wallet", "lot", "reservation", "usage_event", "top_up", "tenant", "alert"})
 
 
 async def _by_uuid(context: Context, kind: str, public_id: str) -> Node | None:
@@ -57,6 +58,9 @@ async def _by_uuid(context: Context, kind: str, public_id: str) -> Node | None:
         case "top_up":
             top_up = await loaders.top_ups.load(identifier)
             return None if top_up is None else TopUp.of(top_up)
+        case "alert":
+            alert = await loaders.alerts.load(identifier)
+            return None if alert is None else Alert.of(alert)
         case "tenant":
             own = identifier == context.caller.tenant_id
             tenant = await tenants_query.get(context.application, identifier) if own else None

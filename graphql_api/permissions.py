@@ -13,7 +13,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
 from domain.ids import NIL
 from graphql_api.errors import ErrorCode, RequestError
-from infra.services.callers import Role
+from infra.services.callers import Caller, Role
 
 TENANT_REQUIRED: Final = "an operator's key names the tenant that it acts on in the header Purser-Tenant"
 
@@ -34,6 +34,13 @@ ALLOWED: Final = {
     "Query.previewReservation": EVERYBODY,
     "Query.checkTask": EVERYBODY,
     "Query.budgets": EVERYBODY,
+    "Query.usageBreakdown": EVERYBODY,
+    "Query.usageEvents": EVERYBODY,
+    "Query.sessionTotals": EVERYBODY,
+    "Query.spendAgainstCap": EVERYBODY,
+    "Query.agentBudgets": EVERYBODY,
+    "Query.tenantUsage": OPERATORS,
+    "Query.tenantSpending": OPERATORS,
     "Query.node": EVERYBODY,
     "Query.tenant": EVERYBODY,
     "Query.tenants": OPERATORS,
@@ -42,6 +49,8 @@ ALLOWED: Final = {
     "Query.topUp": EVERYBODY,
     "Query.topUps": EVERYBODY,
     "Query.bundles": EVERYBODY,
+    "Query.alerts": EVERYBODY,
+    "Query.channels": ADMINS,
     "Query.providerKeys": PEOPLE,
     "Query.providerSecret": SERVICES,
     "Mutation.reserve": WORKERS,
@@ -54,10 +63,14 @@ ALLOWED: Final = {
     "Mutation.pauseScope": ADMINS,
     "Mutation.resumeScope": ADMINS,
     "Mutation.deactivateScope": ADMINS,
+    "Mutation.nameScope": ADMINS,
     "Mutation.setBudget": ADMINS,
     "Mutation.removeBudget": ADMINS,
     "Mutation.setProviderKey": ADMINS,
     "Mutation.removeProviderKey": ADMINS,
+    "Mutation.addChannel": ADMINS,
+    "Mutation.removeChannel": ADMINS,
+    "Mutation.testChannel": ADMINS,
     "Mutation.startTopUp": ADMINS,
     "Mutation.setAutoRecharge": ADMINS,
     "Mutation.changePlan": ADMINS,
@@ -68,6 +81,7 @@ ALLOWED: Final = {
     "Mutation.resumeTenant": OPERATORS,
     "Mutation.closeTenant": OPERATORS,
     "Query.rateCards": OPERATORS,
+    "Query.jobRuns": OPERATORS,
     "Mutation.publishRateCard": OPERATORS,
     "Mutation.publishPrice": OPERATORS,
     "Mutation.publishProvider": OPERATORS,
@@ -75,12 +89,20 @@ ALLOWED: Final = {
     "Mutation.publishBundle": OPERATORS,
     "Mutation.adjustWallet": OPERATORS,
     "Mutation.setDefaultBudget": OPERATORS,
+    "Subscription.alertRaised": EVERYBODY,
 }
 # The operations that an operator may use without naming a tenant; `plans` asks for one if it is told no region.
 WITHOUT_TENANT: Final = frozenset(
-    {"Query.tenants", "Query.providers", "Query.plans", "Mutation.createTenant", "Mutation.setDefaultBudget"}
+    {
+        "Query.tenants",
+        "Query.providers",
+        "Query.plans",
+        "Query.jobRuns",
+        "Mutation.createTenant",
+        "Mutation.setDefaultBudget",
+    }
     | {"Query.rateCards", "Mutation.publishRateCard", "Mutation.publishPrice", "Mutation.publishProvider"}
-    | {"Mutation.publishPlan", "Mutation.publishBundle"}
+    | {"Mutation.publishPlan", "Mutation.publishBundle", "Query.tenantSpending"}
 )
 
 Resolver = Callable[..., Any]
@@ -98,9 +120,12 @@ def _guard_field(root: GraphQLObjectType, name: str) -> None:
     roles = ALLOWED.get(f"{root.name}.{name}")
     assert roles is not None, f"{root.name}.{name} needs a permission in {__name__}"
     field = root.fields[name]
-    resolve = field.resolve
-    assert resolve is not None
-    field.resolve = _checked(resolve, roles, name, needs_tenant=f"{root.name}.{name}" not in WITHOUT_TENANT)
+    needs_tenant = f"{root.name}.{name}" not in WITHOUT_TENANT
+    if field.subscribe is not None:
+        field.subscribe = _checked(field.subscribe, roles, name, needs_tenant=needs_tenant)
+        return
+    assert field.resolve is not None
+    field.resolve = _checked(field.resolve, roles, name, needs_tenant=needs_tenant)
 
 
 def tenant_required() -> RequestError:
@@ -108,16 +133,18 @@ def tenant_required() -> RequestError:
     return RequestError(ErrorCode.TENANT_REQUIRED, TENANT_REQUIRED)
 
 
+def check(caller: Caller, roles: frozenset[Role], name: str, *, needs_tenant: bool) -> None:
+    """Raises where this caller may not use what is called so."""
+    if caller.role not in roles:
+        allowed = " or ".join(sorted(roles))
+        raise RequestError(ErrorCode.FORBIDDEN, f"{name} needs a key of role {allowed}; this one's is {caller.role}")
+    if needs_tenant and caller.tenant_id == NIL:
+        raise tenant_required()
+
+
 def _checked(resolve: Resolver, roles: frozenset[Role], name: str, *, needs_tenant: bool) -> Resolver:
     def resolve_if_allowed(source: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-        caller = info.context.caller
-        if caller.role not in roles:
-            allowed = " or ".join(sorted(roles))
-            raise RequestError(
-                ErrorCode.FORBIDDEN, f"{name} needs a key of role {allowed}; this one's is {caller.role}"
-            )
-        if needs_tenant and caller.tenant_id == NIL:
-            raise tenant_required()
+        check(info.context.caller, roles, name, needs_tenant=needs_tenant)
         return resolve(source, info, **arguments)
 
     return resolve_if_allowed

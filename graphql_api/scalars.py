@@ -6,14 +6,15 @@ Every message says what to send instead; the name of the field is put before it 
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final, NewType
 
 from graphql import GraphQLError, GraphQLScalarType
 from strawberry.types.scalar import ScalarDefinition
 
 from domain.ledger import timestamp
-from domain.money import AmountError, format_amount, parse_amount
+from domain.moments import MomentError, read_moment
+from domain.money import AmountError, format_amount, read_amount
 
 Amount = NewType("Amount", int)
 """Nano-units of a wallet or of a plain quantity."""
@@ -24,9 +25,6 @@ Count = NewType("Count", int)
 
 _COUNT: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_MOMENT: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
-)
 
 
 def usd(amount: int | None) -> UsdAmount | None:
@@ -40,10 +38,8 @@ def amount(value: int | None) -> Amount | None:
 
 
 def _read_amount(value: object) -> int:
-    if not isinstance(value, str):
-        raise GraphQLError(f"an amount is a plain decimal in a string: send {_quoted(value)}")
     try:
-        return parse_amount(value)
+        return read_amount(value)
     except AmountError as error:
         raise GraphQLError(str(error)) from error
 
@@ -55,16 +51,10 @@ def _read_count(value: object) -> int:
 
 
 def _read_moment(value: object) -> datetime:
-    match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise GraphQLError(
-            "a moment is a string such as '2026-11-21T02:45:00Z', with seconds and with Z or an offset such as +05:30"
-        )
-    whole, fraction, offset = match.groups()
     try:
-        return datetime.fromisoformat(f"{whole}.{(fraction or '0')[:6]:0<6}{offset}").astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise GraphQLError(f"there is no such moment: {error}") from error
+        return read_moment(value)
+    except MomentError as error:
+        raise GraphQLError(str(error)) from error
 
 
 def _read_date(value: object) -> date:
@@ -74,12 +64,6 @@ def _read_date(value: object) -> date:
         return date.fromisoformat(value)
     except ValueError as error:
         raise GraphQLError(f"there is no such date: {error}") from error
-
-
-def _quoted(value: object) -> str:
-    """The likely intention of somebody who sent a number."""
-    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 10**9
-    return f"'{value}'" if whole else "'0.25', not 0.25"
 
 
 def _scalar(

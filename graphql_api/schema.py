@@ -6,8 +6,13 @@ from strawberry.schema.config import StrawberryConfig
 
 from graphql_api import enumerations as _described  # noqa: F401  # registers the enumerations
 from graphql_api.admissions import AdmissionMutations
+from graphql_api.agent_budgets import AgentBudgetQueries
+from graphql_api.alert_subscription import AlertSubscriptions
+from graphql_api.alerts import AlertQueries
 from graphql_api.budgets import BudgetMutations, BudgetQueries
 from graphql_api.catalog import CatalogQueries
+from graphql_api.channels import ChannelMutations, ChannelQueries
+from graphql_api.job_runs import JobRunQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
 from graphql_api.plans import PlanQueries
@@ -18,11 +23,15 @@ from graphql_api.reservations import ReservationQueries
 from graphql_api.scalars import SCALARS
 from graphql_api.scopes import ScopeMutations
 from graphql_api.settlements import SettlementMutations
+from graphql_api.spending import SpendingQueries
 from graphql_api.subscriptions import SubscriptionMutations
+from graphql_api.tenant_usage import TenantUsageQueries
 from graphql_api.tenants import TenantMutations, TenantQueries
 from graphql_api.topups import TopUpMutations, TopUpQueries
 from graphql_api.tuning import tune
 from graphql_api.usage import UsageMutations
+from graphql_api.usage_breakdowns import UsageBreakdownQueries
+from graphql_api.usage_events import UsageEventQueries
 from graphql_api.wallets import WalletMutations, WalletQueries
 
 
@@ -32,11 +41,19 @@ class Query(
     CatalogQueries,
     ReservationQueries,
     BudgetQueries,
+    AgentBudgetQueries,
+    UsageBreakdownQueries,
+    UsageEventQueries,
+    SpendingQueries,
     PlanQueries,
     TopUpQueries,
     TenantQueries,
+    TenantUsageQueries,
     ProviderKeyQueries,
     PublicationQueries,
+    JobRunQueries,
+    AlertQueries,
+    ChannelQueries,
     NodeQueries,
 ):
     """What can be asked."""
@@ -56,13 +73,19 @@ class Mutation(
     TenantMutations,
     ProviderKeyMutations,
     PublicationMutations,
+    ChannelMutations,
 ):
     """What can be done."""
 
 
+@strawberry.type(description="What can be watched, over a websocket at the same address.")
+class Subscription(AlertSubscriptions):
+    """What can be watched."""
+
+
 def create_schema() -> GraphQLSchema:
     """The schema as it is executed: tuned, and with a permission before every operation."""
-    described = strawberry.Schema(Query, Mutation, config=StrawberryConfig(scalar_map=SCALARS))
+    described = strawberry.Schema(Query, Mutation, Subscription, config=StrawberryConfig(scalar_map=SCALARS))
     schema: GraphQLSchema = described._schema  # noqa: SLF001  # Strawberry has no public name for it
     tune(schema)
     guard(schema)

@@ -1,4 +1,4 @@
-"""Scopes: what people pause, resume and take out of use."""
+"""Scopes: what people name, pause, resume and take out of use."""
 
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from domain.books import Operation
 from domain.budgets import ScopeKey, ScopeKind, ScopeStatus
 from domain.refusals import BudgetScope, invalid
 from graphql_api.context import Context, Info
+from graphql_api.enumerations import NamedKind
 from graphql_api.fields import field
 from graphql_api.identifiers import scope_id, scope_part
 from graphql_api.interfaces import Node
@@ -21,6 +22,7 @@ from graphql_api.refusals import (
     ScopePaused,
     refusal_of,
 )
+from infra.queries import scopes as query
 from infra.services import scopes as service
 from infra.services.callers import Refused
 from infra.services.commands import refused, request_of
@@ -67,6 +69,40 @@ class ScopeInput:
     reason: str | None = strawberry.field(default=None, description="Why it is paused, for those who are refused.")
 
 
+@strawberry.type(
+    description="What people call an agent role, a campaign, a client, a project or an account: breakdowns and budgets "
+    "show it beside the id."
+)
+class ScopeName:
+    """What people call one of the customer's own things."""
+
+    kind: NamedKind = strawberry.field(description="What it is.")
+    id: str = strawberry.field(description="Its id, as it stands in attributions.")
+    name: str | None = strawberry.field(description="Its name for people; null if it has none.")
+    client: str | None = strawberry.field(description="The client whose campaign it is; null for anything else.")
+
+
+@strawberry.input(description="Name an agent role, a campaign, a client, a project or an account.")
+class NameScopeInput:
+    """Name one of the customer's own things."""
+
+    idempotency_key: str = strawberry.field(description="Sent again with the same request, it counts once.")
+    kind: NamedKind = strawberry.field(description="What it is.")
+    scope_id: str = strawberry.field(name="id", description="Its id, as it stands in attributions.")
+    name: str | None = strawberry.field(
+        default=None, description="Its name for people, 1 to 200 characters; null takes its name away."
+    )
+    client: str | None = strawberry.field(
+        default=None,
+        description="For a campaign: the client whose campaign it is, to whom usage counts that names no client itself; "
+        "null leaves that as it was.",
+    )
+
+
+NameScopeResult = Annotated[
+    ScopeName | InvalidInput | IdempotencyKeyReused | InsufficientFunds | PlanLimit | ScopePaused,
+    strawberry.union("NameScopeResult", description="The name as it is now, or why nothing was changed."),
+]
 ScopeResult = Annotated[
     Scope | InvalidInput | NotFound | IdempotencyKeyReused | InsufficientFunds | PlanLimit | ScopePaused,
     strawberry.union("ScopeResult", description="The scope as it is now, or why nothing was changed."),
@@ -123,6 +159,26 @@ class ScopeMutations:
             context.application, context.caller, given.idempotency_key, key, given.reason
         )
         return refusal_of(answer) if isinstance(answer, Refused) else Scope.of(answer.scope)
+
+    @field(
+        description="Name an agent role, a campaign, a client, a project or an account, and say whose campaign it is. What "
+        "was never seen is registered: an agent role counts towards the plan from then on."
+    )
+    async def name_scope(
+        self, info: Info, given: Annotated[NameScopeInput, strawberry.argument(name="input", description="The name.")]
+    ) -> NameScopeResult:
+        context = info.context
+        key = ScopeKey(ScopeKind(given.kind.value), given.scope_id)
+        answer = await service.name_scope(
+            context.application, context.caller, given.idempotency_key, key, given.name, given.client
+        )
+        return refusal_of(answer) if isinstance(answer, Refused) else await _name_of(context, answer.key)
+
+
+async def _name_of(context: Context, key: ScopeKey) -> ScopeName:
+    named = await query.name_of(context.application, context.caller.tenant_id, key)
+    assert named is not None, "what was named is registered"
+    return ScopeName(kind=NamedKind(key.kind.value), id=key.id, name=named.name, client=named.client)
 
 
 def _unfit(context: Context, operation: Operation, given: ScopeInput, message: str) -> InvalidInput | Any:

@@ -15,8 +15,10 @@ from typing import Final
 
 import uvicorn
 import uvloop
+from starlette.applications import Starlette
 from typing_extensions import override
 
+from graphql_api import limits
 from graphql_api.app import create_app
 from infra import demo
 from infra.application import Application, open_application
@@ -28,6 +30,7 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_FINISH: Final = 10
 # Longer than clients keep an idle connection, so that none is closed under a request that is on its way.
 SECONDS_KEPT_ALIVE: Final = 75
+SECONDS_BETWEEN_PINGS: Final = 20
 
 Announce = Callable[[Application], Awaitable[None]]
 Ready = Callable[[], None]
@@ -87,18 +90,28 @@ async def _serve(
         app = create_app(application)
         if checkout is not None:
             app.mount(checkout.path, checkout.app)
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=SECONDS_KEPT_ALIVE,
-            timeout_graceful_shutdown=SECONDS_TO_FINISH,
-        )
-        stopping.server = _Server(config, ready)
+        stopping.server = _Server(configuration(app), ready)
         async with housekeeping(application):
             await stopping.server.serve([listener])
+
+
+def configuration(app: Starlette) -> uvicorn.Config:
+    """How the application is served. Messages over websockets are small and there may be thousands of connections, so
+    none keeps the memory that compression takes; one that answers no ping is closed."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=limits.MOST_BYTES_OF_MESSAGE,
+        ws_ping_interval=SECONDS_BETWEEN_PINGS,
+        ws_ping_timeout=SECONDS_BETWEEN_PINGS,
+        ws_per_message_deflate=False,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=SECONDS_KEPT_ALIVE,
+        timeout_graceful_shutdown=SECONDS_TO_FINISH,
+    )
 
 
 def _address(listener: socket.socket) -> str:

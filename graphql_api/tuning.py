@@ -65,7 +65,11 @@ def _tune_field(field: GraphQLField) -> None:
     else:
         function: Resolver = definition.base_resolver.wrapped_func  # type: ignore[assignment]  # no class methods here
         takes_info = definition.base_resolver.info_parameter is not None
-        field.resolve = function if takes_info else _without_info(function)
+        resolve = function if takes_info else _without_info(function)
+        if definition.is_subscription:
+            field.subscribe, field.resolve = resolve, _event
+        else:
+            field.resolve = resolve
 
 
 def _name_inputs(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
@@ -90,6 +94,11 @@ def _reading(attribute: str) -> Callable[[Any, GraphQLResolveInfo[Any]], Any]:
 
 def _without_info(function: Resolver) -> Resolver:
     return lambda source, _info, **arguments: function(source, **arguments)
+
+
+def _event(event: Any, _info: GraphQLResolveInfo[Any], **_arguments: Any) -> Any:
+    """What a subscription tells is the value of its field."""
+    return event
 
 
 def _type_name(value: Any, info: GraphQLResolveInfo[Any], abstract_type: GraphQLAbstractType) -> str:

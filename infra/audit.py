@@ -4,6 +4,7 @@ What a wallet's entries, lots and hashes must be is decided by `domain.audit`; w
 asked by `infra.audit_checks`. Nothing is locked: it runs beside a working server.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ from infra.wallet_rows import LOT_COLUMNS, LOT_WIDTH, WALLET_COLUMNS, WALLET_WID
 
 ROWS_AT_A_TIME: Final = 2_000
 MOST_FINDINGS: Final = 1_000
+MOST_OF_TENANT: Final = 100
 
 # Memory for the sorts and sums across rows, of this transaction only.
 _SETTINGS: Final = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
@@ -48,12 +50,13 @@ CounterPlace = tuple[UUID, str, str, str]
 @dataclass(frozen=True, slots=True)
 class AuditReport:
     """`at`: the moment of the snapshot. `counts`: how much was checked, by name. `found`: how many findings there
-    were; the first MOST_FINDINGS are in `findings`."""
+    were; the first MOST_FINDINGS are in `findings`. `tenants`: those of each tenant, at most MOST_OF_TENANT."""
 
     at: datetime
     counts: tuple[tuple[str, int], ...]
     findings: tuple[Finding, ...]
     found: int
+    tenants: tuple[tuple[UUID, tuple[Finding, ...]], ...] = ()
 
     @property
     def hold(self) -> bool:
@@ -65,9 +68,13 @@ class AuditReport:
 class _Findings:
     kept: list[Finding] = field(default_factory=list)
     count: int = 0
+    tenants: defaultdict[UUID, list[Finding]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, finding: Finding) -> None:
+    def add(self, tenant_id: UUID, finding: Finding) -> None:
         self.count += 1
+        of_tenant = self.tenants[tenant_id]
+        if len(of_tenant) < MOST_OF_TENANT:
+            of_tenant.append(finding)
         if len(self.kept) < MOST_FINDINGS:
             self.kept.append(finding)
 
@@ -88,7 +95,8 @@ async def audit(connection: Connection, show: Show | None = None) -> AuditReport
         rows = await connection.fetchrow(COUNTS)
         assert rows is not None, "counts are one row"
         counts.extend(rows.items())
-    return AuditReport(at, tuple(counts), tuple(findings.kept), findings.count)
+    tenants = tuple([(tenant_id, tuple(found)) for tenant_id, found in sorted(findings.tenants.items())])
+    return AuditReport(at, tuple(counts), tuple(findings.kept), findings.count, tenants)
 
 
 async def _check_wallets(connection: Connection, findings: _Findings, show: Show) -> list[tuple[str, int]]:
@@ -108,10 +116,10 @@ async def _check_wallets(connection: Connection, findings: _Findings, show: Show
                 current = await _next_wallet(wallets, count)
             if current is not None and current.place == place:
                 for finding in current.audit.take(entry_of(row[:])):
-                    findings.add(finding)
+                    findings.add(place[0], finding)
             elif place != without_wallet:
                 without_wallet = place
-                findings.add(Finding(FindingKind.ENTRY_WITHOUT_WALLET, f"{place[0]}/{place[1]}", ()))
+                findings.add(place[0], Finding(FindingKind.ENTRY_WITHOUT_WALLET, f"{place[0]}/{place[1]}", ()))
     while current is not None:
         current.finish(findings)
         current = await _next_wallet(wallets, count)
@@ -132,7 +140,7 @@ class _Current:
 
     def finish(self, findings: _Findings) -> None:
         for finding in self.audit.finish():
-            findings.add(finding)
+            findings.add(self.place[0], finding)
 
 
 async def _next_wallet(wallets: AsyncIterator[tuple[Wallet, str]], count: _Counts) -> _Current | None:
@@ -168,7 +176,8 @@ async def _check_rows(connection: Connection, findings: _Findings, check: Check)
         for row in rows:
             (_, tenant_id), (_, place), *figures = row.items()
             slug = await _slug(connection, tenant_id)
-            findings.add(Finding(check.kind, f"{slug} {place}", tuple((name, _figure(it)) for name, it in figures)))
+            finding = Finding(check.kind, f"{slug} {place}", tuple((name, _figure(it)) for name, it in figures))
+            findings.add(tenant_id, finding)
 
 
 async def _check_counters(connection: Connection, findings: _Findings) -> None:
@@ -190,7 +199,7 @@ async def _check_counters(connection: Connection, findings: _Findings) -> None:
     for place in sorted({*held, *stored}):
         name = " ".join([await _slug(connection, place[0]), "counter", *filter(None, place[1:])])
         figures = (("held_by_reservations", held.get(place, 0)), ("held", stored.get(place, 0)))
-        findings.add(Finding(FindingKind.COUNTER_HELD, name, figures))
+        findings.add(place[0], Finding(FindingKind.COUNTER_HELD, name, figures))
 
 
 async def _slug(connection: Connection, tenant_id: UUID) -> str:

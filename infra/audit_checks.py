@@ -45,13 +45,14 @@ FROM (
 ) AS held
 WHERE amount <> drawn ORDER BY 1, 2"""
 
-# Open is what was reserved and neither released nor consumed. One pass over the entries serves both comparisons.
+# Open is what was reserved and neither released nor consumed; what re-rating gave back of a charge is an adjustment. One
+# pass over the entries serves both comparisons.
 RESERVATION_ENTRIES: Final = """
 WITH booked AS (
     SELECT tenant_id, reservation_id AS id, wallet_id,
         sum(CASE WHEN type = 'RESERVED' THEN amount WHEN type IN ('RELEASED', 'CONSUMED') THEN -amount ELSE 0 END)
             AS open,
-        sum(CASE WHEN type = 'CONSUMED' THEN amount ELSE 0 END) AS consumed
+        sum(CASE WHEN type = 'CONSUMED' THEN amount WHEN type = 'ADJUSTED' THEN -amount ELSE 0 END) AS consumed
     FROM ledger_entry WHERE reservation_id IS NOT NULL GROUP BY 1, 2, 3
 ), leg AS (
     SELECT tenant_id, id, hold ->> 0 AS key, (hold ->> 1)::numeric AS held, 0 AS charged
@@ -105,8 +106,10 @@ FROM idempotency_key k
 LEFT JOIN reservation r ON r.tenant_id = k.tenant_id AND r.id = result_id
 LEFT JOIN top_up o ON o.tenant_id = k.tenant_id AND o.id = result_id
 LEFT JOIN tenant t ON t.id = result_id
+LEFT JOIN channel c ON c.tenant_id = k.tenant_id AND c.id = result_id
+LEFT JOIN delivery d ON k.operation = 'testChannel' AND d.tenant_id = k.tenant_id AND d.event_id = result_id
 LEFT JOIN publication p ON k.operation LIKE 'publish%' AND lpad(to_hex(p.sequence), 32, '0')::uuid = result_id
-WHERE result_id IS NOT NULL AND coalesce(r.id, o.id, t.id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
+WHERE result_id IS NOT NULL AND coalesce(r.id, o.id, t.id, c.id, d.event_id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
 
 # Each order's entries carry its public id as their reference.
 TOP_UPS: Final = """

@@ -24,6 +24,7 @@ from domain.holds import Reservation, TaskKey
 from domain.ledger import Entry
 from domain.payments import AutoRecharge, TopUp
 from domain.periods import month_key
+from domain.rerating import amended
 from domain.tenants import Tenant
 from domain.usage import Amendment, UsageEvent
 from domain.wallets import Lot, Wallet
@@ -55,6 +56,7 @@ class OpenBooks:
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
     recorded: set[tuple[str, str]] = field(default_factory=set)
+    usage: dict[UUID, UsageEvent] = field(default_factory=dict)
     loaded_lots: dict[UUID, Lot] = field(default_factory=dict)
     loaded_counters: set[tuple[CounterKey, BudgetKey]] = field(default_factory=set)
     loaded_budgets: set[BudgetKey] = field(default_factory=set)
@@ -80,6 +82,7 @@ class OpenBooks:
             self.allocations,
             self.top_ups,
             self.recharges,
+            self.usage,
         )
 
 
@@ -128,6 +131,7 @@ class Batch:
         for event in changes.usage:
             if event.usage.source is not None and event.usage.event_id is not None:
                 books.recorded.add((event.usage.source, event.usage.event_id))
+            books.usage[event.id] = event
             self.usage.append((tenant_id, event))
         for seen in changes.seen:
             self.seen[tenant_id, seen] = None
@@ -135,7 +139,7 @@ class Batch:
                 books.scopes[seen.key] = Scope(seen.key)
                 if books.agents is not None and seen.key.kind is ScopeKind.AGENT:
                     books.agents.add(seen.key.id)
-        if changes.tasks or changes.scopes or changes.names or changes.budgets or changes.events:
+        if changes.tasks or changes.scopes or changes.names or changes.budgets or changes.events or changes.amendments:
             self._apply_rare(tenant_id, books, changes)
         if changes.tenant is not None or changes.top_ups or changes.recharges:
             self._apply_payments(tenant_id, books, changes)
@@ -171,9 +175,15 @@ class Batch:
         for key, budget in changes.budgets:
             _put(books.budgets, key, budget)
             self.budgets[tenant_id, key] = budget
-        self.amendments.extend([(tenant_id, amendment) for amendment in changes.amendments])
+        self._apply_amendments(tenant_id, books, changes.amendments)
         for message in changes.events:
             self.events.append((tenant_id, message))
+
+    def _apply_amendments(self, tenant_id: UUID, books: OpenBooks, amendments: Iterable[Amendment]) -> None:
+        for amendment in amendments:
+            self.amendments.append((tenant_id, amendment))
+            if amendment.event_id is not None:
+                books.usage[amendment.event_id] = amended(books.usage[amendment.event_id], amendment)
 
     def _apply_name(self, tenant_id: UUID, books: OpenBooks, named: Named) -> None:
         scope = books.scopes.get(named.key)

@@ -35,6 +35,7 @@ from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
 from domain.recordings import Post, Record, Reported
 from domain.refusals import BudgetScope
+from domain.rerating import Rerate
 from domain.reservations import Extend, Release, Reserve, tasks_of
 from domain.settlements import Consume
 from domain.tenants import Tenant, running_cycle
@@ -44,6 +45,7 @@ from domain.wallets import METERED_KEY, Lot, Wallet, in_burn_order, new_wallet
 from infra.batch import Batch, OpenBooks
 from infra.catalog.publications import NEWEST_PUBLICATION
 from infra.identifiers import new_id
+from infra.rerated_books import counted_in, read_events, reservations_of, wallets_of
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.tenant_books import plans_changed, read_agents, read_allocations, read_payments
 from infra.tenant_rows import TENANT_COLUMNS, TENANT_WIDTH, tenant_of
@@ -105,10 +107,13 @@ async def read(connection: Connection, batch: Batch, commands: Iterable[Command]
     commands = [command for command in commands if command.request.tenant_id in batch.tenants]
     await _read_used_keys(connection, batch, commands)
     await _read_tasks(connection, batch, commands, catalog)
+    rerated = [command for command in commands if isinstance(command, Rerate)]
+    if rerated:
+        await read_events(connection, batch, rerated)
     wanted = {
         (command.request.tenant_id, reservation_id)
         for command in commands
-        for reservation_id in _reservation_ids(command)
+        for reservation_id in _reservation_ids(batch, command)
     }
     for tenant_id, books in batch.tenants.items():
         wanted.update((tenant_id, used.result_id) for used in books.used_keys.values())
@@ -118,7 +123,7 @@ async def read(connection: Connection, batch: Batch, commands: Iterable[Command]
     features = [
         (command.request.tenant_id, feature) for command in commands for feature in _features(command) if feature
     ]
-    named = [(command.request.tenant_id, key) for command in commands for key in _wallet_keys(command)]
+    named = [(command.request.tenant_id, key) for command in commands for key in _wallet_keys(batch, catalog, command)]
     named.extend(await read_payments(connection, batch, commands))
     await read_wallets(connection, batch, catalog, features, named)
     counted = [place for command in commands for place in _counted(batch, command)]
@@ -154,6 +159,8 @@ def _counted(batch: Batch, command: Command) -> Iterable[tuple[UUID, Attribution
     if isinstance(command, Post):
         zone = batch.tenants[tenant_id].tenant.zone
         return [(tenant_id, tally.attribution, month_key(tally.at, zone)) for tally in command.tallies]
+    if isinstance(command, Rerate):
+        return counted_in(batch, command)
     return ()
 
 
@@ -410,7 +417,7 @@ def _features(command: Command) -> Iterable[str | None]:
             return ()
 
 
-def _wallet_keys(command: Command) -> Iterable[str]:
+def _wallet_keys(batch: Batch, catalog: Catalog, command: Command) -> Iterable[str]:
     match command:
         case AdjustWallet() | Grant() | StartTopUp():
             return (command.wallet_key,)
@@ -418,15 +425,19 @@ def _wallet_keys(command: Command) -> Iterable[str]:
             return command.wallet_keys
         case Post():
             return {key for tally in command.tallies for key, _ in tally.charges}
+        case Rerate():
+            return wallets_of(batch, catalog, command)
         case _:
             return ()
 
 
-def _reservation_ids(command: Command) -> Iterable[UUID | None]:
+def _reservation_ids(batch: Batch, command: Command) -> Iterable[UUID | None]:
     match command:
         case Consume() | Release() | Extend():
             return (command.reservation_id,)
         case Record():
             return [event.reservation_id for event in command.events]
+        case Rerate():
+            return reservations_of(batch, command)
         case _:
             return ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import asyncpg
 
 from infra.embedded_postgres import embedded_postgres
 from infra.schema import migrate
+from infra.services.partitions import make_partitions
 from infra.settings import Settings
 
 OLDEST_VERSION: Final = 15
@@ -46,11 +48,12 @@ async def connect(url: str) -> asyncpg.Connection:
 
 
 async def prepare(url: str) -> None:
-    """See that the database answers, and bring its schema up to date."""
+    """See that the database answers, bring its schema up to date, and make the partitions of the coming months."""
     connection = await connect(url)
     await connection.close()
     try:
         await migrate(url)
+        await make_partitions(url, datetime.now(UTC))
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseError(
             f"The role of DATABASE_URL may not make tables ({error}): use one that owns the database."

@@ -109,13 +109,21 @@ class Deciding:
             answer = reservations.preview(view, wish, batch.now)
         return answer
 
-    async def foresee(self, connection: Connection, command: Command) -> Answer:
-        """What a command would answer now; nothing is locked or written."""
-        batch = await self._read(connection, command)
-        tenant_id = command.request.tenant_id
-        if tenant_id not in batch.tenants:
-            return NotFound("tenant")
-        return decide(self._view(batch, tenant_id), command, batch.now).answer
+    async def foresee(self, connection: Connection, commands: Sequence[Command]) -> list[Answer]:
+        """What one tenant's commands would answer now, in turn; nothing is locked or written."""
+        tenant_id = commands[0].request.tenant_id
+        found = await books.lock(connection, [tenant_id], for_update=False)
+        batch = await self._opened(connection, *found)
+        answers: list[Answer] = []
+        for command in commands:
+            if tenant_id not in batch.tenants:
+                answers.append(NotFound("tenant"))
+                continue
+            await self._fill(connection, batch, [command])
+            decision = decide(self._view(batch, tenant_id), command, batch.now)
+            batch.apply(tenant_id, decision.changes)
+            answers.append(decision.answer)
+        return answers
 
     async def rating(
         self, connection: Connection, tenant_id: UUID, features: Iterable[str | None]
@@ -148,6 +156,10 @@ class Deciding:
             return None
         await books.read_budgets(connection, batch, ())
         return reservations.may_continue(self._view(batch, tenant_id), reservation, running_cost, tokens)
+
+    def unregistered(self, tenant_id: UUID, named: Iterable[Seen]) -> list[Seen]:
+        """Those of a customer's ids that this process has not seen registered."""
+        return [seen for seen in named if (tenant_id, seen) not in self._registered]
 
     def committed(self, batch: Batch) -> None:
         """Remember which ids are registered now, so that they are not written again; tell what happened."""

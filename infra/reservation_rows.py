@@ -98,12 +98,17 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         max_cost_usd,
         created_at,
         expires_at,
-        NOTHING_RECORDED if recorded is None else Recorded(*orjson.loads(recorded)),
+        NOTHING_RECORDED if recorded is None else _recorded(*orjson.loads(recorded)),
         () if charges is None else tuple([(key, amount) for key, amount in orjson.loads(charges)]),
         cost_usd,
         () if settled_events is None else tuple([UUID(hex=event) for event in orjson.loads(settled_events)]),
         ended_at,
     )
+
+
+def _recorded(events: int, cost: int, results: int | None, unpriced: int) -> Recorded:
+    """Rows of before say true or false of what has no price."""
+    return Recorded(events, cost, results, int(unpriced))
 
 
 def fixed_columns(tenant_id: UUID, reservation: Reservation) -> tuple[Any, ...]:

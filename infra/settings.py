@@ -1,13 +1,23 @@
 """What the environment may decide. No other module reads it: whoever needs a setting is handed it."""
 
+import logging
 import os
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# What may lie in AWS Secrets Manager instead: DATABASE_URL_ARN is where DATABASE_URL is kept, and so on.
+KEPT_AT_AWS: Final = (
+    "DATABASE_URL",
+    "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "PURSER_SECRET_KEY",
+    "PURSER_EMAIL_URL",
+)
 
 
 class SettingsError(ValueError):
@@ -28,7 +38,11 @@ class Settings:
     `public_url` is where people reach this installation: payers come back to it; None: where it listens. `stripe_*`
     None: no payments.
     `kms_key_id` names the AWS KMS key that seals tenants' provider keys; without it `secret_key` (32 bytes) does, None:
-    one kept in `data_dir`.
+    one kept in `data_dir`. Secrets may be named by the ARNs under which AWS Secrets Manager keeps them (KEPT_AT_AWS); they
+    are fetched once, here, so that no console shows them. `event_bus`: name or ARN of the EventBridge bus that is told
+    what happens; None: none is.
+    `email_url` is the mail server that alerts go out by, as Apprise writes it; None: no e-mail. `local_webhooks_allowed`:
+    webhooks may also go to plain http and to addresses that are not public, where all tenants are trusted.
     """
 
     database_url: str | None = field(repr=False)
@@ -41,6 +55,9 @@ class Settings:
     stripe_api_base: str | None = None
     secret_key: bytes | None = field(default=None, repr=False)
     kms_key_id: str | None = None
+    event_bus: str | None = None
+    email_url: str | None = field(default=None, repr=False)
+    local_webhooks_allowed: bool = False
 
     @property
     def own_keys_allowed(self) -> bool:
@@ -49,6 +66,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        environ = _with_secrets(environ)
         return cls(
             database_url=_database_url(environ),
             data_dir=_data_dir(environ),
@@ -60,7 +78,34 @@ class Settings:
             stripe_api_base=_url(environ, "STRIPE_API_BASE"),
             secret_key=_secret_key(environ),
             kms_key_id=environ.get("PURSER_KMS_KEY_ID") or None,
+            email_url=_email_url(environ),
+            local_webhooks_allowed=_flag(environ, "PURSER_LOCAL_WEBHOOKS"),
+            event_bus=environ.get("PURSER_EVENT_BUS") or None,
         )
+
+
+def _with_secrets(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables, and those that are kept at AWS. A variable that is set itself wins."""
+    kept = {name: arn for name in KEPT_AT_AWS if not environ.get(name) and (arn := environ.get(f"{name}_ARN"))}
+    return {**environ, **{name: _fetched(f"{name}_ARN", arn) for name, arn in kept.items()}} if kept else environ
+
+
+def _fetched(variable: str, arn: str) -> str:
+    from aws_lambda_powertools.utilities import parameters
+    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+    # Its debug log shows the bodies of answers, and the secret stands in this one.
+    log = logging.getLogger("botocore")
+    log.setLevel(max(log.level, logging.INFO))
+    try:
+        secret = parameters.get_secret(arn)
+    except GetParameterError as error:
+        raise SettingsError(
+            f"{variable}: AWS Secrets Manager does not give {arn} ({error}): correct the ARN, or let the role read it."
+        ) from error
+    if not isinstance(secret, str):
+        raise SettingsError(f"{variable}: {arn} holds bytes; store the secret as plain text.")
+    return secret.strip()
 
 
 def _database_url(environ: Mapping[str, str]) -> str | None:
@@ -108,6 +153,24 @@ def _deployment_mode(environ: Mapping[str, str]) -> DeploymentMode | None:
     except ValueError as error:
         choices = " or ".join(DeploymentMode)
         raise SettingsError(f"PURSER_DEPLOYMENT_MODE is {mode!r}: set it to {choices}, or leave it out.") from error
+
+
+def _email_url(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("PURSER_EMAIL_URL") or None
+    if url is not None and not url.startswith(("mailto://", "mailtos://")):
+        # The value is not shown: it holds a password.
+        raise SettingsError(
+            "PURSER_EMAIL_URL must look like mailtos://user:password@smtp.example.com?from=purser@example.com; "
+            "leave it out if there is no mail server."
+        )
+    return url
+
+
+def _flag(environ: Mapping[str, str], variable: str) -> bool:
+    value = environ.get(variable) or "0"
+    if value not in ("0", "1"):
+        raise SettingsError(f"{variable} is {value!r}: set it to 1, or leave it out.")
+    return value == "1"
 
 
 def _secret_key(environ: Mapping[str, str]) -> bytes | None:

@@ -116,6 +116,7 @@ USAGE_COLUMNS: Final = (
     "credits_charged",
     "usd_charged",
     "counted",
+    "under_reservation",
 )
 AMENDMENT_COLUMNS: Final = (
     "tenant_id",

@@ -14,8 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.books import Books, Request
-from domain.recordings import Posted, Recording, Reported, new_events, posting, rate
-from domain.rollups import quarter_of
+from domain.recordings import Posted, Recording, Reported, Sums, new_events, rate
 from domain.usage import UsageEvent
 from infra.deciding import Deciding
 from infra.group_commit import MOST_ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS, Overloaded, is_connection_lost
@@ -27,7 +26,9 @@ from infra.usage_rows import event_row
 SMALLEST: Final = 100
 AT_ONCE: Final = 2
 MOST_WAITING: Final = 64
+# Events between two turns of the loop, and rows that are encoded in one.
 SLICE: Final = 25
+ROWS_AT_ONCE: Final = 250
 # In one order, so that two batches never wait for each other in a circle.
 _INSERT_KEYS: Final = """
 INSERT INTO usage_key (tenant_id, source, event_id, usage_id)
@@ -92,8 +93,9 @@ class UsageIngest:
             view, now = await self._deciding.rating(connection, request.tenant_id, {event.feature for event in new})
             events = await _rated(view, new, now)
             if events and not kept:
-                await _copy(connection, request.tenant_id, events)
-                post = posting(request, events, f"usage recorded {now.isoformat()}")
+                sums = await _copied(connection, request.tenant_id, events)
+                named = self._deciding.unregistered(request.tenant_id, sums.named())
+                post = sums.post(request, f"usage recorded {now.isoformat()}", named)
                 (answer,), batch = await self._deciding.run(connection, [post])
                 assert isinstance(answer, Posted), "the tenant was there a moment ago"
                 if not answer.fits:
@@ -111,15 +113,21 @@ async def _rated(view: Books, new: Sequence[Reported], now: datetime) -> list[Us
     return events
 
 
-async def _copy(connection: Connection, tenant_id: UUID, events: Sequence[UsageEvent]) -> None:
+async def _copied(connection: Connection, tenant_id: UUID, events: Sequence[UsageEvent]) -> Sums:
+    """Copy the events in, with the marks of when they happened; answers what they add up to."""
+    sums = Sums()
     rows: list[tuple[Any, ...]] = []
     for start in range(0, len(events), SLICE):
-        rows.extend([event_row(tenant_id, event) for event in events[start : start + SLICE]])
+        for event in events[start : start + SLICE]:
+            sums.add(event)
+            rows.append(event_row(tenant_id, event))
         await asyncio.sleep(0)
-    await connection.copy_records_to_table("usage_event", records=rows, columns=USAGE_COLUMNS)
-    marks = {quarter_of(event.occurred_at): None for event in events}
-    records = [(tenant_id, quarter) for quarter in marks]
-    await connection.copy_records_to_table("usage_mark", records=records, columns=MARK_COLUMNS)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        await connection.copy_records_to_table("usage_event", records=part, columns=USAGE_COLUMNS)
+    marks = [(tenant_id, quarter) for quarter in sums.quarters()]
+    await connection.copy_records_to_table("usage_mark", records=marks, columns=MARK_COLUMNS)
+    return sums
 
 
 def _keys(events: Sequence[Reported]) -> tuple[list[str | None], list[str | None], list[UUID]]:

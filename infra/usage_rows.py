@@ -49,6 +49,7 @@ def event_row(tenant_id: UUID, event: UsageEvent) -> tuple[Any, ...]:
         credits_of(charges) if charges else 0,
         dollars_of(charges) if charges else 0,
         event.counted,
+        event.under_reservation,
     )
 
 

@@ -7,7 +7,9 @@ from lambdas.runtime import Run, by_hand, job
 
 @job("recharge")
 async def handler(run: Run) -> Progress:
-    """Start what is due; never two charges of one wallet at a time."""
+    """Start what is due; never two charges of one wallet at a time. Without payments nothing can be."""
+    if run.application.gateway is None:
+        return Progress(0)
     return await recharges.recharge_due(run.application, run.at, stop_at=run.stop_at)
 
 

@@ -11,16 +11,19 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final, Protocol
 
+import asyncpg
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from infra.application import Application, open_application
+from infra.services import job_runs
 from infra.services.progress import Progress
 from infra.settings import Settings, SettingsError
 
@@ -28,12 +31,14 @@ from infra.settings import Settings, SettingsError
 MOST_READERS: Final = 2
 # What is kept of the time that Lambda gives, for the step that is under way and for the answer.
 MOST_TIME_KEPT: Final = timedelta(seconds=10)
+NAMESPACE: Final = "Purser"
 MOMENT_RULE: Final = "a moment with its offset, such as 2026-11-20T00:00:00Z"
 
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
 
 Answer = dict[str, Any]
+First = Callable[[str], Awaitable[None]]
 
 
 class EventError(ValueError):
@@ -65,11 +70,13 @@ class JobClock:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a job: the time that it is for, and when on its clock it has to stop (None: by hand, no end)."""
+    """One run of a job: the time that it is for, and when on its clock it has to stop (None: by hand, no end). `figures`:
+    metrics that the job adds to its own, by name."""
 
     application: Application
     at: datetime
     stop_at: datetime | None
+    figures: dict[str, int] = field(default_factory=dict)
 
 
 class Warm:
@@ -82,14 +89,21 @@ class Warm:
         self._stack = AsyncExitStack()
         self._application: Application | None = None
 
-    def run(self, start: datetime, work: Callable[[Application], Awaitable[Answer]], **keys: str) -> Answer:
-        """Do one invocation's work, its clock started at a time; every line of the log carries the keys."""
+    def run(
+        self,
+        start: datetime,
+        work: Callable[[Application], Awaitable[Answer]],
+        first: First | None = None,
+        **keys: str,
+    ) -> Answer:
+        """Do one invocation's work, its clock started at a time, `first` before the application is open; every line of the
+        log carries the keys."""
         if self._runner is None:
             self._runner = asyncio.Runner()
             self._log_all()
         self.logger.append_keys(**keys)
         self.clock.start(start)
-        return self._runner.run(self._work(work))
+        return self._runner.run(self._work(work, first))
 
     def close(self) -> None:
         """Give everything back."""
@@ -97,16 +111,18 @@ class Warm:
             self._runner.run(self._stack.aclose())
             self._runner.close()
 
-    async def _work(self, work: Callable[[Application], Awaitable[Answer]]) -> Answer:
-        application = await self._opened()
+    async def _work(self, work: Callable[[Application], Awaitable[Answer]], first: First | None) -> Answer:
+        application = await self._opened(first)
         try:
             return await work(application)
         finally:
             # Between invocations nothing runs: what is written in the background is written now.
             await application.refusals.close()
 
-    async def _opened(self) -> Application:
+    async def _opened(self, first: First | None) -> Application:
         if self._application is not None:
+            if first is not None:
+                await first(self._application.url)
             # Let the loop hear of connections that ended while it was frozen, so that none of them is used.
             await asyncio.sleep(0.001)
             return self._application
@@ -117,6 +133,8 @@ class Warm:
                 from infra.database import database
 
                 url = stack.enter_context(database(settings))
+            if first is not None:
+                await first(url)
             self._application = await stack.enter_async_context(
                 open_application(settings, url, most_readers=MOST_READERS, clock=self.clock)
             )
@@ -136,17 +154,24 @@ WARM: Final = Warm()
 class Job:
     """A handler for EventBridge schedules."""
 
-    def __init__(self, name: str, function: Callable[[Run], Awaitable[Progress]]) -> None:
+    def __init__(self, name: str, function: Callable[[Run], Awaitable[Progress]], first: First | None) -> None:
         self.name = name
         self._function = function
+        self._first = first
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> Answer:
         """`time` (EventBridge) or `at` of the event says which time the job is for."""
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        return self.run(moment(event.get("at", event.get("time"))), remaining, request_id=context.aws_request_id)
+        at = moment(event.get("at", event.get("time")))
+        with self._measured() as figures:
+            return self.run(at, remaining, figures, request_id=context.aws_request_id)
 
-    def run(self, at: datetime, remaining: timedelta | None = None, **keys: str) -> Answer:
-        """Run it unless it runs already. It stops before the remaining time is up, and says how far it came."""
+    def run(
+        self, at: datetime, remaining: timedelta | None = None, figures: dict[str, int] | None = None, **keys: str
+    ) -> Answer:
+        """Run it unless it runs already. It stops before the remaining time is up, and says how far it came. Its metrics
+        are put into `figures`."""
+        measured = {} if figures is None else figures
         start = max(at, datetime.now(UTC))
         stop_at = None if remaining is None else start + remaining - min(MOST_TIME_KEPT, remaining / 5)
 
@@ -154,16 +179,48 @@ class Job:
             async with _alone(application, self.name) as alone:
                 if not alone:
                     return {"skipped": "running"}
-                return asdict(await self._function(Run(application, at, stop_at)))
+                progress = await self._recorded(Run(application, at, stop_at, measured))
+            measured.update(Success=int(progress.complete), Done=progress.done)
+            return asdict(progress)
 
-        answer = WARM.run(start, work, job=self.name, **keys)
+        answer = WARM.run(start, work, self._first, job=self.name, **keys)
         WARM.logger.info("ran", at=at.isoformat(), answer=answer)
         return answer
 
+    async def _recorded(self, run: Run) -> Progress:
+        """Run it, and write down when and how."""
+        run_id = await job_runs.start(run.application, self.name, run.at, datetime.now(UTC))
+        try:
+            progress = await self._function(run)
+        except Exception as error:
+            # That it cannot be written down must not hide why it failed; the next run tells that this one broke off.
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await job_runs.fail(run.application, run_id, error, datetime.now(UTC))
+            raise
+        await job_runs.end(run.application, run_id, progress, datetime.now(UTC))
+        return progress
 
-def job(name: str) -> Callable[[Callable[[Run], Awaitable[Progress]]], Job]:
-    """Make a function the job of this name."""
-    return lambda function: Job(name, function)
+    @contextmanager
+    def _measured(self) -> Iterator[dict[str, int]]:
+        """Metrics of one invocation, as a line of the log that CloudWatch reads: Success (1: it ran to its end), Done, and
+        the job's own. One that was skipped has none."""
+        figures: dict[str, int] = {}
+        try:
+            yield figures
+        except Exception:
+            figures["Success"] = 0
+            raise
+        finally:
+            if figures:
+                metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.name)
+                for name, value in figures.items():
+                    metrics.add_metric(name, MetricUnit.Count, value)
+                metrics.flush_metrics()
+
+
+def job(name: str, *, first: First | None = None) -> Callable[[Callable[[Run], Awaitable[Progress]]], Job]:
+    """Make a function the job of this name. `first` is done with the database's address before the application is open."""
+    return lambda function: Job(name, function, first)
 
 
 def moment(text: object) -> datetime:

@@ -8,8 +8,6 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import APIGatewayProxyEventV2
-
 from infra.application import Application
 from infra.services import topups
 from lambdas.runtime import WARM, Answer, LambdaContext
@@ -17,14 +15,14 @@ from lambdas.runtime import WARM, Answer, LambdaContext
 
 def handler(event: dict[str, Any], context: LambdaContext) -> Answer:
     """Many may run at once: the service takes each message once."""
-    request = APIGatewayProxyEventV2(event)
-    body = request.body or ""
-    payload = b64decode(body) if request.is_base64_encoded else body.encode()
-    signature = request.headers.get("stripe-signature", "")
+    # Powertools' class for such events loads those for all others too, a quarter of what this handler loads.
+    body: str = event.get("body") or ""
+    payload = b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    signature: str = event["headers"].get("stripe-signature", "")
 
     async def work(application: Application) -> Answer:
         answer = await topups.receive(application, payload, signature)
         return {"statusCode": answer.status, "body": answer.message}
 
-    at = datetime.fromtimestamp(request.request_context.time_epoch / 1000, UTC)
+    at = datetime.fromtimestamp(event["requestContext"]["timeEpoch"] / 1000, UTC)
     return WARM.run(at, work, job="topup_webhook", request_id=context.aws_request_id)

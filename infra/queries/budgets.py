@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -25,8 +24,8 @@ from domain.ids import NIL
 from domain.periods import TOTAL, month_key
 from domain.refusals import BudgetScope
 from infra.application import Application
+from infra.queries.tenants import zone_of
 
-_ZONE: Final = "SELECT time_zone FROM tenant WHERE id = $1"
 # `known`: what has a counter or a cap. A capped month without a counter of its own is at zero; an uncapped one shows
 # the last month that counted anything. A pause counts while the cap that made it is in force, so that cap comes along.
 _BUDGETS: Final = """
@@ -74,12 +73,14 @@ _OF_SCOPES: Final = _BUDGETS.format(
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A budget in its newest period; `budget` None: no cap. `pause_reason` None: the scope may spend."""
+    """A budget in its newest period; `budget` None: no cap. `pause_reason` None: the scope may spend. `name`: what people
+    call the scope."""
 
     key: BudgetKey
     budget: Budget | None
     counter: Counter
     pause_reason: str | None
+    name: str | None = None
 
     @property
     def used_percent(self) -> int | None:
@@ -106,8 +107,7 @@ async def get_many(application: Application, tenant_id: UUID, keys: Sequence[Bud
 
 
 async def _month(application: Application, tenant_id: UUID) -> str:
-    zone: str = await application.readers.fetchval(_ZONE, tenant_id)
-    return month_key(application.clock(), ZoneInfo(zone))
+    return month_key(application.clock(), await zone_of(application, tenant_id))
 
 
 def _view(row: asyncpg.Record, month: str) -> BudgetView:
@@ -115,7 +115,7 @@ def _view(row: asyncpg.Record, month: str) -> BudgetView:
     key = BudgetKey(BudgetScope(scope), scope_id, BudgetPeriod(period))
     budget = None if cap is None else Budget(key, cap, tuple(thresholds))
     counter = Counter(CounterKey(key.scope, scope_id, period_key), spent, held)
-    return BudgetView(key, budget, counter, _pause_reason(row, month))
+    return BudgetView(key, budget, counter, _pause_reason(row, month), row[8])
 
 
 def _pause_reason(row: asyncpg.Record, month: str) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -19,6 +20,8 @@ SELECT {TENANT_COLUMNS},
 FROM tenant t"""
 _BY_ID: Final = f"{_TENANTS} WHERE id = $1"
 _PAGE: Final = f"{_TENANTS} WHERE slug > $1 ORDER BY slug LIMIT $3"
+_BY_IDS: Final = f"{_TENANTS} WHERE id = ANY($1::uuid[])"
+_ZONE: Final = "SELECT time_zone FROM tenant WHERE id = $1"
 _REGION: Final = "SELECT region FROM tenant WHERE id = $1"
 
 
@@ -59,6 +62,20 @@ async def page(application: Application, first: int, after: str | None) -> Tenan
     now = application.clock()
     rows = await application.readers.fetch(_PAGE, after or "", now, first + 1)
     return TenantPage(tuple([_view(row, now) for row in rows[:first]]), len(rows) > first, after is not None)
+
+
+async def of_ids(application: Application, ids: Sequence[UUID]) -> dict[UUID, TenantView]:
+    """Tenants by id. For operators: it looks at any tenant."""
+    now = application.clock()
+    views = [_view(row, now) for row in await application.readers.fetch(_BY_IDS, list(ids), now)]
+    return {view.tenant.id: view for view in views}
+
+
+async def zone_of(application: Application, tenant_id: UUID) -> ZoneInfo:
+    """The time zone of the tenant's days and months."""
+    name: str | None = await application.readers.fetchval(_ZONE, tenant_id)
+    assert name is not None, "callers' tenants exist"
+    return ZoneInfo(name)
 
 
 async def region_of(application: Application, tenant_id: UUID) -> str:

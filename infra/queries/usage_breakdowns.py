@@ -101,7 +101,7 @@ async def usage_breakdown(
         zone = ZoneInfo(await connection.fetchval(_ZONE, tenant_id))
         asking = _Asking(connection, tenant_id, zone)
         rows = await asking.rows(wanted, group_by, top)
-        total = await asking.total(wanted)
+        total = _added_up(rows) if _show_all(rows, group_by, top) else await asking.total(wanted)
         answer = Breakdown(tuple(rows), total, application.clock())
         if compare_previous:
             start, end = previous_span(wanted.start, wanted.end, zone)
@@ -263,7 +263,9 @@ class _Statement:
             spans = (
                 f"unnest({starts}::timestamptz[], {ends}::timestamptz[], {named}::date[]) AS span (start, past, day)"
             )
-            on = "u.tenant_id = $1 AND u.occurred_at >= span.start AND u.occurred_at < span.past"
+            # The whole beside the spans: partitions that lie outside are not even planned for.
+            whole = f"u.occurred_at >= {self.parameter(reading.raw[0].start)} AND u.occurred_at < {self.parameter(reading.raw[-1].end)}"
+            on = f"u.tenant_id = $1 AND {whole} AND u.occurred_at >= span.start AND u.occurred_at < span.past"
             for table, measures in (("usage_event", EVENT_MEASURES), ("usage_amendment", AMENDMENT_MEASURES)):
                 parts.append(self._part(f"{spans} JOIN {table} u ON {on}", "span.day", (measures,), known=_FILTERS))
         return " UNION ALL ".join(parts) or self._nothing()
@@ -328,6 +330,17 @@ def _row(row: asyncpg.Record, group_by: Sequence[Dimension]) -> BreakdownRow:
 
 def _totals(values: Sequence[Any]) -> UsageTotals:
     return UsageTotals(*[int(value or 0) for value in values])
+
+
+def _show_all(rows: Sequence[BreakdownRow], group_by: Sequence[Dimension], top: int) -> bool:
+    """Whether the rows hold each usage of the filter once: no group was cut off, and none has its usage in two groups."""
+    others = [index for index, dimension in enumerate(group_by) if dimension not in TIMES]
+    groups = {tuple([row.keys[index] for index in others]) for row in rows}
+    return Dimension.TAG not in group_by and len(groups) < top
+
+
+def _added_up(rows: Sequence[BreakdownRow]) -> UsageTotals:
+    return UsageTotals(*[sum(column) for column in zip(*[row.totals for row in rows], strict=True)])
 
 
 async def _named(connection: Connection, tenant_id: UUID, rows: Sequence[BreakdownRow]) -> list[BreakdownRow]:

@@ -94,16 +94,22 @@ class Keyring:
 
     async def _find_tenant(self, tenant: str) -> UUID | None:
         found = self._tenants.recall(tenant)
-        if found is not None:
-            return found
-        identifier = ids.parse("tenant", tenant)
-        if identifier is not None:
-            found = await self._application.readers.fetchval(_TENANT_BY_ID, identifier)
-        elif _SLUG.fullmatch(tenant) is not None:
-            found = await self._application.readers.fetchval(_TENANT_BY_SLUG, tenant)
-        if found is not None:
-            self._tenants.remember(tenant, found)
+        if found is None:
+            found = await find_tenant(self._application, tenant)
+            if found is not None:
+                self._tenants.remember(tenant, found)
         return found
+
+
+async def find_tenant(application: Application, name: str) -> UUID | None:
+    """The tenant of a slug or a `ten_...` id; None where there is none."""
+    identifier = ids.parse("tenant", name)
+    found: UUID | None = None
+    if identifier is not None:
+        found = await application.readers.fetchval(_TENANT_BY_ID, identifier)
+    elif _SLUG.fullmatch(name) is not None:
+        found = await application.readers.fetchval(_TENANT_BY_SLUG, name)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

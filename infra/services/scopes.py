@@ -1,9 +1,18 @@
-"""Scopes: what people pause and resume."""
+"""Scopes: what people name, pause and resume."""
 
 from domain import controls
 from domain.books import Operation
 from domain.budgets import ScopeKey
-from domain.controls import DEACTIVATED, MANUAL_PAUSE, DeactivateScope, PauseScope, ResumeScope, ScopeState
+from domain.controls import (
+    DEACTIVATED,
+    MANUAL_PAUSE,
+    DeactivateScope,
+    NameScope,
+    PauseScope,
+    ResumeScope,
+    ScopeNamed,
+    ScopeState,
+)
 from infra.application import Application
 from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
@@ -34,3 +43,18 @@ async def deactivate_scope(
     command = DeactivateScope(request, key, reason or DEACTIVATED)
     problems = controls.deactivation_problems(key, command.reason)
     return await start(application, ScopeState, command, problems)
+
+
+async def name_scope(
+    application: Application,
+    caller: Caller,
+    idempotency_key: str,
+    key: ScopeKey,
+    name: str | None,
+    client: str | None = None,
+) -> ScopeNamed | Refused:
+    """Name an agent role, a campaign, a client, a project or an account (None takes the name away); say whose campaign
+    it is (None leaves that as it was)."""
+    request = request_of(caller, Operation.NAME_SCOPE, idempotency_key, (key, name, client))
+    command = NameScope(request, key, name, client)
+    return await start(application, ScopeNamed, command, controls.naming_problems(key, name, client))

@@ -110,18 +110,17 @@ async def _record(
         answer = await application.group_commit.submit(command)
     else:
         async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
-            answer = await application.group_commit.deciding.foresee(connection, command)
+            (answer,) = await application.group_commit.deciding.foresee(connection, [command])
     assert isinstance(answer, Recording)
     return answer
 
 
 def _problems(event: ReportedUsage, now: datetime) -> tuple[FieldProblem, ...]:
-    found = list(usage.problems(event.usage, "usage", now))
-    found.extend(attribution.problems(event.attribution, "attribution"))
+    found = usage.problems(event.usage, "usage", now) + attribution.problems(event.attribution, "attribution")
     if event.usage.source is None or event.usage.event_id is None:
-        found.append(FieldProblem("eventId", "source and eventId say which event it is: give both"))
+        found += (FieldProblem("eventId", "source and eventId say which event it is: give both"),)
     if event.feature is not None and not is_identifier(event.feature):
-        found.append(FieldProblem("feature", IDENTIFIER_RULE))
+        found += (FieldProblem("feature", IDENTIFIER_RULE),)
     if event.reservation_id is not None and ids.parse("reservation", event.reservation_id) is None:
-        found.append(NO_SUCH_RESERVATION)
-    return tuple(found)
+        found += (NO_SUCH_RESERVATION,)
+    return found

@@ -30,16 +30,14 @@ def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_there_are_benchmarks() -> None:
-    assert BENCHMARKS == ["admission", "graphql_reserve"]
+    assert BENCHMARKS == ["admission", "cold_import", "graphql_reserve", "usage_breakdown"]
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_explains_itself(name: str, tmp_path: Path) -> None:
     done = run("-m", f"benchmarks.{name}", "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert {"--quick", "--json", "--rounds", "--seconds"} <= set(
-        done.stdout.replace("[", " ").replace("]", " ").split()
-    )
+    assert {"--quick", "--json", "--rounds"} <= set(done.stdout.replace("[", " ").replace("]", " ").split())
 
 
 @pytest.mark.slow
@@ -59,4 +57,13 @@ def test_reserve_over_http_is_compared_with_a_mutation_that_does_nothing(tmp_pat
     found = figures(run("-m", "benchmarks.graphql_reserve", "--quick", "--json", folder=tmp_path))
     assert found["reservations_checked"] > 0
     assert all(row["ratio"] > 0 for row in found["connections"].values())
+    assert not (tmp_path / "untouched").exists()
+
+
+@pytest.mark.slow
+def test_every_jobs_cold_import_is_compared_with_its_libraries_alone(tmp_path: Path) -> None:
+    found = figures(run("-m", "benchmarks.cold_import", "--quick", "--json", folder=tmp_path))
+    jobs = {path.stem for path in (CHECKOUT / "lambdas").glob("*.py")} - {"__init__", "runtime"}
+    assert found["imports"].keys() == {*[f"lambdas.{job}" for job in jobs], "graphql_api.lambda_handler"}
+    assert all(row["ratio"] > 0 for row in found["imports"].values())
     assert not (tmp_path / "untouched").exists()

@@ -36,11 +36,12 @@ from domain.money import Money, format_amount, parse_amount
 from domain.payments import AutoRecharge, Outcome, PaymentFacts, TopUp
 from domain.periods import Cycle, month_key
 from domain.plans import Plan
-from domain.prices import PriceList, Tokens
+from domain.prices import Price, PriceList, Tokens
 from domain.rates import RateCards
 from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
 from domain.recordings import Record, Recording, Reported
 from domain.refusals import BudgetScope, Refusal, ReservationState
+from domain.rerating import REFERENCE, Rerate, Rerated, amended
 from domain.reservations import Extend, Granted, Release, Released, Reserve
 from domain.settlements import Consume, Consumed
 from domain.subscriptions import ChangePlan, SetCycle
@@ -277,6 +278,8 @@ class Auditor:
         assert entry.available_after >= 0 or lots[entry.wallet_id]["available"] == entry.available_after
 
 
+# What was charged by an entry; what re-rating gives back is an adjustment.
+TAKEN: Final = {EntryType.CONSUMED: 1, EntryType.ADJUSTED: -1}
 COMPARTMENTS: Final = ("granted", "available", "reserved", "consumed", "expired")
 
 
@@ -326,6 +329,7 @@ class Bookkeeper:
         self.recharges: dict[str, AutoRecharge] = {}
         self.entries: list[Entry] = []
         self.usage: list[UsageEvent] = []
+        self.amended: dict[UUID, UsageEvent] = {}
         self.amendments: list[Amendment] = []
         self.events: list[Event] = []
         self.auditor = Auditor()
@@ -351,6 +355,7 @@ class Bookkeeper:
             self.allocations,
             self.top_ups,
             self.recharges,
+            self.amended,
         )
 
     def registered(self) -> dict[ScopeKey, Scope]:
@@ -407,10 +412,17 @@ class Bookkeeper:
         named = [(event.usage.source, event.usage.event_id) for event in changes.usage]
         self.recorded.update((source, event_id) for source, event_id in named if source and event_id)
         self.usage.extend(changes.usage)
-        self.amendments.extend(changes.amendments)
+        self._amend(changes)
         self.events.extend(changes.events)
         if any(event.type is EventType.BALANCE_EMPTY for event in changes.events):
             self.apply(funds.deactivate(self.campaigns()))
+
+    def _amend(self, changes: Changes) -> None:
+        self.amendments.extend(changes.amendments)
+        self.amended.update({event.id: event for event in changes.usage})
+        for amendment in changes.amendments:
+            if amendment.event_id is not None:
+                self.amended[amendment.event_id] = amended(self.amended[amendment.event_id], amendment)
 
     def _apply_account(self, changes: Changes) -> None:
         self.tenant = changes.tenant or self.tenant
@@ -571,6 +583,23 @@ class Bookkeeper:
         assert isinstance(answer, Recording)
         return answer
 
+    def publish(self, model: ModelName, per_million: str, *, since: datetime = BEFORE, at: datetime = NOW) -> None:
+        """Another input price of a model, by what is known from this moment on."""
+        figure = nano(per_million)
+        price = Price(
+            model.provider, model.model, None, figure, None, None, None, None, None, None, since, None, published_at=at
+        )
+        self.catalog = replace(self.catalog, prices=self.catalog.prices.adding([price]))
+
+    def rerate(self, *events: UUID, at: datetime = NOW) -> Rerated:
+        """Re-rate these events, else all there are."""
+        asked = request(Operation.RERATE_USAGE, "")
+        pairs = tuple((self.fresh_id(at), identifier) for identifier in events or tuple(self.amended))
+        self._numbers += 1_000
+        answer = self.decide(Rerate(asked, pairs, self.fresh_id(at)), at).answer
+        assert isinstance(answer, Rerated)
+        return answer
+
     def adjust(self, wallet_key: str, amount: str, *, at: datetime = NOW) -> Answer:
         asked = request(Operation.ADJUST_WALLET, self.key())
         return self.decide(AdjustWallet(asked, wallet_key, nano(amount), "a reason", self.fresh_id(at)), at).answer
@@ -721,20 +750,44 @@ class Bookkeeper:
     def _audit_usage(self) -> None:
         """Every credit that was consumed and every dollar that was spent stands on an event or an amendment."""
         charged: defaultdict[str, int] = defaultdict(int)
-        for charges in [*(event.charges for event in self.usage), *(amended.charges for amended in self.amendments)]:
+        for charges in [*(event.charges for event in self.usage), *(fact.charges for fact in self.amendments)]:
             for key, amount, _ in charges:
                 charged[key] += amount
         consumed: defaultdict[UUID, int] = defaultdict(int)
         for entry in self.entries:
-            if entry.type is EntryType.CONSUMED:
-                consumed[entry.wallet_id] += entry.amount
+            if entry.type is EntryType.CONSUMED or entry.voucher.reference == REFERENCE:
+                consumed[entry.wallet_id] += TAKEN.get(entry.type, 0) * entry.amount
         assert {key: charged[key] for key in self.wallets} == {
             key: consumed[wallet.id] for key, wallet in self.wallets.items()
         }, "what was charged is attributed"
         spent = sum(event.priced.cost or event.counted or 0 for event in self.usage)
-        spent += sum(amended.counted for amended in self.amendments)
+        spent += sum(fact.counted for fact in self.amendments)
         counted = [counter.spent for key, counter in self.counters.items() if key.scope is BudgetScope.TENANT]
         assert sum(counted) == spent, "what was spent is counted"
+        self._audit_settled()
+
+    def _audit_settled(self) -> None:
+        """What a settled reservation cost and is charged is what its events cost and are charged by now, and what is
+        charged beside them."""
+        costs: defaultdict[UUID, list[int | None]] = defaultdict(list)
+        charged: defaultdict[UUID, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        under = [event for event in self.amended.values() if event.under_reservation]
+        parts_of = [(event.reservation_id, event.charges) for event in under]
+        parts_of += [(fact.reservation_id, fact.charges) for fact in self.amendments if fact.event_id is None]
+        for event in under:
+            assert event.reservation_id is not None
+            costs[event.reservation_id].append(event.priced.cost)
+        for identifier, charges in parts_of:
+            assert identifier is not None
+            for key, amount, _ in charges:
+                charged[identifier][key] += amount
+        for found in self.reservations.values():
+            parts = costs[found.id]
+            assert found.recorded.cost == sum([cost or 0 for cost in parts])
+            assert (found.recorded.events, found.recorded.unpriced) == (len(parts), parts.count(None))
+            if found.state is ReservationState.CONSUMED:
+                assert found.cost_usd == (None if None in parts else found.recorded.cost)
+                assert dict(found.charges) == {key: amount for key, amount in charged[found.id].items() if amount}
 
     def _audit_wallets(self) -> None:
         for wallet in self.wallets.values():

@@ -1,5 +1,6 @@
 """A machine that does whatever a tenant's callers may do, in any order, and checks the books after every step."""
 
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -13,14 +14,14 @@ from domain.audit import WalletAudit
 from domain.books import NO_CHANGES, Changes
 from domain.budgets import budget_key, counter_keys
 from domain.decisions import Answer, Command
-from domain.holds import Reservation
+from domain.holds import ModelName, Reservation
 from domain.recharges import Due
 from domain.recordings import Record, Recording
 from domain.refusals import BudgetExceeded, Conflict, Refusal, ReservationState, ScopePaused
 from domain.reservations import Extend, Granted, Release, Reserve
 from domain.settlements import Consume
 from tests.domain.builders import TENANT_ID, Bookkeeper, conserved, empty_wallet, figures, tenant
-from tests.model.commands import CYCLE, WALLET_KEYS, Historian, Step
+from tests.model.commands import CYCLE, GPT_4O, START, UNKNOWN, WALLET_KEYS, Historian, Step
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -56,6 +57,15 @@ class Accounts(RuleBasedStateMachine):
     @rule(seed=seeds)
     def record(self, seed: int) -> None:
         self.step("record", seed)
+
+    @rule(seed=seeds)
+    def rerate(self, seed: int) -> None:
+        self.step("rerate", seed)
+
+    @rule(model=st.sampled_from([GPT_4O, UNKNOWN]), figure=st.sampled_from(["0", "0.5", "2.5", "40"]))
+    def publish(self, model: ModelName, figure: str) -> None:
+        """A price is added or corrected, also for what happened before."""
+        self.books.publish(model, figure, since=START - timedelta(days=40), at=self.historian.now)
 
     @rule(seed=seeds)
     def release(self, seed: int) -> None:

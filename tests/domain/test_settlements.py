@@ -475,7 +475,7 @@ def test_usage_moves_from_held_to_spent_and_its_excess_adds_to_spent_only() -> N
     assert books.balance("metered") == ("48.7", "1.3", "0")
     left = books.reservations[work.id]
     assert (left.held_usd, left.remaining_usd) == (nano("1"), 0)
-    assert left.recorded == Recorded(3, nano("1.4"), None, unpriced=False)
+    assert left.recorded == Recorded(3, nano("1.4"), None, unpriced=0)
     books.audit()
 
 

@@ -31,6 +31,7 @@ TENANT = """
 TOP_UP = f"""
   id state walletKey amount price {MONEY} bundle origin checkoutUrl createdAt creditedAt takenBack failure
 """
+CHANNEL = "id kind name hint eventTypes actor createdAt"
 AUTO_RECHARGE = "enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id state }"
 RESERVATION = """
   id state feature taskKey route holds { amount wallet { key } } heldUsd maxCostUsd
@@ -50,6 +51,7 @@ SELECTIONS = {
     "pauseScope": "... on Scope { id scope scopeId status pauseReason }",
     "resumeScope": "... on Scope { id scope scopeId status pauseReason }",
     "deactivateScope": "... on Scope { id scope scopeId status pauseReason }",
+    "nameScope": "... on ScopeName { kind id name client }",
     "startTopUp": f"... on TopUp {{ {TOP_UP} }}",
     "setAutoRecharge": f"... on Wallet {{ key status autoRecharge {{ {AUTO_RECHARGE} }} }}",
     **dict.fromkeys(
@@ -67,6 +69,9 @@ SELECTIONS = {
     "setBudget": "... on Budget { id scope scopeId period periodKey cap thresholds spent held usedPercent paused }",
     "removeBudget": "... on Budget { id scope scopeId period periodKey cap thresholds spent held usedPercent paused }",
     "setDefaultBudget": "... on DefaultBudget { agentRole period cap }",
+    "addChannel": f"... on ChannelAdded {{ channel {{ {CHANNEL} }} signingSecret }}",
+    "removeChannel": f"... on Channel {{ {CHANNEL} }}",
+    "testChannel": "... on ChannelTested { delivered error }",
     "setProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "removeProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "previewReservation": """... on ReservationPreview {

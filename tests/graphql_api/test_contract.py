@@ -120,7 +120,8 @@ def test_shows_tenants_neither_credit_value_nor_markup() -> None:
 
 def open_to_tenants() -> list[GraphQLNamedType]:
     """Every type that a request can reach through an operation that is not for operators alone."""
-    roots = [root for root in (SCHEMA.query_type, SCHEMA.mutation_type) if root is not None]
+    every = (SCHEMA.query_type, SCHEMA.mutation_type, SCHEMA.subscription_type)
+    roots = [root for root in every if root is not None]
     waiting: list[GraphQLNamedType] = []
     for root in roots:
         for name, operation in root.fields.items():

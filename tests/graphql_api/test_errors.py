@@ -89,7 +89,7 @@ async def test_requests_that_cannot_be_understood_are_explained() -> None:
     cases: list[tuple[str, str | None, str]] = [
         ("{ wallets { a ", None, "Syntax Error"),
         ("{ nonsense }", None, "Cannot query field 'nonsense'"),
-        ("subscription { walletBalance }", None, "subscription"),
+        ("subscription { alertRaised { id } }", None, "subscriptions need a websocket"),
         ("query a { wallets { id } } query b { wallets { id } }", None, "operationName must name"),
         ("query a { wallets { id } }", "c", "operationName must name"),
         ("fragment a on Wallet { id }", None, ""),

@@ -27,6 +27,18 @@ def test_usual_requests_are_within_every_limit() -> None:
     )[None].cost.check({"i": [{}] * 500})
 
 
+def test_a_breakdown_costs_by_its_groups() -> None:
+    totals = "costUsd calls events"
+    query = (
+        'query ($top: Int) { usageBreakdown(filter: {from: "2026-11-01T00:00:00Z", to: "2026-12-01T00:00:00Z"},'
+        f" groupBy: [MODEL], top: $top) {{ rows {{ keys {{ value name }} totals {{ {totals} }} previous {{ {totals} }} }}"
+        f" total {{ {totals} }} previous {{ {totals} }} }} }}"
+    )
+    prepared(query)[None].cost.check({"top": 1_000})
+    with pytest.raises(GraphQLError, match="would read up to"):
+        prepared(query)[None].cost.check({"top": 5_000})
+
+
 TOO_COMPLEX = {
     "tokens": '{ wallet(key: "' + '") { id } wallet(key: "'.join("x" * 1000) + '") { id } }',
     "selections": "{ wallets { " + "id " * 600 + "} }",

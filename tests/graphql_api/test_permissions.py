@@ -28,12 +28,24 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "topUp",
     "topUps",
     "bundles",
+    "usageBreakdown",
+    "usageEvents",
+    "sessionTotals",
+    "spendAgainstCap",
+    "agentBudgets",
+    "alerts",
+    "alertRaised",
 }
 PEOPLES_READS = {"providerKeys"}
+ADMINS_READS = {"channels"}
 WORKERS_READS = {"providerSecret"}
 WORK = {"reserve", "consume", "release", "extend", "reserveMany", "releaseMany", "recordUsage"}
 ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "setProviderKey", "removeProviderKey"} | {
     "deactivateScope",
+    "nameScope",
+    "addChannel",
+    "removeChannel",
+    "testChannel",
     "startTopUp",
     "setAutoRecharge",
     "changePlan",
@@ -50,13 +62,16 @@ OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
     "publishProvider",
     "publishPlan",
     "publishBundle",
+    "tenantUsage",
+    "tenantSpending",
+    "jobRuns",
 }
-WITHOUT_A_TENANT = {"tenants", "providers", "plans", "createTenant", "setDefaultBudget"}
+WITHOUT_A_TENANT = {"tenants", "jobRuns", "tenantSpending", "providers", "plans", "createTenant", "setDefaultBudget"}
 MAY = {
     Role.MEMBER: READS | PEOPLES_READS,
     Role.SERVICE: READS | WORKERS_READS | WORK,
-    Role.ADMIN: READS | PEOPLES_READS | WORK | ADMINISTRATION,
-    Role.OPERATOR: READS | PEOPLES_READS | WORK | ADMINISTRATION | OPERATION,
+    Role.ADMIN: READS | PEOPLES_READS | ADMINS_READS | WORK | ADMINISTRATION,
+    Role.OPERATOR: READS | PEOPLES_READS | ADMINS_READS | WORK | ADMINISTRATION | OPERATION,
 }
 
 
@@ -89,9 +104,10 @@ async def test_an_operator_who_names_no_tenant_may_do_only_what_needs_none() -> 
 def may_use(role: Role, field: GraphQLField, tenant_id: UUID = ONE) -> bool:
     """Call it with nonsense and without an application: it is refused at the door, or fails behind it."""
     info: Any = SimpleNamespace(context=SimpleNamespace(caller=Caller(tenant_id, role, "key:x")))
-    assert field.resolve is not None
+    resolve = field.subscribe or field.resolve
+    assert resolve is not None
     try:
-        answer = field.resolve(None, info, **dict.fromkeys(argument.out_name or "" for argument in field.args.values()))
+        answer = resolve(None, info, **dict.fromkeys(argument.out_name or "" for argument in field.args.values()))
     except RequestError as error:
         return error.extensions not in ({"code": "FORBIDDEN"}, {"code": "TENANT_REQUIRED"})
     except AttributeError:

@@ -1,4 +1,4 @@
-"""Scopes over GraphQL: taken out of use, and activated again only where plan and balance allow it."""
+"""Scopes over GraphQL: named; taken out of use, and activated again only where plan and balance allow it."""
 
 import pytest
 
@@ -57,3 +57,62 @@ async def test_a_campaign_is_not_activated_while_the_prepaid_wallet_is_empty(cli
     assert (answer["__typename"], answer["walletKey"], answer["available"]) == ("InsufficientFunds", "metered", "0")
     await clients.operator.do("adjustWallet", idempotencyKey="b", walletKey="metered", amount="50", note="paid")
     assert (await clients.admin.do("resumeScope", idempotencyKey="r", **campaign))["status"] == "ACTIVE"
+
+
+async def test_a_name_is_given_once_and_shown_where_the_id_is(clients: Clients, application: Application) -> None:
+    await clients.service.reserve("1", attribution={"campaign": "spring", "client": "umbrella"})
+    given = {"idempotencyKey": "n", "kind": "CAMPAIGN", "id": "spring", "name": "Spring sale"}
+    named = {"__typename": "ScopeName", "kind": "CAMPAIGN", "id": "spring", "name": "Spring sale", "client": "umbrella"}
+    assert await clients.admin.do("nameScope", **given) == named
+    async with nothing_moves(application):
+        assert await clients.admin.do("nameScope", **given) == named
+        reused = await clients.admin.do("nameScope", **given | {"name": "Summer sale"})
+    assert reused["__typename"] == "IdempotencyKeyReused"
+    moved = await clients.admin.do("nameScope", idempotencyKey="m", kind="CAMPAIGN", id="spring", client="hooli")
+    assert moved == named | {"name": None, "client": "hooli"}
+    await clients.admin.do("nameScope", **given | {"idempotencyKey": "o"})
+    paused = await clients.admin.do("pauseScope", idempotencyKey="p", scope="CAMPAIGN", scopeId="spring")
+    assert paused["status"] == "PAUSED"
+    await clients.admin.do("resumeScope", idempotencyKey="q", scope="CAMPAIGN", scopeId="spring")
+    query = "query ($id: ID!) { node(id: $id) { ... on Scope { name status } } budgets { scope scopeId name } }"
+    shown = await clients.admin.ask(query, id=paused["id"])
+    assert shown["node"] == {"name": "Spring sale", "status": "ACTIVE"}
+    assert {"scope": "CAMPAIGN", "scopeId": "spring", "name": "Spring sale"} in shown["budgets"]
+    theirs = await clients.stranger.do("nameScope", **given | {"idempotencyKey": "r", "name": None})
+    assert (theirs["name"], theirs["client"]) == (None, None), "another tenant's spring is another campaign"
+    assert (await clients.admin.ask(query, id=paused["id"]))["node"]["name"] == "Spring sale"
+
+
+async def test_names_in_one_batch_follow_each_other(clients: Clients) -> None:
+    """Commands that arrive together see what the ones before them did."""
+    text = "... on ScopeName { name client }"
+    given = 'kind: CAMPAIGN, id: "spring"'
+    answer = await clients.admin.ask(f"""mutation {{
+        a: nameScope(input: {{idempotencyKey: "a", {given}, name: "One", client: "umbrella"}}) {{ {text} }}
+        b: nameScope(input: {{idempotencyKey: "b", {given}, name: "Two"}}) {{ {text} }}
+        c: pauseScope(input: {{idempotencyKey: "c", scope: CAMPAIGN, scopeId: "spring"}}) {{ ... on Scope {{ name }} }}
+    }}""")
+    assert answer["b"] == {"name": "Two", "client": "umbrella"}
+    assert answer["c"] == {"name": "Two"}
+
+
+async def test_a_name_is_refused_with_the_field_that_is_wrong(clients: Clients, application: Application) -> None:
+    async with nothing_moves(application):
+        answer = await clients.admin.do(
+            "nameScope", idempotencyKey="n", kind="AGENT", id="writer", name="", client="umbrella"
+        )
+    assert [problem["path"] for problem in answer["fields"]] == ["name", "client"]
+    await clients.operator.do("suspendTenant", idempotencyKey="s")
+    suspended = await clients.admin.do("nameScope", idempotencyKey="n", kind="AGENT", id="writer", name="Writer")
+    assert (suspended["__typename"], suspended["reason"]) == ("ScopePaused", "tenant_suspended")
+
+
+async def test_a_name_brings_an_agent_role_within_the_plan_alone(clients: Clients) -> None:
+    plan = (await clients.admin.ask("{ tenant { plan { agents } } }"))["tenant"]["plan"]
+    for number in range(plan["agents"]):
+        await clients.admin.do(
+            "nameScope", idempotencyKey=f"{number}", kind="AGENT", id=f"role-{number}", name="A role"
+        )
+    answer = await clients.admin.do("nameScope", idempotencyKey="n", kind="AGENT", id="newcomer", name="One more")
+    assert (answer["__typename"], answer["limit"]) == ("PlanLimit", plan["agents"])
+    assert (await clients.admin.ask("{ tenant { agentsUsed } }"))["tenant"] == {"agentsUsed": plan["agents"]}

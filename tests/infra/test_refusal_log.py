@@ -73,6 +73,7 @@ async def test_when_too_many_wait_the_newest_are_dropped_and_counted(
     assert any(record.getMessage() == "refusals were dropped: 2" for record in caplog.records)
 
 
+@pytest.mark.own_database
 async def test_a_log_that_cannot_be_written_hurts_no_caller(
     settings: Settings, database_url: str, application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -105,13 +105,33 @@ class Function:
         except queue.Empty:
             raise AssertionError(f"no answer; it wrote:\n{self.written()}") from None
 
+    def kill(self) -> None:
+        """End its process with `kill -9`; an invocation that is under way ends with an error."""
+        self.process.kill()
+        self.process.wait()
+        self._server.answers.put(Answered(error={"errorType": "Killed"}))
+
     def written(self) -> str:
         """Everything that it has logged until now."""
         self.output.seek(0)
         return self.output.read().decode()
 
     def logged(self) -> list[dict[str, Any]]:
-        """The lines of its log that are JSON."""
+        """The lines of its log that are JSON, but metrics."""
+        return [line for line in self._lines() if "_aws" not in line]
+
+    def measured(self) -> list[dict[str, Any]]:
+        """The metrics that it has told CloudWatch of, one for each line, by name; the dimension `service` is among them."""
+        found: list[dict[str, Any]] = []
+        for line in self._lines():
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+                assert directive["Namespace"] == "Purser"
+                assert directive["Dimensions"] == [["service"]]
+                names = [metric["Name"] for metric in directive["Metrics"]]
+                found.append({name: _only(line[name]) for name in names} | {"service": line["service"]})
+        return found
+
+    def _lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.written().splitlines() if line.startswith("{")]
 
 
@@ -136,6 +156,11 @@ def function(handler: str, **variables: str) -> Iterator[Function]:
             server.waiting.put(None)
             server.shutdown()
             server.server_close()
+
+
+def _only(value: Any) -> Any:
+    """A metric's one value; some are written as a list of it."""
+    return value[0] if isinstance(value, list) else value
 
 
 def environment(**variables: str) -> dict[str, str]:

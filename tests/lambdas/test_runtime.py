@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import asyncpg
 import pytest
@@ -63,6 +63,22 @@ def test_an_error_is_told_to_lambda_and_the_process_works_on(variables: dict[str
         assert failing.invoke(AT) == Answered({"done": 2, "complete": True})
 
 
+def test_each_run_is_written_down_and_measured(variables: dict[str, str]) -> None:
+    with function(f"{JOBS}.failing", **variables) as failing:
+        failing.invoke({})
+        failing.invoke(AT)
+        failing.invoke(AT)
+        assert failing.measured() == [
+            {"service": "failing", "Success": 0},
+            {"service": "failing", "Success": 1, "Done": 2},
+        ]
+    runs = asyncio.run(rows(variables["DATABASE_URL"], "SELECT job, outcome, done, message FROM job_run ORDER BY id"))
+    assert [tuple(run) for run in runs] == [
+        ("failing", "FAILED", 0, "DivisionByZeroError: division by zero"),
+        ("failing", "DONE", 2, None),
+    ]
+
+
 def test_a_job_stops_before_its_time_is_up(variables: dict[str, str]) -> None:
     with function(f"{JOBS}.endless", **variables) as endless:
         answer = endless.invoke(AT, seconds=2).response
@@ -74,17 +90,20 @@ def test_a_second_run_of_a_job_is_skipped_while_the_first_is_under_way(
     database_url: str, variables: dict[str, str]
 ) -> None:
     with (
-        function(f"{JOBS}.endless", **variables) as first,
-        function(f"{JOBS}.endless", **variables) as second,
+        function(f"{JOBS}.endless", **variables) as endless,
         function(f"{JOBS}.shown", **variables) as another,
         ThreadPoolExecutor(1) as thread,
     ):
-        running = thread.submit(first.invoke, AT, seconds=4)
-        asyncio.run(somebody_holds_a_lock(database_url))
-        assert second.invoke(AT, seconds=1) == Answered({"skipped": "running"})
-        assert another.invoke(AT).response["done"] == 1, "each job has a lock of its own"
-        assert running.result().response["complete"] is False
-        assert second.invoke(AT, seconds=1).response["complete"] is False
+        assert endless.invoke(AT, seconds=1).error is None
+        running = thread.submit(endless.invoke, AT, seconds=3)
+        with Beside(database_url) as beside:
+            beside.wait_for_a_lock()
+            assert running.result().response["complete"] is False
+            beside.lock("purser job endless")
+            assert endless.invoke(AT, seconds=1) == Answered({"skipped": "running"})
+            assert another.invoke(AT).response["done"] == 1, "each job has a lock of its own"
+        assert endless.invoke(AT, seconds=1).response["complete"] is False
+        assert [figures["Success"] for figures in endless.measured()] == [0, 0, 0], "what was skipped has no metrics"
 
 
 def test_the_lock_is_given_back_between_invocations(variables: dict[str, str]) -> None:
@@ -139,15 +158,40 @@ def by_hand(variables: dict[str, str], *arguments: str) -> "subprocess.Completed
     )
 
 
-async def somebody_holds_a_lock(url: str) -> None:
-    """Wait until the first run has begun."""
-    connection = await asyncpg.connect(url)
-    try:
-        while not await connection.fetchval(  # noqa: ASYNC110  # it is another process that takes it
+class Beside:
+    """A connection of the test's own, which may stand for another run."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._connection = self._runner.run(asyncpg.connect(self._url))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._connection.close())
+        self._runner.close()
+
+    def lock(self, name: str) -> None:
+        self._runner.run(self._connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", name))
+
+    def wait_for_a_lock(self) -> None:
+        """Until a job holds one."""
+        self._runner.run(self._locked())
+
+    async def _locked(self) -> None:
+        while not await self._connection.fetchval(  # noqa: ASYNC110  # it is another process that takes it
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND database ="
             " (SELECT oid FROM pg_database WHERE datname = current_database()))"
         ):
             await asyncio.sleep(0.01)
+
+
+async def rows(url: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(query)
     finally:
         await connection.close()
 

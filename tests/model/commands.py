@@ -31,6 +31,7 @@ from domain.prices import NO_TOKENS, Tokens
 from domain.recharges import Recharge, SetAutoRecharge
 from domain.recordings import Record, Reported
 from domain.refusals import BudgetScope
+from domain.rerating import Rerate
 from domain.reservations import Extend, Release, Reserve
 from domain.settlements import Consume
 from domain.subscriptions import ChangePlan, SetCycle
@@ -118,6 +119,7 @@ class Historian:
         self._numbers = 0
         self._reserved: list[UUID] = []
         self._sent: list[KeyedCommand] = []
+        self._calls: list[UUID] = []
         self._named: list[tuple[str, str]] = []
         self._ordered: list[tuple[UUID, Money]] = []
         self._recharged: list[tuple[UUID, Money]] = []
@@ -125,6 +127,7 @@ class Historian:
             "reserve": (30, self._reserve),
             "consume": (18, self._consume),
             "record": (10, self._record),
+            "rerate": (5, self._rerate),
             "release": (8, self._release),
             "extend": (6, self._extend),
             "adjust": (5, self._adjust),
@@ -191,9 +194,10 @@ class Historian:
             return timedelta(minutes=random.randrange(90))
         return timedelta(hours=random.randrange(400))
 
-    def _next_id(self) -> UUID:
+    def _next_id(self, at: datetime | None = None) -> UUID:
+        """Of this moment, else of now: an event's id carries when it happened."""
         self._numbers += 1
-        return uuid7(int(self.now.timestamp() * 1_000), self._numbers << 40)
+        return uuid7(int((at or self.now).timestamp() * 1_000), self._numbers << 40)
 
     def _request(self, operation: Operation, *asked: object) -> Request:
         """A fresh key; the hash covers what is asked for, without the ids that the asked side gives."""
@@ -240,7 +244,8 @@ class Historian:
         quantity = random.choice((None, None, None, 0, 1, 2, 5))
         amount = None if quantity is None else quantity * NANO
         request = self._request(Operation.CONSUME, identifier, calls, amount)
-        events = tuple((self._next_id(), call) for call in calls)
+        events = tuple((self._next_id(call.occurred_at), call) for call in calls)
+        self._calls.extend(called for called, _ in events)
         return self._sending(Consume(request, identifier, events, amount))
 
     def _call(self, random: Random) -> Usage:
@@ -277,8 +282,18 @@ class Historian:
             )
             feature = random.choice((None, *[feature for feature, _, _ in _FEATURES]))
             under = self._any_reservation(random) if random.random() < 0.6 else None
-            events.append(Reported(self._next_id(), call, feature, under, random.choice((NOBODY, *_ATTRIBUTIONS))))
+            events.append(
+                Reported(self._next_id(call.occurred_at), call, feature, under, random.choice((NOBODY, *_ATTRIBUTIONS)))
+            )
+        self._calls.extend(event.id for event in events)
         return Record(self._request(Operation.RECORD_USAGE), tuple(events))
+
+    def _rerate(self, random: Random) -> Command:
+        """Some of the last calls, or all there were; many were never taken."""
+        calls = self._calls if random.random() < 0.2 else self._calls[-20:]
+        chosen = random.sample(calls, random.randint(0, len(calls)))
+        pairs = tuple((self._next_id(), called) for called in chosen)
+        return Rerate(self._request(Operation.RERATE_USAGE), pairs, self._next_id())
 
     def _release(self, random: Random) -> Command:
         identifier = self._any_reservation(random)
@@ -414,7 +429,9 @@ class Historian:
             command = replace(command, reservation_id=self._next_id())
             self._reserved.append(command.reservation_id)
         if isinstance(command, Consume):
-            command = replace(command, events=tuple((self._next_id(), call) for _, call in command.events))
+            command = replace(
+                command, events=tuple((self._next_id(call.occurred_at), call) for _, call in command.events)
+            )
         if isinstance(command, AdjustWallet | Grant | ChangePlan):
             command = replace(command, lot_id=self._next_id())
         if isinstance(command, StartTopUp):

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -22,21 +23,38 @@ from domain.decisions import Answer, Command
 from domain.ledger import Entry
 from domain.recharges import RechargeState
 from domain.tenants import Tenant
-from domain.usage import UsageEvent
+from domain.usage import Amendment, UsageEvent
 from domain.wallets import Lot
 from infra import deciding
 from infra.application import Application, open_application
+from infra.catalog.publications import Publication, PublicationKind, addition_of
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.services.reservations import expire_due
 from infra.settings import DeploymentMode, Settings
 from infra.tenant_rows import TENANT_COLUMNS, tenant_of
 from infra.top_up_rows import RECHARGE_COLUMNS, TOP_UP_COLUMNS, recharge_of, top_up_of
-from tests.domain.builders import Bookkeeper, cycle_lot, empty_wallet, figures, tenant
+from tests.domain.builders import CATALOG, Bookkeeper, cycle_lot, empty_wallet, figures, tenant
 from tests.infra.builders import Clock, audit, entry_of
 from tests.model.commands import CYCLE, START, WALLET_KEYS, Historian, Step
 
 pytestmark = pytest.mark.usefixtures("cycle_lots")
 
+# Known only when a part of the history is over: what happened before is re-rated by it.
+PUBLISHED: Final = [
+    Publication(
+        PublicationKind.PRICE,
+        None,
+        {
+            "provider": "openai",
+            "model": model,
+            "input": figure,
+            "output": "8",
+            "effective_from": "2026-01-01T00:00:00Z",
+        },
+        START + timedelta(minutes=minutes),
+    )
+    for model, figure, minutes in (("gpt-99", "3", 40), ("gpt-4o", "20", 90), ("gpt-4o", "0.5", 180))
+]
 TENANT_SCOPE: Final = ScopeKey(ScopeKind.TENANT, "")
 
 
@@ -57,6 +75,7 @@ class Rules:
 
     def __init__(self, of: Tenant, *, own_keys_allowed: bool) -> None:
         self.keeper = Bookkeeper(of=of, own_keys_allowed=own_keys_allowed)
+        self.keeper.catalog = CATALOG.with_additions(map(addition_of, PUBLISHED))
         self.keeper.wallets = {key: empty_wallet(key) for key in WALLET_KEYS}
         self.keeper.scopes[TENANT_SCOPE] = Scope(TENANT_SCOPE)
 
@@ -99,6 +118,11 @@ async def processes(
             *CYCLE,
         )
         await execute("INSERT INTO scope (tenant_id, kind, id, status) VALUES ($1, 'TENANT', '', 'ACTIVE')", of.id)
+        for published in PUBLISHED:
+            await execute(
+                "INSERT INTO publication (kind, body, actor, published_at) VALUES ($1, $2, 'model', $3)",
+                *(published.kind, json.dumps(published.body), published.published_at),
+            )
         for wallet in map(empty_wallet, WALLET_KEYS):
             await execute(
                 "INSERT INTO wallet (tenant_id, id, key, kind, unit, bucket_type, head_hash, low_balance)"
@@ -186,6 +210,10 @@ async def compare(rules: Rules, application: Application) -> None:
     assert {row[0]: (*row[1:6], json.loads(row[6] or "[]")) for row in usage} == {
         event.id: usage_facts(event) for event in keeper.usage
     }
+    amendments = await fetch("SELECT id, occurred_at, event_id, cost, counted, unpriced, charges FROM usage_amendment")
+    assert sorted([(*row[:6], json.loads(row[6] or "[]")) for row in amendments], key=str) == sorted(
+        [amendment_facts(amendment) for amendment in keeper.amendments], key=str
+    )
     recorded = await fetch("SELECT source, event_id FROM usage_key")
     assert {tuple(row) for row in recorded} == keeper.recorded
     tenants = await fetch(f"SELECT {TENANT_COLUMNS} FROM tenant")
@@ -219,6 +247,11 @@ def usage_facts(event: UsageEvent) -> tuple[Any, ...]:
         event.reservation_id,
         [list(charge) for charge in event.charges],
     )
+
+
+def amendment_facts(fact: Amendment) -> tuple[Any, ...]:
+    charges = [list(charge) for charge in fact.charges]
+    return (fact.id, fact.occurred_at, fact.event_id, fact.cost, fact.counted, fact.unpriced, charges)
 
 
 def place_of(entry: Entry) -> tuple[Any, ...]:

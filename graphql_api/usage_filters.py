@@ -1,0 +1,115 @@
+"""Usage filters: which usage a question is about, and what is wrong with one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+import strawberry
+
+from domain.attribution import IDENTIFIER_RULE, is_identifier
+from domain.breakdowns import UsageFilter
+from domain.usage import EARLIEST, Route, UsageKind
+from graphql_api.attribution import TagInput
+from graphql_api.errors import bad_input
+
+Value = TypeVar("Value")
+
+MOST_VALUES: Final = 100
+LONGEST_SPAN: Final = timedelta(days=3_653)
+LATEST: Final = datetime(9998, 1, 1, tzinfo=UTC)
+
+
+@strawberry.input(
+    name="UsageFilter",
+    description="Which usage: from <= occurredAt < to, and of each field that names any values, one of them. Spans up to "
+    "ten years, up to 100 values in a field. What a field names nothing for is not filtered by.",
+)
+class UsageFilterInput:
+    """Which usage a question is about."""
+
+    start: datetime = strawberry.field(name="from", description="The first moment that counts.")
+    end: datetime = strawberry.field(name="to", description="The first moment after it that does not.")
+    provider: list[str] | None = strawberry.field(default=None, description="Who was called.")
+    model: list[str] | None = strawberry.field(default=None, description="The model.")
+    operation: list[str] | None = strawberry.field(default=None, description="The operation.")
+    feature: list[str] | None = strawberry.field(default=None, description="The feature of the rate card.")
+    agent_role: list[str] | None = strawberry.field(default=None, description="The agent's role.")
+    campaign: list[str] | None = strawberry.field(default=None, description="The campaign.")
+    client: list[str] | None = strawberry.field(
+        default=None, description="The client; that of the campaign where the usage names none itself."
+    )
+    project: list[str] | None = strawberry.field(default=None, description="The project.")
+    research: list[str] | None = strawberry.field(default=None, description="The research.")
+    account: list[str] | None = strawberry.field(default=None, description="The account.")
+    session: list[str] | None = strawberry.field(default=None, description="The session.")
+    task_run: list[str] | None = strawberry.field(default=None, description="The run of a task.")
+    kind: list[UsageKind] | None = strawberry.field(default=None, description="What happened.")
+    route: list[Route] | None = strawberry.field(default=None, description="On whose provider key it ran.")
+    tags: list[TagInput] | None = strawberry.field(
+        default=None, description="All of these must be there, each key once."
+    )
+
+
+def filter_of(given: UsageFilterInput) -> UsageFilter:
+    """What the queries look at. Raises for what cannot be asked."""
+    _check_span(given)
+    return UsageFilter(
+        given.start,
+        given.end,
+        _values("provider", given.provider),
+        _values("model", given.model),
+        _values("operation", given.operation),
+        _values("feature", given.feature),
+        _values("agentRole", given.agent_role),
+        _values("campaign", given.campaign),
+        _values("client", given.client),
+        _values("project", given.project),
+        _values("research", given.research),
+        _values("account", given.account),
+        _values("session", given.session),
+        _values("taskRun", given.task_run),
+        tuple(_bounded("kind", given.kind)),
+        tuple(_bounded("route", given.route)),
+        _tags(given.tags),
+    )
+
+
+def _check_span(given: UsageFilterInput) -> None:
+    if given.start >= given.end:
+        raise bad_input("filter.from must lie before filter.to")
+    if given.start < EARLIEST:
+        raise bad_input("filter.from must not lie before the year 2000")
+    if given.end > LATEST:
+        raise bad_input("filter.to must not lie after the year 9997")
+    if given.end - given.start > LONGEST_SPAN:
+        raise bad_input("filter.to may lie at most ten years after filter.from: ask for a shorter span")
+
+
+def _values(name: str, given: list[str] | None) -> tuple[str, ...]:
+    for value in _bounded(name, given):
+        _check_value(name, value)
+    return tuple(given or ())
+
+
+def _tags(given: list[TagInput] | None) -> tuple[tuple[str, str], ...]:
+    tags = _bounded("tags", given)
+    for tag in tags:
+        _check_value("tags", tag.key)
+        _check_value("tags", tag.value)
+    if len({tag.key for tag in tags}) < len(tags):
+        raise bad_input("filter.tags: a tag has one value, so name each key once")
+    return tuple(sorted([(tag.key, tag.value) for tag in tags]))
+
+
+def _bounded(name: str, given: list[Value] | None) -> list[Value]:
+    if given is None:
+        return []
+    if not given:
+        raise bad_input(f"filter.{name} names nothing: leave it out, or name what to look for")
+    if len(given) > MOST_VALUES:
+        raise bad_input(f"filter.{name}: at most {MOST_VALUES} values, these are {len(given)}")
+    return given
+
+
+def _check_value(name: str, value: str) -> None:
+    if not is_identifier(value):
+        raise bad_input(f"filter.{name}: each value {IDENTIFIER_RULE}")

@@ -1,0 +1,1 @@
+"""Usage that others have kept: each module reads one format, a row at a time."""

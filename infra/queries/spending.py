@@ -1,0 +1,82 @@
+"""Spending: a tenant's month against its cap, and that of all tenants for operators."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from domain import budgets, spending
+from domain.periods import month_key, month_span
+from infra.application import Application
+from infra.queries import tenants
+from infra.queries.tenants import TenantView, zone_of
+
+_OF_MONTH: Final = """
+SELECT coalesce(c.spent, 0), coalesce(c.held, 0), b.cap
+FROM tenant t
+LEFT JOIN budget_counter c ON c.tenant_id = t.id AND c.scope = 'TENANT' AND c.scope_id = '' AND c.period_key = $2
+LEFT JOIN budget b ON b.tenant_id = t.id AND b.scope = 'TENANT' AND b.scope_id = '' AND b.period = 'MONTH'
+WHERE t.id = $1"""
+# Each tenant's month is that of its own time zone.
+_OF_TENANTS: Final = """
+SELECT t.id, t.slug, month.key, coalesce(c.spent, 0) AS spent, coalesce(c.held, 0), b.cap
+FROM tenant t
+CROSS JOIN LATERAL (SELECT to_char($1::timestamptz AT TIME ZONE t.time_zone, 'YYYY-MM') AS key) month
+LEFT JOIN budget_counter c ON c.tenant_id = t.id AND c.scope = 'TENANT' AND c.scope_id = '' AND c.period_key = month.key
+LEFT JOIN budget b ON b.tenant_id = t.id AND b.scope = 'TENANT' AND b.scope_id = '' AND b.period = 'MONTH'
+WHERE $2::bigint IS NULL OR coalesce(c.spent, 0) < $2 OR coalesce(c.spent, 0) = $2 AND t.slug > $3
+ORDER BY spent DESC, t.slug LIMIT $4"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a tenant has spent and holds in a month ("2026-11"), in nano-dollars; the cap that is in force now (None: no
+    cap); where the running month ends if it goes on like this (None for any other, and in its first hour)."""
+
+    month: str
+    spent: int
+    held: int
+    cap: int | None
+    projected: int | None = None
+
+    @property
+    def used_percent(self) -> int | None:
+        """Hundredths of a percent of the cap; None without one."""
+        return None if self.cap is None else budgets.used_percent(self.spent, self.cap)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSpending:
+    """A tenant with what it has spent in its present month."""
+
+    tenant: TenantView
+    spending: Spending
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSpendingPage:
+    """Some tenants by what they spent, and whether there are others after them (next) and before them (previous)."""
+
+    tenants: tuple[TenantSpending, ...]
+    has_next: bool
+    has_previous: bool
+
+
+async def of_month(application: Application, tenant_id: UUID, month: str | None) -> Spending:
+    """A tenant's month against its cap. `month` None: the present one."""
+    zone = await zone_of(application, tenant_id)
+    now = application.clock()
+    shown = month or month_key(now, zone)
+    ((spent, held, cap),) = await application.readers.fetch(_OF_MONTH, tenant_id, shown)
+    return Spending(shown, spent, held, cap, spending.projected(spent, month_span(shown, zone), now))
+
+
+async def page(application: Application, first: int, after: tuple[int, str] | None) -> TenantSpendingPage:
+    """The tenants that spent most in their present month, after this place (spent, slug). For operators: it looks at all
+    tenants."""
+    rows = await application.readers.fetch(_OF_TENANTS, application.clock(), *(after or (None, "")), first + 1)
+    views = await tenants.of_ids(application, [row[0] for row in rows[:first]])
+    found = [
+        TenantSpending(views[tenant_id], Spending(month, spent, held, cap))
+        for tenant_id, _, month, spent, held, cap in rows[:first]
+    ]
+    return TenantSpendingPage(tuple(found), len(rows) > first, after is not None)

@@ -1,0 +1,210 @@
+"""Deliveries: from the outbox to the tenants' channels.
+
+Routing takes each event of the outbox once: it raises the alerts that the event calls for and notes one delivery for each
+channel that wants it, in one transaction. Delivering leases what is due, sends with no transaction open, and notes what
+became of it. A process that dies in between leaves a lease that ends: the message is sent again under the same id.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import orjson
+
+from domain import alerts, channels
+from domain.channels import ChannelKind
+from infra.application import Application
+from infra.notifications import Message
+from infra.sending import Sent
+from infra.services.alerts import write_alerts
+from infra.services.channels import REMOVED, drop, send
+from infra.services.progress import Progress
+from infra.transaction import Connection, transaction
+from infra.vault import VaultError
+
+MOST_ROUTED: Final = 200
+MOST_AT_ONCE: Final = 50
+# No channel may keep the others waiting: of each only so many are sent at once, and if nobody answers there, the rest of
+# what is due for it waits.
+MOST_OF_A_CHANNEL: Final = 10
+LEASE: Final = timedelta(minutes=1)
+PAUSE: Final = timedelta(minutes=1)
+
+_UNROUTED: Final = f"""
+SELECT o.tenant_id, o.id, o.type, o.payload, o.created_at, t.time_zone
+FROM outbox o JOIN tenant t ON t.id = o.tenant_id
+WHERE o.routed_at IS NULL ORDER BY o.created_at, o.id LIMIT {MOST_ROUTED} FOR UPDATE OF o SKIP LOCKED"""
+_CHANNELS: Final = """
+SELECT tenant_id, id, kind, event_types FROM channel WHERE tenant_id = ANY($1::uuid[]) AND removed_at IS NULL"""
+_NOTE: Final = """
+INSERT INTO delivery (tenant_id, channel_id, event_id, state, attempts, next_attempt_at)
+SELECT tenant_id, channel_id, event_id, 'PENDING', 0, $4
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS wanted (tenant_id, channel_id, event_id)
+ON CONFLICT DO NOTHING"""
+_ROUTED: Final = """
+UPDATE outbox o SET routed_at = $3
+FROM unnest($1::uuid[], $2::uuid[]) AS done (tenant_id, id) WHERE (o.tenant_id, o.id) = (done.tenant_id, done.id)"""
+
+_LEASE: Final = f"""
+WITH oldest AS (
+    SELECT tenant_id, channel_id, event_id, next_attempt_at FROM delivery
+    WHERE state = 'PENDING' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT 1000
+), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY tenant_id, channel_id ORDER BY next_attempt_at, event_id) AS place FROM oldest
+), picked AS (
+    SELECT d.tenant_id, d.channel_id, d.event_id
+    FROM placed p JOIN delivery d USING (tenant_id, channel_id, event_id)
+    WHERE p.place <= {MOST_OF_A_CHANNEL} AND d.state = 'PENDING' AND d.next_attempt_at <= $1
+    ORDER BY p.next_attempt_at, d.event_id LIMIT {MOST_AT_ONCE} FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE delivery d SET attempts = d.attempts + 1, next_attempt_at = $2
+FROM picked p
+JOIN channel c ON (c.tenant_id, c.id) = (p.tenant_id, p.channel_id)
+JOIN outbox o ON (o.tenant_id, o.id) = (p.tenant_id, p.event_id)
+WHERE (d.tenant_id, d.channel_id, d.event_id) = (p.tenant_id, p.channel_id, p.event_id)
+RETURNING d.tenant_id, d.channel_id, d.attempts, c.sealed, c.removed_at IS NULL, o.id, o.type, o.created_at, o.payload"""
+_DELIVERED: Final = """
+UPDATE delivery SET state = 'DELIVERED', next_attempt_at = NULL, ended_at = $4, last_error = NULL
+WHERE (tenant_id, channel_id, event_id) = ($1, $2, $3) AND state = 'PENDING'"""
+# Whoever leased it later says what becomes of it.
+_AGAIN: Final = """
+UPDATE delivery SET next_attempt_at = $4, last_error = $5
+WHERE (tenant_id, channel_id, event_id, attempts) = ($1, $2, $3, $6) AND state = 'PENDING'"""
+_FAILED: Final = """
+UPDATE delivery SET state = 'FAILED', next_attempt_at = NULL, ended_at = $4, last_error = $5
+WHERE (tenant_id, channel_id, event_id, attempts) = ($1, $2, $3, $6) AND state = 'PENDING'"""
+_WAIT: Final = """
+UPDATE delivery SET next_attempt_at = $3 WHERE (tenant_id, channel_id, event_id) IN (
+    SELECT tenant_id, channel_id, event_id FROM delivery
+    WHERE (tenant_id, channel_id) = ($1, $2) AND state = 'PENDING' AND next_attempt_at <= $4 FOR UPDATE SKIP LOCKED
+)"""
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leased:
+    """A delivery that nobody else sends meanwhile."""
+
+    channel_id: UUID
+    attempts: int
+    sealed: bytes = field(repr=False)
+    in_use: bool
+    message: Message
+
+
+async def route_events(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
+    """Take every event that is committed and not routed, in order, those of the alerts raised by it too."""
+    done = 0
+    while stop_at is None or application.clock() < stop_at:
+        async with application.writers.acquire() as connection, transaction(connection):
+            routed = await _route(connection, at, application.clock())
+        if not routed:
+            return Progress(done)
+        done += routed
+    return Progress(done, complete=False)
+
+
+async def deliver(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
+    """Send what is due by then; `done` counts the attempts."""
+    done = 0
+    one_at_a_time = asyncio.Lock()
+    while stop_at is None or application.clock() < stop_at:
+        leased = await _lease(application, at)
+        if not leased:
+            return Progress(done)
+        ended = await asyncio.gather(
+            *[_deliver(application, delivery, at, one_at_a_time) for delivery in leased], return_exceptions=True
+        )
+        for error in filter(None, ended):
+            raise error
+        done += len(leased)
+    return Progress(done, complete=False)
+
+
+async def notify(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
+    """Route what has happened, then send what is due; `done` counts events and attempts."""
+    routed = await route_events(application, at, stop_at=stop_at)
+    sent = await deliver(application, max(at, application.clock()), stop_at=stop_at)
+    return Progress(routed.done + sent.done, routed.complete and sent.complete)
+
+
+async def _route(connection: Connection, at: datetime, now: datetime) -> int:
+    events = await connection.fetch(_UNROUTED)
+    if not events:
+        return 0
+    due = []
+    for tenant_id, _, event_type, payload, created_at, zone in events:
+        alert = alerts.of_event(event_type, orjson.loads(payload), alerts.day_of(created_at, ZoneInfo(zone)))
+        if alert is not None:
+            due.append((tenant_id, alert))
+    await write_alerts(connection, due, now)
+    tenants, ids = [event[0] for event in events], [event[1] for event in events]
+    in_use: dict[UUID, list[tuple[UUID, ChannelKind, list[str]]]] = {}
+    for tenant_id, channel_id, kind, event_types in await connection.fetch(_CHANNELS, list(set(tenants))):
+        in_use.setdefault(tenant_id, []).append((channel_id, ChannelKind(kind), event_types))
+    wanted = [
+        (event[0], channel_id, event[1])
+        for event in events
+        for channel_id, kind, event_types in in_use.get(event[0], ())
+        if channels.wants(kind, event_types, event[2])
+    ]
+    if wanted:
+        await connection.execute(_NOTE, *zip(*wanted, strict=True), at)
+    await connection.execute(_ROUTED, tenants, ids, at)
+    return len(events)
+
+
+async def _lease(application: Application, at: datetime) -> list[_Leased]:
+    async with application.writers.acquire() as connection, transaction(connection):
+        rows = await connection.fetch(_LEASE, at, max(at, application.clock()) + LEASE)
+    return [_leased(row) for row in rows]
+
+
+def _leased(row: asyncpg.Record) -> _Leased:
+    tenant_id, channel_id, attempts, sealed, in_use, event_id, event_type, created_at, payload = row
+    data: dict[str, Any] = orjson.loads(payload)
+    return _Leased(channel_id, attempts, sealed, in_use, Message(event_id, tenant_id, event_type, created_at, data))
+
+
+async def _deliver(application: Application, delivery: _Leased, at: datetime, one_at_a_time: asyncio.Lock) -> None:
+    sent = await _sent(application, delivery) if delivery.in_use else Sent(REMOVED, gone=True)
+    # The group commit's connections are few: this takes one of them.
+    async with one_at_a_time, application.writers.acquire() as connection, transaction(connection):
+        await _note(connection, delivery, sent, max(at, application.clock()))
+
+
+async def _sent(application: Application, delivery: _Leased) -> Sent:
+    try:
+        return await send(application, delivery.sealed, delivery.channel_id, delivery.message)
+    except VaultError as error:
+        _log.warning("channel %s cannot be read: %s", delivery.channel_id, error)
+        return Sent("its address cannot be read", reached=False)
+    except Exception:  # noqa: BLE001  # one message must not stand in the way of the others
+        _log.exception("event %s could not be sent to channel %s", delivery.message.id, delivery.channel_id)
+        return Sent("it could not be sent")
+
+
+async def _note(connection: Connection, delivery: _Leased, sent: Sent, now: datetime) -> None:
+    """Note what became of an attempt. What is gone takes its channel along, as a person's removal does."""
+    channel = (delivery.message.tenant_id, delivery.channel_id)
+    place = (*channel, delivery.message.id)
+    if sent.error is None:
+        await connection.execute(_DELIVERED, *place, now)
+        return
+    if sent.gone and await drop(connection, *channel, now, sent.error):
+        _log.warning("channel %s is removed: %s", delivery.channel_id, sent.error)
+        return
+    again = None if sent.gone else channels.next_attempt(delivery.attempts, now)
+    if again is not None:
+        await connection.execute(_AGAIN, *place, again, sent.error, delivery.attempts)
+    else:
+        _log.warning("event %s is given up for channel %s: %s", delivery.message.id, delivery.channel_id, sent.error)
+        await connection.execute(_FAILED, *place, now, sent.error, delivery.attempts)
+    if not sent.reached:
+        await connection.execute(_WAIT, *channel, now + PAUSE, now)

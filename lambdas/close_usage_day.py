@@ -1,0 +1,17 @@
+"""Job: sums up what is left of the days that are over, and makes the coming months' partitions (nightly)."""
+
+from infra.services import partitions, rollups
+from infra.services.progress import Progress
+from lambdas.runtime import Run, by_hand, job
+
+
+@job("close_usage_day")
+async def handler(run: Run) -> Progress:
+    """Partitions first: they take little time, and must not wait for usage that takes much."""
+    made = await partitions.make_ahead(run.application, run.at)
+    rolled = await rollups.roll_up(run.application, run.at, stop_at=run.stop_at)
+    return Progress(made.done + rolled.done, complete=made.complete and rolled.complete)
+
+
+if __name__ == "__main__":
+    by_hand(handler)

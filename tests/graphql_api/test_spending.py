@@ -1,0 +1,128 @@
+"""A month against its cap, with its end foreseen; and all tenants by what they spent."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from infra.application import Application, open_application
+from infra.settings import Settings
+from tests.graphql_api.client import Client
+from tests.graphql_api.conftest import Clients
+from tests.graphql_api.history import NOON, record
+from tests.infra.builders import Clock, open_tenant
+
+pytestmark = pytest.mark.anyio
+
+SPENDING = "query ($month: String) { spendAgainstCap(month: $month) { month spent held cap usedPercent projectedUsd } }"
+TENANTS = """
+query ($first: Int, $after: String) {
+  tenantSpending(first: $first, after: $after) {
+    edges { cursor node { tenant { slug status plan { key } } month spent held cap usedPercent } }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}"""
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOON)
+
+
+@pytest.fixture
+async def application(settings: Settings, database_url: str, clock: Clock) -> AsyncIterator[Application]:
+    async with open_application(settings, database_url, clock=clock) as opened:
+        yield opened
+
+
+async def spending(asker: Client, month: str | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = (await asker.ask(SPENDING, month=month))["spendAgainstCap"]
+    return found
+
+
+async def test_a_month_stands_against_its_cap_and_its_end_is_foreseen(clients: Clients) -> None:
+    assert await spending(clients.member) == {
+        "month": "2026-11",
+        "spent": "0",
+        "held": "0",
+        "cap": None,
+        "usedPercent": None,
+        "projectedUsd": "0",
+    }
+    await record(clients.service)
+    await clients.admin.do("setBudget", idempotencyKey="b", scope="TENANT", period="MONTH", cap="31")
+    await clients.service.reserve("r", "llm_call", estimate={"costUsd": "3"})
+    assert await spending(clients.member) == {
+        "month": "2026-11",
+        "spent": "7.75",
+        "held": "3",
+        "cap": "31",
+        "usedPercent": 25.0,
+        "projectedUsd": "11.341463414",  # 7.75 x 30 / 20.5
+    }
+
+
+async def test_a_month_that_is_over_is_not_foreseen(clients: Clients) -> None:
+    await record(clients.service)
+    october = await spending(clients.member, "2026-10")
+    assert (october["spent"], october["projectedUsd"]) == ("8", None)
+    assert (await spending(clients.member, "2026-12"))["projectedUsd"] is None
+    for month in ("2026-13", "november", ""):
+        (error,) = (await clients.member.send(SPENDING, {"month": month}))["errors"]
+        assert (error["message"], error["extensions"]["code"]) == ("month: write it as 2026-11", "BAD_USER_INPUT")
+
+
+async def test_a_month_is_its_tenants_alone(clients: Clients) -> None:
+    await record(clients.service)
+    assert (await spending(clients.stranger))["spent"] == "0"
+
+
+async def test_tenants_are_listed_by_what_they_spent_each_in_its_own_month(
+    clients: Clients, application: Application, clock: Clock
+) -> None:
+    await record(clients.service)
+    await clients.admin.do("setBudget", idempotencyKey="b", scope="TENANT", period="MONTH", cap="10")
+    await record(clients.stranger, [("2026-11-03T10:00:00Z", ("openai", "gpt-4o"), None, None, None, None, "9")])
+    await open_tenant(application, "initech", time_zone="Pacific/Kiritimati")
+    clock.now = datetime(2026, 11, 30, 11, tzinfo=UTC)  # the first of December in Kiritimati
+    anywhere = Client(clients.operator.http, clients.operator.token)
+    found = (await anywhere.ask(TENANTS))["tenantSpending"]
+    assert [edge["node"] for edge in found["edges"]] == [
+        {
+            "tenant": {"slug": "globex", "status": "ACTIVE", "plan": {"key": "professional"}},
+            "month": "2026-11",
+            "spent": "9",
+            "held": "0",
+            "cap": None,
+            "usedPercent": None,
+        },
+        {
+            "tenant": {"slug": "acme", "status": "ACTIVE", "plan": {"key": "professional"}},
+            "month": "2026-11",
+            "spent": "7.75",
+            "held": "0",
+            "cap": "10",
+            "usedPercent": 77.5,
+        },
+        {
+            "tenant": {"slug": "initech", "status": "ACTIVE", "plan": {"key": "professional"}},
+            "month": "2026-12",
+            "spent": "0",
+            "held": "0",
+            "cap": None,
+            "usedPercent": None,
+        },
+    ]
+    seen: list[str] = []
+    after = None
+    for number in range(3):
+        page = (await anywhere.ask(TENANTS, first=1, after=after))["tenantSpending"]
+        assert (page["pageInfo"]["hasPreviousPage"], page["pageInfo"]["hasNextPage"]) == (number > 0, number < 2)
+        after = page["pageInfo"]["endCursor"]
+        seen += [edge["node"]["tenant"]["slug"] for edge in page["edges"]]
+    assert seen == ["globex", "acme", "initech"]
+    assert (await anywhere.ask(TENANTS, after="9999999999999999999_z"))["tenantSpending"]["edges"] != []
+    for after in ("", "x", "1_", "1_Acme", "-1_acme"):
+        (error,) = (await anywhere.send(TENANTS, {"after": after}))["errors"]
+        assert error["message"] == "after must be a cursor of this list"
