@@ -36,6 +36,8 @@ class FindingKind(StrEnum):
     RESERVATION_ENTRIES = "reservation_entries"  # its entries leave open what it holds, and consume what it charged
     TASK = "task"  # a task's key stands for one held or consumed reservation of that task
     USAGE_KEY = "usage_key"  # an event's key and the event come in pairs
+    USAGE_CHARGED = "usage_charged"  # what a wallet consumed stands on usage
+    USAGE_COUNTED = "usage_counted"  # what a tenant's budgets count as spent is what its usage cost
     IDEMPOTENCY_KEY = "idempotency_key"  # what a key has made is there
     TOP_UP = "top_up"  # what orders credited and took back is what the ledger says
     ALLOCATION = "allocation"  # what the plan gave is what the ledger says

@@ -292,6 +292,47 @@ def prices(
         raise typer.Exit(1)
 
 
+@command()
+def rerate(
+    provider: Annotated[str, typer.Option(help="Usage of this provider, such as openai.")],
+    start: Annotated[str, typer.Option("--from", metavar="MOMENT", help="Usage from this day or moment on.")],
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="MOMENT", help="Usage before this day or moment.", show_default="now")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only this operation.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Slug of a tenant.", show_default="every tenant")] = None,
+    only_unpriced: Annotated[
+        bool, typer.Option("--only-unpriced", help="Leave usage alone that has a price already.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Correct it. Without this, only say what it comes to.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the totals as JSON.")] = False,
+) -> None:
+    """Correct what happened by the prices published now: the next step after a price was added or corrected.
+
+    Usage without a price gets it. Where a price was corrected, the difference is charged, below zero if need be, or given
+    back; budgets count it in the month of the usage. Costs that a provider reported stay. Shows the totals and writes
+    nothing unless --apply is given; running it again changes nothing.
+
+    Examples:
+      purser rerate --provider openai --model gpt-99 --from 2026-11-01
+      purser rerate --provider openai --model gpt-99 --from 2026-11-01 --apply
+      purser rerate --provider openai --from 2026-11-01 --to 2026-11-15T12:00:00Z --tenant acme --json
+
+    Days begin at midnight UTC.
+    """
+    from graphql_api.rerate_report import Order
+    from graphql_api.rerate_report import rerate as run
+    from infra.database import database
+
+    settings = _settings()
+    order = Order(provider, model, operation, start, end, tenant, only_unpriced, apply, as_json)
+    with database(settings) as url:
+        asyncio.run(run(settings, url, order))
+
+
 @command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def replay(context: typer.Context) -> None:
     """Play recorded LLM calls through reserve and consume, and check what was charged.

@@ -87,6 +87,7 @@ ALLOWED: Final = {
     "Mutation.publishProvider": OPERATORS,
     "Mutation.publishPlan": OPERATORS,
     "Mutation.publishBundle": OPERATORS,
+    "Mutation.rerateUsage": OPERATORS,
     "Mutation.adjustWallet": OPERATORS,
     "Mutation.setDefaultBudget": OPERATORS,
     "Subscription.alertRaised": EVERYBODY,
@@ -102,7 +103,7 @@ WITHOUT_TENANT: Final = frozenset(
         "Mutation.setDefaultBudget",
     }
     | {"Query.rateCards", "Mutation.publishRateCard", "Mutation.publishPrice", "Mutation.publishProvider"}
-    | {"Mutation.publishPlan", "Mutation.publishBundle", "Query.tenantSpending"}
+    | {"Mutation.publishPlan", "Mutation.publishBundle", "Mutation.rerateUsage", "Query.tenantSpending"}
 )
 
 Resolver = Callable[..., Any]

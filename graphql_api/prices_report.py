@@ -14,6 +14,7 @@ from rich.table import Table
 from domain.ids import NIL
 from domain.money import format_amount
 from domain.prices import PriceList
+from graphql_api.calling import program
 from infra.application import open_application
 from infra.catalog.genai import CLASSES, Tier, release
 from infra.catalog.price_differences import Difference, DifferenceKind, comparable_models, find_differences
@@ -60,6 +61,7 @@ async def compare_prices(settings: Settings, url: str, options: Options) -> bool
         elif publishing:
             prices = _counted(len(rows), "price")
             typer.echo(f"Published {prices} of {_models(wanted)}. Earlier prices stay for what is reserved already.")
+            typer.echo(f"Next, for what happened already: {program()} rerate --help", err=True)
         return bool(rows) and not publishing
 
 

@@ -76,7 +76,7 @@ class PublicationMutations:
 
     @field(
         description="Operators: publish a price, for everybody or for one tenant. What is reserved already is priced by "
-        "what was published before."
+        "what was published before. What happened already is corrected by `rerateUsage`."
     )
     async def publish_price(
         self,

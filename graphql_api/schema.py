@@ -19,6 +19,7 @@ from graphql_api.plans import PlanQueries
 from graphql_api.provider_keys import ProviderKeyMutations, ProviderKeyQueries
 from graphql_api.publications import PublicationMutations, PublicationQueries
 from graphql_api.recharges import RechargeMutations
+from graphql_api.rerating import RerateMutations
 from graphql_api.reservations import ReservationQueries
 from graphql_api.scalars import SCALARS
 from graphql_api.scopes import ScopeMutations
@@ -73,6 +74,7 @@ class Mutation(
     TenantMutations,
     ProviderKeyMutations,
     PublicationMutations,
+    RerateMutations,
     ChannelMutations,
 ):
     """What can be done."""

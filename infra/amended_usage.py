@@ -23,12 +23,15 @@ CROSS JOIN LATERAL (
         (array_agg(price_effective_from ORDER BY recorded_at DESC, id DESC))[1] AS price
     FROM usage_amendment WHERE tenant_id = $1 AND event_id = u.id
 ) a"""
-# Those of the ids $2, which happened in the milliseconds $3: an id carries the one of its event, and so its partition.
+# Those of the ids $2, which happened in the milliseconds $3: an id carries the one of its event, and so its partition. By
+# LIMIT each is looked up for itself, whatever the statistics say.
 BY_ID: Final = WITH_AMENDMENTS.format(
     events="""
     SELECT e.* FROM unnest($2::uuid[], $3::timestamptz[]) AS asked (id, millisecond)
-    JOIN usage_event e ON e.tenant_id = $1 AND e.id = asked.id
-        AND e.occurred_at >= asked.millisecond AND e.occurred_at < asked.millisecond + interval '1 millisecond'"""
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_event WHERE tenant_id = $1 AND id = asked.id
+            AND occurred_at >= asked.millisecond AND occurred_at < asked.millisecond + interval '1 millisecond' LIMIT 1
+    ) e"""
 )
 
 

@@ -99,6 +99,41 @@ FROM (
 ) AS pair
 WHERE keys <> 1 OR events <> 1 ORDER BY 1, 2"""
 
+# What re-rating gave back was consumed at first.
+USAGE_CHARGES: Final = """
+WITH charge AS (
+    SELECT tenant_id, charge ->> 0 AS key, (charge ->> 1)::numeric AS amount
+    FROM usage_event, jsonb_array_elements(charges) AS charge
+    UNION ALL
+    SELECT tenant_id, charge ->> 0, (charge ->> 1)::numeric
+    FROM usage_amendment, jsonb_array_elements(charges) AS charge
+), charged AS (
+    SELECT tenant_id, key, sum(amount) AS amount FROM charge GROUP BY 1, 2
+), given_back AS (
+    SELECT tenant_id, wallet_id, sum(amount) AS amount FROM ledger_entry
+    WHERE type = 'ADJUSTED' AND reference = 'rerate' GROUP BY 1, 2
+)
+SELECT tenant_id, key || ' on usage' AS place, coalesce(w.consumed, 0) AS consumed,
+    coalesce(c.amount, 0) AS charged_on_usage
+FROM (
+    SELECT w.tenant_id, w.key, w.consumed - coalesce(b.amount, 0) AS consumed
+    FROM wallet w LEFT JOIN given_back b ON b.tenant_id = w.tenant_id AND b.wallet_id = w.id
+) AS w FULL JOIN charged c USING (tenant_id, key)
+WHERE coalesce(w.consumed, 0) <> coalesce(c.amount, 0) ORDER BY 1, 2"""
+
+USAGE_COUNTED: Final = """
+WITH used AS (
+    SELECT tenant_id, coalesce(cost, counted, 0) AS counted FROM usage_event
+    UNION ALL SELECT tenant_id, counted FROM usage_amendment
+), counted AS (
+    SELECT tenant_id, sum(counted) AS amount FROM used GROUP BY 1
+), spent AS (
+    SELECT tenant_id, sum(spent) AS amount FROM budget_counter WHERE scope = 'TENANT' GROUP BY 1
+)
+SELECT tenant_id, 'spent' AS place, coalesce(s.amount, 0) AS spent, coalesce(c.amount, 0) AS cost_of_usage
+FROM spent s FULL JOIN counted c USING (tenant_id)
+WHERE coalesce(s.amount, 0) <> coalesce(c.amount, 0) ORDER BY 1"""
+
 # Publications have numbers; a key keeps them as an id.
 IDEMPOTENCY_KEYS: Final = """
 SELECT k.tenant_id, 'key of ' || k.operation || ' ' || k.key AS place, replace(result_id::text, '-', '') AS missing
@@ -157,7 +192,10 @@ FROM (
     UNION ALL SELECT tenant_id, 'budget_counter' FROM budget_counter
     UNION ALL SELECT tenant_id, 'scope' FROM scope
     UNION ALL SELECT tenant_id, 'usage_event' FROM usage_event
+    UNION ALL SELECT tenant_id, 'usage_amendment' FROM usage_amendment
     UNION ALL SELECT tenant_id, 'outbox' FROM outbox
+    UNION ALL SELECT tenant_id, 'alert' FROM alert
+    UNION ALL SELECT tenant_id, 'channel' FROM channel
     UNION ALL SELECT tenant_id, 'top_up' FROM top_up
     UNION ALL SELECT tenant_id, 'allocation' FROM allocation
     UNION ALL SELECT tenant_id, 'auto_recharge' FROM auto_recharge
@@ -183,6 +221,8 @@ CHECKS: Final = (
     Check(FindingKind.RESERVATION_ENTRIES, "entries of reservations", RESERVATION_ENTRIES),
     Check(FindingKind.TASK, "tasks", TASKS),
     Check(FindingKind.USAGE_KEY, "usage keys", USAGE_KEYS),
+    Check(FindingKind.USAGE_CHARGED, "charges on usage", USAGE_CHARGES),
+    Check(FindingKind.USAGE_COUNTED, "cost of usage", USAGE_COUNTED),
     Check(FindingKind.IDEMPOTENCY_KEY, "idempotency keys", IDEMPOTENCY_KEYS),
     Check(FindingKind.TOP_UP, "top-ups", TOP_UPS),
     Check(FindingKind.ALLOCATION, "allocations", ALLOCATIONS),

@@ -151,6 +151,19 @@ SELECT r.tenant_id, r.id, r.ended_at, r.ended_at, r.id, r.provider, r.model, r.o
 FROM rest JOIN reservation r USING (tenant_id, id) WHERE rest.amount > 0
 GROUP BY r.tenant_id, r.id;
 
+-- What budgets counted for events without a price was not kept with them: the first such event of a tenant stands for all.
+WITH spent AS (
+    SELECT tenant_id, sum(spent) AS amount FROM budget_counter WHERE scope = 'TENANT' GROUP BY 1
+), known AS (
+    SELECT tenant_id, sum(cost) AS amount FROM usage_event GROUP BY 1
+), first AS (
+    SELECT DISTINCT ON (tenant_id) tenant_id, occurred_at, id FROM usage_event WHERE cost IS NULL ORDER BY 1, 2, 3
+)
+UPDATE usage_event u SET counted = spent.amount - coalesce(known.amount, 0)
+FROM first JOIN spent USING (tenant_id) LEFT JOIN known USING (tenant_id)
+WHERE u.tenant_id = first.tenant_id AND u.occurred_at = first.occurred_at AND u.id = first.id
+    AND spent.amount > coalesce(known.amount, 0);
+
 INSERT INTO usage_mark (tenant_id, quarter) SELECT id, 'epoch' FROM tenant;
 """
 

@@ -1,6 +1,6 @@
 """Re-rating: a price was added or corrected, and what happened before is corrected by it.
 
-Events are taken in the order in which they happened, tenant after tenant, in commands of a few hundred. Each command
+Events are taken in the order in which they happened, tenant after tenant, in commands of a hundred. Each command
 commits alone and changes nothing where it was done already, so a run that was stopped is simply run again.
 """
 
@@ -19,7 +19,7 @@ from infra.application import Application
 from infra.identifiers import new_id
 from infra.transaction import BEGIN_READING, transaction
 
-EVENTS_PER_COMMAND: Final = 200
+EVENTS_PER_COMMAND: Final = 100
 MOST_EVENTS: Final = 5_000
 
 _TENANTS: Final = "SELECT id, slug FROM tenant WHERE id >= $1 AND ($2::uuid IS NULL OR id = $2) ORDER BY id"

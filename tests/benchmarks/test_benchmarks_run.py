@@ -30,7 +30,7 @@ def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_there_are_benchmarks() -> None:
-    assert BENCHMARKS == ["admission", "cold_import", "graphql_reserve", "usage_breakdown"]
+    assert BENCHMARKS == ["admission", "cold_import", "graphql_reserve", "usage_breakdown", "usage_ingest"]
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -66,4 +66,21 @@ def test_every_jobs_cold_import_is_compared_with_its_libraries_alone(tmp_path: P
     jobs = {path.stem for path in (CHECKOUT / "lambdas").glob("*.py")} - {"__init__", "runtime"}
     assert found["imports"].keys() == {*[f"lambdas.{job}" for job in jobs], "graphql_api.lambda_handler"}
     assert all(row["ratio"] > 0 for row in found["imports"].values())
+    assert not (tmp_path / "untouched").exists()
+
+
+@pytest.mark.slow
+def test_a_breakdown_is_compared_with_raw_rows(tmp_path: Path) -> None:
+    found = figures(run("-m", "benchmarks.usage_breakdown", "--quick", "--json", folder=tmp_path))
+    assert [stage["events"] for stage in found["stages"]] == [20_000, 40_000]
+    assert all(stage["ratio"] > 0 for stage in found["stages"])
+    assert not (tmp_path / "untouched").exists()
+
+
+@pytest.mark.slow
+def test_ingest_is_compared_with_copy(tmp_path: Path) -> None:
+    found = figures(run("-m", "benchmarks.usage_ingest", "--quick", "--json", folder=tmp_path))
+    assert found["events_checked"] > 0
+    assert found["ratio"] > 0
+    assert found["admission_p99_ratio"] > 0
     assert not (tmp_path / "untouched").exists()

@@ -62,6 +62,7 @@ OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
     "publishProvider",
     "publishPlan",
     "publishBundle",
+    "rerateUsage",
     "tenantUsage",
     "tenantSpending",
     "jobRuns",

@@ -6,6 +6,7 @@ import pytest
 from graphql import GraphQLObjectType
 
 from infra.application import Application
+from infra.services import alerts
 from tests.graphql_api.client import SCHEMA, mutation
 from tests.graphql_api.conftest import Clients
 from tests.infra.builders import nothing_moves
@@ -20,22 +21,24 @@ def application(paid_application: Application) -> Application:
     return paid_application
 
 
-async def ids_of_acme(clients: Clients) -> dict[str, str]:
+async def ids_of_acme(clients: Clients, application: Application) -> dict[str, str]:
     """An id of each kind, all of them acme's."""
     reservation = await clients.service.reserve("r", "llm_call", attribution={"campaign": "spring"})
     consumed = await clients.service.do(
         "consume", idempotencyKey="c", reservationId=reservation["id"], usage=[{"costUsd": "0.1"}]
     )
     budget = await clients.admin.do(
-        "setBudget", idempotencyKey="b", scope="CAMPAIGN", scopeId="spring", period="TOTAL", cap="5"
+        "setBudget", idempotencyKey="b", scope="CAMPAIGN", scopeId="spring", period="TOTAL", cap="0.1"
     )
     scope = await clients.admin.do("pauseScope", idempotencyKey="p", scope="AGENT", scopeId="writer")
     top_up = await clients.admin.do("startTopUp", idempotencyKey="t", walletKey="credits", bundle="credits_50")
-    query = '{ tenant { id } wallet(key: "metered") { id lots { id } entries { edges { node { id } } } } }'
+    await alerts.check_alerts(application, application.clock())
+    query = '{ alerts { edges { node { id } } } tenant { id } wallet(key: "metered") { id lots { id } entries { edges { node { id } } } } }'
     data = await clients.admin.ask(query)
     wallet = data["wallet"]
     return {
         "Tenant": data["tenant"]["id"],
+        "Alert": data["alerts"]["edges"][0]["node"]["id"],
         "TopUp": top_up["id"],
         "Reservation": reservation["id"],
         "UsageEvent": consumed["usageEvents"][0]["id"],
@@ -47,8 +50,8 @@ async def ids_of_acme(clients: Clients) -> dict[str, str]:
     }
 
 
-async def test_every_node_is_found_by_its_tenant_alone(clients: Clients) -> None:
-    ids = await ids_of_acme(clients)
+async def test_every_node_is_found_by_its_tenant_alone(clients: Clients, application: Application) -> None:
+    ids = await ids_of_acme(clients, application)
     nodes = {
         name
         for name, named in SCHEMA.type_map.items()
@@ -102,8 +105,8 @@ async def test_queries_about_a_foreign_reservation_answer_null(clients: Clients)
         assert await clients.stranger.ask(query, id=public_id) == {"reservation": None, "checkTask": None}
 
 
-async def test_a_foreign_top_up_answers_as_none(clients: Clients) -> None:
-    top_up = (await ids_of_acme(clients))["TopUp"]
+async def test_a_foreign_top_up_answers_as_none(clients: Clients, application: Application) -> None:
+    top_up = (await ids_of_acme(clients, application))["TopUp"]
     query = "query ($id: ID!) { topUp(id: $id) { id } }"
     assert await clients.member.ask(query, id=top_up) == {"topUp": {"id": top_up}}
     for public_id in (top_up, "top_" + "0" * 32, "nonsense"):
@@ -115,7 +118,7 @@ async def test_a_foreign_top_up_answers_as_none(clients: Clients) -> None:
 
 async def test_what_is_decided_about_one_tenant_stays_in_it(clients: Clients, application: Application) -> None:
     """The same keys and names in another tenant are its own, whatever acme has done with them."""
-    await ids_of_acme(clients)
+    await ids_of_acme(clients, application)
     stranger = clients.stranger
     query = "{ tenant { slug name plan { key } nextPlan { key } anchorDay status seatsUsed agentsUsed } }"
     before = await stranger.ask(query)
@@ -174,8 +177,8 @@ async def test_mutations_on_a_foreign_reservation_answer_as_on_none(clients: Cli
     ]
 
 
-async def test_names_are_the_tenants_own(clients: Clients) -> None:
-    await ids_of_acme(clients)
+async def test_names_are_the_tenants_own(clients: Clients, application: Application) -> None:
+    await ids_of_acme(clients, application)
     theirs = await clients.stranger.ask("""{ wallets { key available } metered: wallet(key: "metered") { id }
         budgets { scope scopeId } }""")
     assert theirs["metered"] is None

@@ -136,7 +136,7 @@ async def test_an_empty_database_holds(application: Application, connection: asy
         ("DELETE FROM lot WHERE reserved = 0", {Kind.LOT_BALANCES, Kind.WALLET_LOTS}),
         (
             "DELETE FROM wallet WHERE key = 'metered'",
-            {Kind.ENTRY_WITHOUT_WALLET, Kind.REFERENCE, Kind.RESERVATION_ENTRIES},
+            {Kind.ENTRY_WITHOUT_WALLET, Kind.REFERENCE, Kind.RESERVATION_ENTRIES, Kind.USAGE_CHARGED},
         ),
         (
             f"UPDATE reservation SET holds = jsonb_set(holds, '{{0,1}}', '5') {HELD}",
@@ -169,13 +169,16 @@ async def test_an_empty_database_holds(application: Application, connection: asy
         ),
         (f"UPDATE reservation SET charges = NULL {CONSUMED}", {Kind.RESERVATION_ENTRIES}),
         ("UPDATE budget_counter SET held = held + 1 WHERE scope = 'AGENT'", {Kind.COUNTER_HELD}),
-        ("DELETE FROM budget_counter WHERE scope = 'TENANT'", {Kind.COUNTER_HELD}),
+        ("DELETE FROM budget_counter WHERE scope = 'TENANT'", {Kind.COUNTER_HELD, Kind.USAGE_COUNTED}),
+        ("UPDATE budget_counter SET spent = spent + 1 WHERE scope = 'TENANT'", {Kind.USAGE_COUNTED}),
+        ("UPDATE usage_event SET charges = NULL WHERE charges IS NOT NULL", {Kind.USAGE_CHARGED}),
+        ("UPDATE usage_event SET cost = cost + 1 WHERE event_id = 'one'", {Kind.USAGE_COUNTED}),
         ("DELETE FROM task WHERE key = 'draft'", {Kind.TASK}),
         ("UPDATE task SET key = 'other' WHERE key = 'draft'", {Kind.TASK}),
         ("UPDATE reservation SET task_feature = 'thread' " + HELD, {Kind.TASK}),
         ("DELETE FROM usage_key WHERE event_id = 'one'", {Kind.USAGE_KEY}),
         ("UPDATE usage_key SET usage_id = gen_random_uuid() WHERE event_id = 'one'", {Kind.USAGE_KEY}),
-        ("DELETE FROM usage_event WHERE event_id = 'three'", {Kind.USAGE_KEY}),
+        ("DELETE FROM usage_event WHERE event_id = 'three'", {Kind.USAGE_KEY, Kind.USAGE_CHARGED, Kind.USAGE_COUNTED}),
         ("UPDATE usage_event SET reservation_id = gen_random_uuid() WHERE event_id = 'one'", {Kind.REFERENCE}),
         (
             "UPDATE idempotency_key SET result_id = gen_random_uuid() WHERE key = 'open'",

@@ -3,8 +3,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, Final
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from domain.breakdowns import Dimension, UsageFilter
@@ -47,6 +50,7 @@ OPERATOR: Final = Caller(NIL, Role.OPERATOR, "key:anna")
 GPT_4O: Final = ModelName("openai", "gpt-4o")
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 ACTOR: Final = "key:anna"
+MIGRATION: Final[Any] = import_module("infra.migrations.purser_2026_11_21t14_00_00_000000")
 
 
 def call(model: str = "gpt-99", event_id: str | None = None, tokens: int = 1_000_000, **fields: Any) -> Usage:
@@ -103,7 +107,7 @@ async def proven(application: Application) -> None:
     assert [tuple(row) for row in rows if row[2] != row[3]] == []
 
 
-async def event(application: Application, caller: Caller, identifier: Any) -> UsageEvent:
+async def event(application: Application, caller: Caller, identifier: UUID) -> UsageEvent:
     (found,) = await usage_events.get_many(application, caller.tenant_id, [identifier])
     assert found is not None
     return found
@@ -143,7 +147,7 @@ async def test_unpriced_usage_gets_its_price_and_the_dry_run_says_what_it_comes_
     )
     assert row is not None
     assert (row[0], row[1]) == (nano("0.4"), '[["metered", 520000000]]')
-    shown = await event(timed, caller, row[2].strip('[]"'))
+    shown = await event(timed, caller, UUID(row[2].strip('[]"')))
     assert (shown.priced.cost, shown.counted) == (nano("0.4"), None)
     assert [charge[:2] for charge in shown.charges] == [("metered", nano("0.52"))]
     await proven(timed)
@@ -217,7 +221,7 @@ async def test_two_at_once_and_one_that_is_stopped_half_way_correct_everything_o
     await publish(timed, "0.1")
     clock.advance(60)
     foreseen = await rerated(timed, clock, dry_run=True, model="gpt-99")
-    assert [each[:3] for each in told(foreseen)] == [("acme", 10, 10), ("globex", 1, 1)]
+    assert sorted(each[:3] for each in told(foreseen)) == [("acme", 10, 10), ("globex", 1, 1)]
     before = await balance(timed, caller, "metered")
 
     for steps in range(1, 60, 6):
@@ -295,5 +299,30 @@ async def test_open_work_is_told_of_and_corrected_when_it_is_settled(timed: Appl
     assert (await rerated(timed, clock)).tenants[0].rerated.held == 1
     assert await contents(timed) == before
     await settlements.consume(timed, caller, "c", work.id, None, ())
-    assert told(await rerated(timed, clock)) == [("acme", 1, 1, "0.4", {"metered": "0.52"})]
+    assert told(await rerated(timed, clock)) == [("acme", 1, 1, "0.4", {"metered": "-0.78"})]
+    await proven(timed)
+
+
+async def test_what_was_recorded_before_there_was_re_rating_is_re_rated_too(
+    timed: Application, clock: Clock, database_url: str
+) -> None:
+    caller = await open_tenant(timed, metered="50")
+    work = await worked(timed, caller, "w", call(), call("gpt-4o", tokens=1))
+    under = ReportedUsage(call(event_id="late"), "llm_call", f"rsv_{work.id.hex}")
+    clock.advance(60)
+    assert (await service.record_usage(timed, caller, [under])).accepted == 1
+    owner = await asyncpg.connect(database_url)
+    try:
+        await owner.execute("UPDATE usage_event SET under_reservation = false")
+        await owner.execute("UPDATE reservation SET recorded = '[2, 2500, null, true]'")
+        await owner.execute("DELETE FROM usage_amendment")
+        await owner.execute(MIGRATION.CARRIED_OVER)
+    finally:
+        await owner.close()
+    assert await count(timed, "usage_event", "under_reservation") == 2
+    await publish(timed, "0.4")
+    clock.advance(60)
+    (totals,) = (await rerated(timed, clock, model="gpt-99")).tenants
+    assert (totals.rerated.corrected, totals.rerated.priced) == (2, 2)
+    assert await timed.readers.fetchval("SELECT cost_usd FROM reservation") == nano("0.4000025")
     await proven(timed)

@@ -15,14 +15,16 @@ import pytest
 
 from domain.attribution import Attribution
 from domain.breakdowns import Dimension, UsageFilter, UsageTotals
+from domain.ids import NIL
 from domain.prices import Tokens
 from domain.rollups import day_of
 from domain.usage import UsageKind
 from infra.application import Application, open_application
 from infra.queries.usage_breakdowns import Breakdown, usage_breakdown
-from infra.services import settlements, subscriptions
+from infra.services import catalog, rerating, settlements, subscriptions
 from infra.services import usage as service
-from infra.services.callers import Caller
+from infra.services.callers import Caller, Role
+from infra.services.rerating import Selection
 from infra.services.rollups import roll_up
 from infra.services.usage import ReportedUsage
 from infra.settings import Settings
@@ -35,6 +37,7 @@ DIMENSIONS: Final = tuple(Dimension)
 TIMES: Final = (Dimension.DAY, Dimension.WEEK, Dimension.MONTH)
 ZONES: Final = ("UTC", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns")
 SPAN: Final = timedelta(days=40)
+SINCE: Final = "2026-09-01T00:00:00Z"
 
 
 class Reference:
@@ -126,6 +129,7 @@ class Story:
         self.clock = clock
         self.events: list[ReportedUsage] = []
         self.number = 0
+        self.corrections = 0
 
     def maybe(self, *values: str) -> str | None:
         return self.random.choice((None, *values))
@@ -175,6 +179,8 @@ class Story:
             again = self.random.sample(self.events, min(len(self.events), self.random.randrange(3)))
             self.events.extend(fresh)
             await service.record_usage(self.application, self.caller, [*fresh, *again])
+        elif chance < 0.78:
+            await self.correct()
         else:
             self.number += 1
             feature = self.random.choice(("blog_post", "llm_call"))
@@ -188,6 +194,18 @@ class Story:
             )
             calls = [reported(f"w{self.number}", "0.003")] if feature == "llm_call" or chance < 0.9 else []
             await settlements.consume(self.application, self.caller, f"c{self.number}", work.id, None, calls)
+
+    async def correct(self) -> None:
+        """A price is added or corrected, also for what happened before, and some usage is re-rated."""
+        self.number += 1
+        model = self.random.choice(("gpt-4o", "gpt-99"))
+        price = {"provider": "openai", "model": model, "input": str(self.random.randrange(9)), "effective_from": SINCE}
+        operator = Caller(NIL, Role.OPERATOR, "key:anna")
+        await catalog.publish_price(self.application, operator, f"p{self.number}", price)
+        start = self.clock.now - timedelta(seconds=self.random.uniform(0, SPAN.total_seconds()))
+        wanted = Selection(self.caller.tenant_id, "openai", None, None, start, self.clock.now)
+        report = await rerating.rerate(self.application, "key:anna", wanted, dry_run=False)
+        self.corrections += sum(totals.rerated.corrected for totals in report.tenants)
 
     def question(self) -> tuple[UsageFilter, list[Dimension]]:
         now = self.clock.now + timedelta(minutes=6)
@@ -333,3 +351,4 @@ async def test_rollups_equal_the_usage_while_usage_comes_in(settings: Settings, 
         answer = await usage_breakdown(application, caller.tenant_id, everything, ())
         reference = await reference_of(application, caller.tenant_id, zone)
         assert answer.total == reference.answer(everything, ())[()]
+        assert story.corrections > 0

@@ -41,8 +41,10 @@ BOOKS: Final = (
     "SELECT key, granted, available, reserved, consumed FROM wallet WHERE tenant_id = $1 ORDER BY 1",
     "SELECT scope, scope_id, period_key, spent, held FROM budget_counter WHERE tenant_id = $1 ORDER BY 1, 2, 3",
     "SELECT kind, id, client, status, pause_reason, pause_cap FROM scope WHERE tenant_id = $1 ORDER BY 1, 2",
-    ("SELECT source, event_id, cost, route, feature, campaign, tags, charges->0->>0, charges->0->>1, credits_charged,"
-    " usd_charged, price_effective_from FROM usage_event WHERE tenant_id = $1 ORDER BY 1, 2"),
+    (
+        "SELECT source, event_id, cost, route, feature, campaign, tags, charges->0->>0, charges->0->>1, credits_charged,"
+        " usd_charged, price_effective_from FROM usage_event WHERE tenant_id = $1 ORDER BY 1, 2"
+    ),
     "SELECT DISTINCT quarter FROM usage_mark WHERE tenant_id = $1 ORDER BY 1",
     "SELECT type, payload - 'available' FROM outbox WHERE tenant_id = $1 ORDER BY 1, 2::text",
 )

@@ -88,11 +88,24 @@ async def test_one_address_inside_is_enough_to_refuse_a_host(monkeypatch: pytest
 @asynccontextmanager
 async def speaking(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server that hears a request and does what `talk` does; its port."""
-    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
+    talks: list[asyncio.Task[None]] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.append(task)
+        try:
+            await talk(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*talks, return_exceptions=True)
 
 
 async def post(url: str) -> Sent:

@@ -1,0 +1,132 @@
+"""Statements of breakdowns: which rollups know what is asked, and the rows that one statement adds up."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from domain.breakdowns import Dimension, UsageFilter
+from domain.rollups import Reading
+from infra.reservation_rows import json
+from infra.usage_sums import ALONE_COLUMNS, AMENDMENT_MEASURES, EVENT_MEASURES, MEASURES, TOGETHER_COLUMNS
+
+TIMES: Final = {Dimension.DAY, Dimension.WEEK, Dimension.MONTH}
+ALONE: Final = {Dimension.ACCOUNT, Dimension.RESEARCH, Dimension.TAG}
+_FILTERS: Final = (*TOGETHER_COLUMNS, "research", "account", "session", "task_run")
+# The rollups in which most dimensions stand together.
+TOGETHER: Final = "TOGETHER"
+
+
+def known_alone(wanted: UsageFilter, group_by: Sequence[Dimension]) -> str | None:
+    """Which rollups know all that is asked: those of most dimensions together, those of one that stands on its own, or
+    (None) only the usage itself."""
+    named = {column for column in _FILTERS if getattr(wanted, column)}
+    named.update(dimension.value.lower() for dimension in group_by if dimension not in TIMES)
+    if wanted.tags:
+        named.add("tag")
+    if named <= set(TOGETHER_COLUMNS):
+        return TOGETHER
+    own = [dimension for dimension in ALONE if dimension.value.lower() in named]
+    if len(own) != 1 or not named - {own[0].value.lower()} <= set(ALONE_COLUMNS) or len(wanted.tags) > 1:
+        return None
+    if own[0] is Dimension.TAG and wanted.tags and Dimension.TAG in group_by:
+        return None  # the other tags of what has this one
+    return own[0].value
+
+
+class Statement:
+    """One statement: its parameters, and the rows that it adds up."""
+
+    def __init__(self, tenant_id: UUID, wanted: UsageFilter, group_by: Sequence[Dimension]) -> None:
+        self.parameters: list[Any] = [tenant_id]
+        self._wanted = wanted
+        self._group_by = group_by
+
+    def parameter(self, value: object) -> str:
+        """The place of a value."""
+        self.parameters.append(value)
+        return f"${len(self.parameters)}"
+
+    def source(self, reading: Reading, alone: str | None) -> str:
+        """The rows to add up, with the keys k0, k1 ... of their groups."""
+        parts: list[str] = []
+        if reading.days:
+            first, last = (self.parameter(list(column)) for column in zip(*reading.days, strict=True))
+            days = f"unnest({first}::date[], {last}::date[]) AS span (first, past)"
+            if alone == TOGETHER:
+                on = "u.tenant_id = $1 AND u.day >= span.first AND u.day < span.past"
+                parts.append(self._part(f"{days} JOIN usage_day u ON {on}", "u.day", MEASURES, known=TOGETHER_COLUMNS))
+            else:
+                on = (
+                    f"u.tenant_id = $1 AND u.dimension = {self.parameter(alone)} "
+                    "AND u.day >= span.first AND u.day < span.past"
+                )
+                parts.append(self._part_alone(f"{days} JOIN usage_day_alone u ON {on}", str(alone)))
+        if reading.hours:
+            starts = self.parameter([hour.start for hour in reading.hours])
+            named = self.parameter([hour.day for hour in reading.hours])
+            hours = f"unnest({starts}::timestamptz[], {named}::date[]) AS span (hour, day)"
+            on = "u.tenant_id = $1 AND u.hour = span.hour"
+            parts.append(self._part(f"{hours} JOIN usage_hour u ON {on}", "span.day", MEASURES, known=TOGETHER_COLUMNS))
+        if reading.raw:
+            starts, ends, named = (self.parameter(list(column)) for column in zip(*reading.raw, strict=True))
+            spans = (
+                f"unnest({starts}::timestamptz[], {ends}::timestamptz[], {named}::date[]) AS span (start, past, day)"
+            )
+            # The whole beside the spans: partitions that lie outside are not even planned for.
+            whole = f"u.occurred_at >= {self.parameter(reading.raw[0].start)} AND u.occurred_at < {self.parameter(reading.raw[-1].end)}"
+            on = f"u.tenant_id = $1 AND {whole} AND u.occurred_at >= span.start AND u.occurred_at < span.past"
+            for table, measures in (("usage_event", EVENT_MEASURES), ("usage_amendment", AMENDMENT_MEASURES)):
+                parts.append(self._part(f"{spans} JOIN {table} u ON {on}", "span.day", (measures,), known=_FILTERS))
+        return " UNION ALL ".join(parts) or self._nothing()
+
+    def _part(self, tables: str, day: str, measures: Sequence[str], known: Sequence[str]) -> str:
+        if Dimension.TAG in self._group_by:
+            tables += " LEFT JOIN LATERAL jsonb_each_text(u.tags) AS tag ON true"
+        if self._wanted.client or Dimension.CLIENT in self._group_by:
+            # A campaign knows its client.
+            tables += " LEFT JOIN scope c ON c.tenant_id = $1 AND c.kind = 'CAMPAIGN' AND c.id = u.campaign"
+        columns = {column: f"u.{column}" for column in known} | {
+            "client": "coalesce(u.client, c.client)",
+            "tag": "tag.key || '=' || tag.value",
+        }
+        conditions = self._conditions(columns)
+        conditions.extend(f"u.tags @> {self.parameter(json(dict([pair])))}::jsonb" for pair in self._wanted.tags)
+        return self._select(tables, columns, day, measures, conditions)
+
+    def _part_alone(self, tables: str, alone: str) -> str:
+        columns = {column: f"u.{column}" for column in ALONE_COLUMNS} | {alone.lower(): "u.value"}
+        conditions = self._conditions(columns)
+        if self._wanted.tags:
+            ((key, value),) = self._wanted.tags
+            conditions.append(f"u.value = {self.parameter(f'{key}={value}')}")
+        return self._select(tables, columns, "u.day", MEASURES, conditions)
+
+    def _conditions(self, columns: dict[str, str]) -> list[str]:
+        return [
+            f"{columns[column]} = ANY({self.parameter([str(value) for value in values])}::text[])"
+            for column in _FILTERS
+            if (values := getattr(self._wanted, column))
+        ]
+
+    def _select(
+        self, tables: str, columns: dict[str, str], day: str, measures: Sequence[str], conditions: Sequence[str]
+    ) -> str:
+        keys = [f"{self._key(dimension, columns, day)} AS k{index}" for index, dimension in enumerate(self._group_by)]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {', '.join([*keys, *measures])} FROM {tables}{where}"
+
+    @staticmethod
+    def _key(dimension: Dimension, columns: dict[str, str], day: str) -> str:
+        match dimension:
+            case Dimension.DAY:
+                return f"{day}::text"
+            case Dimension.WEEK:
+                return f"date_trunc('week', {day}::timestamp)::date::text"
+            case Dimension.MONTH:
+                return f"to_char({day}, 'YYYY-MM')"
+            case _:
+                return columns[dimension.value.lower()]
+
+    def _nothing(self) -> str:
+        keys = [f"NULL::text AS k{index}" for index in range(len(self._group_by))]
+        return f"SELECT {', '.join([*keys, *(f'0 AS {measure}' for measure in MEASURES)])} WHERE false"
