@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.books import EventType
@@ -122,3 +122,5 @@ def _form(kind: ChannelKind, *, local_allowed: bool) -> re.Pattern[str]:
             return _EMAIL
         case ChannelKind.WEBHOOK:
             return _LOCAL_WEBHOOK if local_allowed else _WEBHOOK
+        case _ as never:
+            assert_never(never)

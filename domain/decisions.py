@@ -12,6 +12,7 @@ from domain import (
     adjustments,
     controls,
     funds,
+    postings,
     recharges,
     recordings,
     rerating,
@@ -38,8 +39,9 @@ from domain.controls import (
     SetBudget,
 )
 from domain.money import fits_storage
+from domain.postings import Post, Posted
 from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
-from domain.recordings import Post, Posted, Record, Recording
+from domain.recordings import Record, Recording
 from domain.refusals import IdempotencyKeyReused, Refusal, invalid
 from domain.rerating import Rerate, Rerated
 from domain.reservations import Extend, Granted, Release, Released, Reserve
@@ -113,7 +115,7 @@ def _decide_unkeyed(books: Books, command: UnkeyedCommand, now: datetime) -> Dec
         case Record():
             return funds.without_newcomers(books, recordings.record(books, command, now), now)
         case Post():
-            return funds.without_newcomers(books, recordings.post(books, command, now), now)
+            return funds.without_newcomers(books, postings.post(books, command, now), now)
         case Rerate():
             return rerating.rerate(books, command, now)
         case SettleTopUp():

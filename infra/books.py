@@ -33,7 +33,8 @@ from domain.controls import DeactivateScope, NameScope, PauseScope, RemoveBudget
 from domain.decisions import Command
 from domain.holds import TaskKey
 from domain.periods import TOTAL, month_key
-from domain.recordings import Post, Record, Reported
+from domain.postings import Post
+from domain.recordings import Record, Reported
 from domain.refusals import BudgetScope
 from domain.rerating import Rerate
 from domain.reservations import Extend, Release, Reserve, tasks_of

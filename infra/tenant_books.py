@@ -11,8 +11,9 @@ from domain.catalog import Catalog
 from domain.controls import NameScope, PauseScope, ResumeScope
 from domain.cycles import Allocation
 from domain.decisions import Command
+from domain.postings import Post
 from domain.recharges import Recharge, SetAutoRecharge
-from domain.recordings import Post, Record
+from domain.recordings import Record
 from domain.reservations import Reserve
 from domain.subscriptions import ChangePlan
 from domain.tenants import TenantStatus

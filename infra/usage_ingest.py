@@ -14,7 +14,8 @@ from uuid import UUID
 import asyncpg
 
 from domain.books import Books, Request
-from domain.recordings import Posted, Recording, Reported, Sums, new_events, rate
+from domain.postings import Posted, Sums
+from domain.recordings import Recording, Reported, new_events, rate
 from domain.usage import UsageEvent
 from infra.deciding import Deciding
 from infra.group_commit import MOST_ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS, Overloaded, is_connection_lost

@@ -119,6 +119,15 @@ def test_a_marked_hour_is_read_raw_and_the_rest_of_its_day_by_hour() -> None:
     assert reading(day.start, day.end, UTC, [NOON], by_hours=False) == Reading((), (), (Span(*day[1:], day.day),))
 
 
+def test_marked_hours_that_meet_are_one_span() -> None:
+    day = day_of(NOON, UTC)
+    found = reading(day.start, day.end, UTC, [NOON, NOON + HOUR, NOON + 3 * HOUR], by_hours=True)
+    assert found.raw == (
+        Span(NOON, NOON + 2 * HOUR, day.day),
+        Span(NOON + 3 * HOUR, NOON + 4 * HOUR, day.day),
+    )
+
+
 @pytest.mark.parametrize("by_days", [True, False])
 def test_where_everything_is_marked_or_no_rollup_knows_all_is_raw_by_day(by_days: bool) -> None:
     marked = [EVERY_QUARTER] if by_days else []
