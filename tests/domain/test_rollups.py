@@ -119,6 +119,24 @@ def test_a_marked_hour_is_read_raw_and_the_rest_of_its_day_by_hour() -> None:
     assert reading(day.start, day.end, UTC, [NOON], by_hours=False) == Reading((), (), (Span(*day[1:], day.day),))
 
 
+def test_a_span_that_cuts_hours_reads_their_pieces_raw_and_the_hours_between_from_rollups() -> None:
+    day = day_of(NOON, UTC).day
+    found = reading(NOON + QUARTER, NOON + 2 * HOUR + QUARTER, UTC, (), by_hours=True)
+    assert found.days == ()
+    assert found.hours == (Span(NOON + HOUR, NOON + 2 * HOUR, day),)
+    assert found.raw == (
+        Span(NOON + QUARTER, NOON + HOUR, day),
+        Span(NOON + 2 * HOUR, NOON + 2 * HOUR + QUARTER, day),
+    )
+
+
+def test_clocks_set_back_over_midnight_leave_the_day_in_one_piece() -> None:
+    zone = ZoneInfo("America/Goose_Bay")
+    moment = datetime(2005, 10, 30, 3, 48, tzinfo=UTC)
+    assert moment.astimezone(zone).date() == date(2005, 10, 29), "for the second time"
+    assert day_of(moment, zone).day == date(2005, 10, 30)
+
+
 def test_marked_hours_that_meet_are_one_span() -> None:
     day = day_of(NOON, UTC)
     found = reading(day.start, day.end, UTC, [NOON, NOON + HOUR, NOON + 3 * HOUR], by_hours=True)
