@@ -2,7 +2,8 @@
 
 Three bounds, from cheap to exact. The parser stops at a number of tokens. Depth, fields and aliases are counted on the
 parsed document, introspection left out. The cost of an operation counts each field once for every object that it would
-be read from, before anything is executed: a list is as long as its `first`, its `top` or its `inputs` say, else five.
+be read from, before anything is executed: a list is as long as its `first`, its `top` or its `inputs` say, else five. Reports
+cost what they read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,9 @@ GREATEST_COST: Final = 100_000
 SECONDS: Final = 30.0
 
 USUAL_LENGTH: Final = 5
+# What sums over usage cost beside the fields of their answer.
+REPORTS: Final = ("usageBreakdown", "tenantUsage")
+COST_OF_REPORT: Final = 5_000
 # The arguments that say how long a list is, and the fields of an answer whose length one of them has said already.
 LENGTHS: Final = ("first", "top", "inputs")
 PARTS: Final = ("edges", "rows")
@@ -130,7 +134,7 @@ class Cost:
         cost = 0
         for selection in selections.selections:
             if isinstance(selection, FieldNode):
-                cost += 1
+                cost += COST_OF_REPORT if selection.name.value in REPORTS else 1
                 field = _field(parent, selection.name.value)
                 if field is not None and selection.selection_set is not None:
                     below = self._of(selection.selection_set, get_named_type(field.type), variables, known)

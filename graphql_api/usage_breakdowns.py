@@ -121,7 +121,7 @@ class UsageBreakdownQueries:
 
     @field(
         description="What did X cost, by Y, over Z: the usage of a filter, grouped and added up. A series (DAY, WEEK or "
-        "MONTH among groupBy) answers every period of the top groups, at most 10,000 rows."
+        "MONTH among groupBy) answers every period of the top groups, at most 5,000 rows."
     )
     async def usage_breakdown(
         self,

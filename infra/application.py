@@ -15,6 +15,7 @@ from infra.feed import Feed
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
 from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
+from infra.report_turns import ReportTurns
 from infra.settings import Settings, SettingsError
 from infra.stripe_gateway import StripeGateway
 from infra.usage_ingest import AT_ONCE, UsageIngest
@@ -29,7 +30,8 @@ LOCAL_URL: Final = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """`writers` belongs to the group commit and what seeds tenants; `readers` serves the queries. `separate_roles`:
+    """`writers` belongs to the group commit and what seeds tenants; `readers` serves the queries, long ones
+    in their turn (`reports`). `separate_roles`:
     whether they run under roles of their own, or (where the owner may not make roles) both as the owner. `gateway`: the
     payment rail, None where there is none. `feed`: what is new, for those who follow it.
     `url`: of the database, as its owner."""
@@ -41,6 +43,7 @@ class Application:
     usage_ingest: UsageIngest
     refusals: RefusalLog
     readers: asyncpg.Pool
+    reports: ReportTurns
     writers: asyncpg.Pool
     clock: Clock
     separate_roles: bool
@@ -99,6 +102,7 @@ async def open_application(
                 UsageIngest(writers, deciding),
                 refusals,
                 readers,
+                ReportTurns(max(1, most_readers // 2)),
                 writers,
                 clock,
                 separate_roles,

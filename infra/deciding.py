@@ -32,6 +32,10 @@ Clock = Callable[[], datetime]
 Listener = Callable[[Sequence[tuple[UUID, Event]]], None]
 
 
+class CycleDue(Exception):
+    """The tenant's cycle has begun and is not granted yet: `start_cycle` does it."""
+
+
 def utc_now() -> datetime:
     """The clock at the outer edge."""
     return datetime.now(UTC)
@@ -128,10 +132,13 @@ class Deciding:
     async def rating(
         self, connection: Connection, tenant_id: UUID, features: Iterable[str | None]
     ) -> tuple[Books, datetime]:
-        """What events of these features are rated by, and the time of it; nothing is locked."""
+        """What events of these features are rated by, and the time of it; nothing is locked. Raises CycleDue where a cycle
+        has begun that is not granted: its plan says how usage is rated."""
         tenants, publication = await books.lock(connection, [tenant_id], for_update=False)
         await self._catalogs.refresh(connection, publication)
         batch = open_batch(tenants, self.clock())
+        if any(cycle_is_due(tenant, batch.now) for tenant in tenants):
+            raise CycleDue
         named = [(tenant_id, feature) for feature in features if feature is not None]
         await books.read_wallets(connection, batch, self.catalog, named, ())
         return self._view(batch, tenant_id), batch.now

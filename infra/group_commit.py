@@ -211,7 +211,7 @@ class _Lane:
         connection, self._connection = self._connection, None
         if connection is not None:
             # One that is broken cannot be reset, and that it cannot is no news.
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
                 await self._pool.release(connection)
 
 
@@ -225,10 +225,15 @@ def _is_taken_meanwhile(error: Exception) -> bool:
 
 def is_connection_lost(error: Exception) -> bool:
     """Whether the server or the way to it failed, and not a statement. (asyncpg's InterfaceError is also its
-    complaint about a parameter's value: then it is a ValueError too.)"""
+    complaint about a parameter's value: then it is a ValueError too. Its InternalClientError is what a connection answers
+    that was cut while it was being spoken to.)"""
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)
     return isinstance(
         error,
-        asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError | asyncpg.TooManyConnectionsError | OSError,
+        asyncpg.PostgresConnectionError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.TooManyConnectionsError
+        | asyncpg.InternalClientError
+        | OSError,
     )

@@ -17,7 +17,7 @@ from domain.books import Books, Request
 from domain.postings import Posted, Sums
 from domain.recordings import Recording, Reported, new_events, rate
 from domain.usage import UsageEvent
-from infra.deciding import Deciding
+from infra.deciding import CycleDue, Deciding
 from infra.group_commit import MOST_ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS, Overloaded, is_connection_lost
 from infra.statements import MARK_COLUMNS, USAGE_COLUMNS
 from infra.transaction import Connection, transaction
@@ -30,6 +30,11 @@ MOST_WAITING: Final = 64
 # Events between two turns of the loop, and rows that are encoded in one.
 SLICE: Final = 25
 ROWS_AT_ONCE: Final = 250
+# Who inserts the same keys under the tenant's lock waits for this batch, and it for them: it gives way soon and tries again,
+# so that nobody behind that lock waits for PostgreSQL to find the deadlock. Later it is as patient as the others.
+IMPATIENT: Final = "SET LOCAL lock_timeout = '100ms'"
+PATIENT_AFTER: Final = 5
+SECONDS_AFTER_STUCK: Final = 0.02
 # In one order, so that two batches never wait for each other in a circle.
 _INSERT_KEYS: Final = """
 INSERT INTO usage_key (tenant_id, source, event_id, usage_id)
@@ -70,24 +75,26 @@ class UsageIngest:
         while True:
             try:
                 async with self._pool.acquire() as connection:
-                    return await self._record(connection, request, reported, again=attempt > 1)
+                    return await self._record(connection, request, reported, attempt)
+            except CycleDue:
+                async with self._pool.acquire() as connection, transaction(connection):
+                    await self._deciding.start_cycle(connection, request.tenant_id)
             except Exception as error:
-                # Who inserts the same keys under the tenant's lock may be waiting for this batch, and it for them.
-                again = is_connection_lost(error) or isinstance(error, asyncpg.DeadlockDetectedError)
-                if not again or attempt == MOST_ATTEMPTS:
+                stuck = isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError)
+                if not (stuck or is_connection_lost(error)) or attempt == MOST_ATTEMPTS:
                     raise
                 attempt += 1
-                await asyncio.sleep(SECONDS_BETWEEN_ATTEMPTS)
+                await asyncio.sleep(SECONDS_AFTER_STUCK if stuck else SECONDS_BETWEEN_ATTEMPTS)
 
     async def _record(
-        self, connection: Connection, request: Request, reported: Sequence[Reported], *, again: bool
+        self, connection: Connection, request: Request, reported: Sequence[Reported], attempt: int
     ) -> Recording:
         unique = new_events(reported, frozenset())
         keys = _keys(unique)
         batch = None
         async with transaction(connection):
             # An attempt whose commit went unheard has left its keys: then all that it took is taken.
-            kept = await connection.fetch(_KEPT, request.tenant_id, *keys) if again else []
+            kept = await connection.fetch(_KEPT, request.tenant_id, *keys) if attempt > 1 else []
             fresh = kept or await connection.fetch(_INSERT_KEYS, request.tenant_id, *keys)
             taken = {row[0] for row in fresh}
             new = [event for event in unique if event.id in taken]
@@ -96,6 +103,8 @@ class UsageIngest:
             if events and not kept:
                 sums = await _copied(connection, request.tenant_id, events)
                 named = self._deciding.unregistered(request.tenant_id, sums.named())
+                if attempt <= PATIENT_AFTER:
+                    await connection.execute(IMPATIENT)
                 post = sums.post(request, f"usage recorded {now.isoformat()}", named)
                 (answer,), batch = await self._deciding.run(connection, [post])
                 assert isinstance(answer, Posted), "the tenant was there a moment ago"

@@ -25,7 +25,7 @@ from infra.usage_sums import (
     MEASURES,
 )
 
-MOST_ROWS: Final = 10_000
+MOST_ROWS: Final = 5_000
 
 # Customers name their own ids; kinds of `scope`.
 _NAMED: Final = {
@@ -37,8 +37,9 @@ _NAMED: Final = {
 }
 _ZONE: Final = "SELECT time_zone FROM tenant WHERE id = $1"
 _EVERYTHING_MARKED: Final = "SELECT EXISTS (SELECT FROM usage_mark WHERE tenant_id = $1 AND quarter = $2)"
-# Plans must not follow statistics that do not know of this hour's rows.
-_PIN: Final = "SET LOCAL enable_seqscan = off"
+# Plans must not follow statistics that do not know of this hour's rows; and only a plan for the spans that are asked knows
+# which partitions to leave out.
+_PIN: Final = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"
 _NAMES: Final = """
 SELECT s.kind, s.id, s.name FROM unnest($2::text[], $3::text[]) AS asked (kind, id)
 JOIN scope s ON s.tenant_id = $1 AND s.kind = asked.kind AND s.id = asked.id WHERE s.name IS NOT NULL"""
@@ -89,7 +90,11 @@ async def usage_breakdown(
 ) -> Breakdown:
     """Sums of the filtered usage by these dimensions: those `top` groups that cost most, a series with every period of
     theirs. The period before a span of whole months is as many months, else a span of the same length."""
-    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+    async with (
+        application.reports.turn(tenant_id),
+        application.readers.acquire() as connection,
+        transaction(connection, BEGIN_READING),
+    ):
         await connection.execute(_PIN)
         zone = ZoneInfo(await connection.fetchval(_ZONE, tenant_id))
         asking = _Asking(connection, tenant_id, zone)
@@ -99,12 +104,12 @@ async def usage_breakdown(
         if compare_previous:
             start, end = previous_span(wanted.start, wanted.end, zone)
             before = replace(wanted, start=start, end=end)
-            others = [dimension for dimension in group_by if dimension not in TIMES]
-            if len(others) == len(group_by) and rows:
+            previous = await asking.total(before)
+            if not group_by:
+                rows = [replace(row, previous=previous) for row in rows]
+            elif rows and TIMES.isdisjoint(group_by):
                 rows = await asking.with_previous(rows, before, group_by)
-            answer = replace(
-                answer, rows=tuple(rows), previous=await asking.total(before), previous_start=start, previous_end=end
-            )
+            answer = replace(answer, rows=tuple(rows), previous=previous, previous_start=start, previous_end=end)
         return replace(answer, rows=tuple(await _named(connection, tenant_id, answer.rows)))
 
 

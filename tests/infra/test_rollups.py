@@ -308,6 +308,47 @@ async def test_the_period_before_of_whole_months_is_as_many_months(timed: Applic
     assert (row.totals.cost, row.previous.cost) == (nano("3"), nano("2"))
 
 
+async def test_without_dimensions_the_one_row_is_the_total_also_of_the_period_before(
+    timed: Application, clock: Clock
+) -> None:
+    caller = await open_tenant(timed, metered="100")
+    for name, cost, hours in (("now", "3", 1), ("before", "2", 25)):
+        usage = reported(name, cost, occurred_at=clock.now - timedelta(hours=hours))
+        await service.record_usage(timed, caller, [ReportedUsage(usage)])
+    wanted = UsageFilter(clock.now - timedelta(days=1), clock.now)
+    answer = await usage_breakdown(timed, caller.tenant_id, wanted, [], compare_previous=True)
+    (row,) = answer.rows
+    assert (row.keys, row.totals, row.previous) == ((), answer.total, answer.previous)
+    assert (answer.total.cost, answer.previous and answer.previous.cost) == (nano("3"), nano("2"))
+
+
+async def test_a_question_that_is_asked_again_and_again_is_planned_for_its_span(
+    settings: Settings, database_url: str
+) -> None:
+    async with open_application(settings, database_url, most_readers=1) as application:
+        caller = await open_tenant(application, metered="100")
+        wanted = UsageFilter(NOW - timedelta(days=3000), NOW)
+        for _ in range(8):
+            await usage_breakdown(application, caller.tenant_id, wanted, [Dimension.SESSION])
+        async with application.readers.acquire() as connection:
+            plans = await connection.fetch(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%WITH grouped%'"
+                " AND statement NOT LIKE '%pg_prepared_statements%'"
+            )
+    assert [tuple(row) for row in plans] == [(0, 8)]
+
+
+async def test_reports_take_turns_and_wait_without_a_connection(application: Application, caller: Caller) -> None:
+    other = await open_tenant(application, "globex")
+    wanted = UsageFilter(NOW - SPAN, NOW)
+    async with application.reports.turn(caller.tenant_id), application.reports.turn(caller.tenant_id):
+        waiting = asyncio.create_task(usage_breakdown(application, caller.tenant_id, wanted, []))
+        await usage_breakdown(application, other.tenant_id, wanted, [])
+        assert not waiting.done()
+        assert application.readers.get_idle_size() == application.readers.get_size()
+    assert (await waiting).total == UsageTotals()
+
+
 async def test_a_series_shows_every_period_of_the_groups_that_cost_most(timed: Application, clock: Clock) -> None:
     caller = await open_tenant(timed, metered="100")
     for number, (model, cost) in enumerate((("a", "3"), ("b", "2"), ("a", "1"), ("c", "1"), ("b", "5"))):

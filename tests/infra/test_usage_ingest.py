@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from domain.attribution import Attribution
@@ -15,11 +16,11 @@ from domain.refusals import BudgetScope
 from domain.usage import UsageKind
 from infra import usage_ingest
 from infra.application import Application, open_application
-from infra.group_commit import Overloaded
-from infra.services import settlements, usage
+from infra.group_commit import Overloaded, is_connection_lost
+from infra.services import cycles, settlements, usage
 from infra.services.callers import Caller
 from infra.services.usage import ReportedUsage
-from infra.settings import Settings
+from infra.settings import DeploymentMode, Settings
 from tests.domain.builders import nano
 from tests.infra.builders import (
     Clock,
@@ -151,6 +152,30 @@ async def test_what_the_books_cannot_hold_is_told_event_by_event(application: Ap
     assert sum(len(report.rejected) for report in reports) == 77
     assert {problem.path for report in reports for event in report.rejected for problem in event.problems} == {"usage"}
     await audit(application)
+
+
+@pytest.mark.parametrize("deployment_mode", [DeploymentMode.SELF_HOSTED])
+async def test_the_first_batch_of_a_cycle_is_rated_under_its_plan(
+    timed: Application, clock: Clock, database_url: str
+) -> None:
+    caller = await open_tenant(timed, credits="100", metered="50")
+    await cycles.start_cycle(timed, caller.tenant_id)
+    owner = await asyncpg.connect(database_url)
+    # The plan that ends was an unlimited one: on it the tenant's own key counts for enrichment.
+    await owner.execute("UPDATE tenant SET unlimited_plan = true")
+    await owner.close()
+    clock.advance(days=40)
+    usage_of = [reported(f"e{number}", "0.001", own_key=True, results=1) for number in range(MANY)]
+    report = await usage.record_usage(timed, caller, [ReportedUsage(one, "email_find") for one in usage_of])
+    assert report.accepted == MANY
+    assert await count(timed, "usage_event", "route = 'MANAGED' AND usd_charged > 0") == MANY
+    await audit(timed)
+
+
+def test_a_connection_that_was_cut_while_it_was_spoken_to_is_lost() -> None:
+    assert is_connection_lost(
+        asyncpg.InternalClientError("cannot switch to state 12; another operation is in progress")
+    )
 
 
 async def test_too_many_batches_at_once_are_overload(
