@@ -76,7 +76,8 @@ class Statement:
             whole = f"u.occurred_at >= {self.parameter(reading.raw[0].start)} AND u.occurred_at < {self.parameter(reading.raw[-1].end)}"
             on = f"u.tenant_id = $1 AND {whole} AND u.occurred_at >= span.start AND u.occurred_at < span.past"
             for table, measures in (("usage_event", EVENT_MEASURES), ("usage_amendment", AMENDMENT_MEASURES)):
-                parts.append(self._part(f"{spans} JOIN {table} u ON {on}", "span.day", (measures,), known=_FILTERS))
+                rows = self._part(f"{spans} JOIN {table} u ON {on}", "span.day", (measures,), known=_FILTERS)
+                parts.append(self._added_up(rows))
         return " UNION ALL ".join(parts) or self._nothing()
 
     def _part(self, tables: str, day: str, measures: Sequence[str], known: Sequence[str]) -> str:
@@ -92,6 +93,13 @@ class Statement:
         conditions = self._conditions(columns)
         conditions.extend(f"u.tags @> {self.parameter(json(dict([pair])))}::jsonb" for pair in self._wanted.tags)
         return self._select(tables, columns, day, measures, conditions)
+
+    def _added_up(self, rows: str) -> str:
+        """The same rows, added up at once: integers are, while they are no numerics yet, as those of the rollups."""
+        keys = [f"k{index}" for index in range(len(self._group_by))]
+        group_by = f" GROUP BY {', '.join(keys)}" if keys else ""
+        sums = [f"sum({measure}) AS {measure}" for measure in MEASURES]
+        return f"SELECT {', '.join([*keys, *sums])} FROM ({rows}) AS raw{group_by}"
 
     def _part_alone(self, tables: str, alone: str) -> str:
         columns = {column: f"u.{column}" for column in ALONE_COLUMNS} | {alone.lower(): "u.value"}
