@@ -57,13 +57,24 @@ BACK_OFF: Final = (
 # Of an incoming webhook: the only Slack URLs that take what is sent here.
 _SLACK: Final = re.compile(r"https://hooks\.slack\.com/services/[A-Za-z0-9]+/[A-Za-z0-9]+/[A-Za-z0-9]+", re.ASCII)
 # One plain address: nothing that a mail header could take for a second one.
-_EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}", re.ASCII)
-_WEBHOOK: Final = re.compile(r"https://[^/?#@\s]+(?:[/?][^#\s]*)?", re.ASCII)
-_LOCAL_WEBHOOK: Final = re.compile(r"https?://[^/?#@\s]+(?:[/?][^#\s]*)?", re.ASCII)
+_EMAIL: Final = re.compile(
+    r"(?!.{65,}@)[A-Za-z0-9!#$%&*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&*+/=?^_`{|}~-]+)*"
+    r"@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}",
+    re.ASCII,
+)
+# Its host is an address in brackets, or a name; a port is 1 to 65535.
+_PLACE: Final = (
+    r"(?:\[[^/?#@\s\]]+\]|[^/?#@\s:\[\]]+)"
+    r"(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"(?:[/?][^#\s]*)?"
+)
+_WEBHOOK: Final = re.compile(f"https://{_PLACE}", re.ASCII)
+_LOCAL_WEBHOOK: Final = re.compile(f"https?://{_PLACE}", re.ASCII)
 _RULES: Final = {
     ChannelKind.SLACK: "must be the URL of an incoming webhook: https://hooks.slack.com/services/T.../B.../...",
     ChannelKind.EMAIL: "must be one e-mail address, such as alerts@example.com",
-    ChannelKind.WEBHOOK: "must be a URL such as https://example.com/purser, without user, password and fragment",
+    ChannelKind.WEBHOOK: "must be a URL such as https://example.com/purser, without user, password and "
+    "fragment, its port 1 to 65535",
 }
 _TYPES: Final = tuple(kind.value for kind in EventType)
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from graphql_api import limits
 from graphql_api.context import Context
 from graphql_api.execution import Engine
 from graphql_api.front_page import front_page
@@ -28,9 +29,12 @@ from infra.services.callers import Caller
 SECONDS_FOR_HEALTH: Final = 5.0
 
 
-def create_app(application: Application, schema: GraphQLSchema | None = None) -> Starlette:
-    """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do."""
-    engine, keyring = Engine(schema or create_schema()), Keyring(application)
+def create_app(
+    application: Application, schema: GraphQLSchema | None = None, *, seconds: float = limits.SECONDS
+) -> Starlette:
+    """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do. A
+    GraphQL request is given up after so many seconds."""
+    engine, keyring = Engine(schema or create_schema(), seconds), Keyring(application)
 
     def context_of(caller: Caller) -> Context:
         return Context(application, caller)

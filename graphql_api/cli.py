@@ -392,3 +392,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         if module in sys.modules:
             expected.append(getattr(sys.modules[module], name))
     return tuple(expected)
+
+
+if __name__ == "__main__":
+    main()

@@ -29,10 +29,11 @@ Answer = dict[str, Any]
 
 
 class Engine:
-    """Executes requests against one schema."""
+    """Executes requests against one schema, each for so many seconds at most."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, seconds: float = limits.SECONDS) -> None:
         self._schema = schema
+        self._seconds = seconds
         self._documents = Documents(schema)
 
     async def answer(
@@ -44,7 +45,7 @@ class Engine:
             if _is_subscription(operation):
                 raise bad_input("subscriptions need a websocket (protocol graphql-transport-ws) at this address")
             executor = self._executor(operation, variables, context)
-            async with asyncio.timeout(limits.SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await self._execute(operation, executor, self._root_fields(operation, executor))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered
             return failed(error)
@@ -62,7 +63,7 @@ class Engine:
             fields = self._root_fields(operation, executor)
             if not fields:
                 raise bad_input("the subscription selects nothing")
-            async with asyncio.timeout(limits.SECONDS):
+            async with asyncio.timeout(self._seconds):
                 beginning = create_source_event_stream(executor)
                 events = await beginning if isawaitable(beginning) else beginning
         except Exception as error:  # noqa: BLE001  # whatever it is, it is answered
@@ -81,7 +82,7 @@ class Engine:
         async with aclosing(events):
             async for event in events:
                 of_event = cast("PlannedExecutor", executor.build_per_event_executor(event))
-                async with asyncio.timeout(limits.SECONDS):
+                async with asyncio.timeout(self._seconds):
                     answer = await self._execute(operation, of_event, fields)
                 yield answer
 
@@ -156,8 +157,7 @@ def _is_subscription(operation: Operation) -> bool:
 def _late() -> RequestError:
     return RequestError(
         ErrorCode.TIMEOUT,
-        f"The request took longer than {limits.SECONDS:.0f} seconds and its outcome is unknown: "
-        "send it again with the same idempotency key.",
+        "The request took too long and its outcome is unknown: send it again with the same idempotency key.",
     )
 
 

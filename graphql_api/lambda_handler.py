@@ -21,6 +21,8 @@ from infra.settings import Settings
 
 # Each process answers one request at a time; its resolvers may read at once.
 MOST_READERS: Final = 2
+# Less than the 29 s of the function and of API Gateway: a request that takes too long is told so by us.
+SECONDS: Final = 25.0
 
 _SCHEMA: Final = create_schema()
 
@@ -63,7 +65,7 @@ class Warm:
             self._application = await stack.enter_async_context(
                 open_application(settings, settings.database_url, most_readers=MOST_READERS)
             )
-            app = create_app(self._application, _SCHEMA)
+            app = create_app(self._application, _SCHEMA, seconds=SECONDS)
             # Mangum would start and stop the application at each request.
             await stack.enter_async_context(app.router.lifespan_context(app))
             self._answer = Mangum(app, lifespan="off")

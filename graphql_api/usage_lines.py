@@ -6,11 +6,17 @@
 Each line is what recordUsage takes as one of its events, by the same rules. Lines are read and recorded as they arrive,
 a batch at a time: a sender that is faster is held back, and requests beside it are answered in between. What was
 recorded stays, even if the connection breaks: sending all lines again is harmless.
+
+A sender holds little memory: about MOST_WAITING bytes of lines wait for their batch, only some senders are listened to at
+once, and one that says nothing for a while is let go.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -29,6 +35,12 @@ from infra.usage_lines import LONGEST_LINE, read_line
 
 MOST_BYTES: Final = 16_000_000
 MOST_LINES: Final = 100_000
+# Lines that wait longer than this together are recorded, however few they are.
+MOST_WAITING: Final = 1_000_000
+MOST_AT_ONCE: Final = 16
+# No tenant may keep the others waiting.
+MOST_OF_A_TENANT: Final = 8
+SECONDS_OF_SILENCE: Final = 30.0
 CONTENT_TYPES: Final = (b"application/x-ndjson", b"application/jsonl")
 # Lines that are read without letting others have their turn: less than a millisecond's worth.
 LINES_AT_ONCE: Final = 20
@@ -39,6 +51,7 @@ _STATUS: Final = {
     ErrorCode.BAD_USER_INPUT: 400,
     ErrorCode.TOO_COMPLEX: 413,
     ErrorCode.OVERLOADED: 503,
+    ErrorCode.TIMEOUT: 408,
     ErrorCode.INTERNAL: 500,
 }
 _SECONDS_TO_WAIT: Final = b"1"
@@ -46,6 +59,7 @@ _SECONDS_TO_WAIT: Final = b"1"
 
 def usage_lines(application: Application, keyring: Keyring) -> Callable[[Request], Awaitable[Response]]:
     """What answers at /usage."""
+    senders: Counter[UUID] = Counter()
 
     async def receive(request: Request) -> Response:
         report = IntakeReport()
@@ -56,7 +70,8 @@ def usage_lines(application: Application, keyring: Keyring) -> Callable[[Request
         except RequestError as error:
             return _refused(error, report)
         try:
-            await _take(intake, request)
+            with _place(senders, intake.tenant_id):
+                await _take(intake, request)
         except ClientDisconnect:
             return Response(status_code=400)
         except RequestError as error:
@@ -102,14 +117,34 @@ def _dry_run(request: Request) -> bool:
     return given == ["true"]
 
 
+@contextmanager
+def _place(senders: Counter[UUID], tenant_id: UUID) -> Iterator[None]:
+    """One of the places for senders that are listened to."""
+    if senders.total() >= MOST_AT_ONCE or senders[tenant_id] >= MOST_OF_A_TENANT:
+        raise RequestError(
+            ErrorCode.OVERLOADED, "Too many are sending usage at this moment. Nothing was taken: send it again later."
+        )
+    senders[tenant_id] += 1
+    try:
+        yield
+    finally:
+        senders[tenant_id] -= 1
+        if not senders[tenant_id]:
+            del senders[tenant_id]
+
+
 async def _take(intake: UsageIntake, request: Request) -> None:
-    number = 0
+    number = waiting = 0
     async for line in _lines(request):
         number += 1
+        waiting += len(line)
         if number > MOST_LINES:
             raise _too_large()
         if line and not line.isspace():
             await intake.take(number, read_line(line))
+            if waiting > MOST_WAITING:
+                await intake.flush()
+                waiting = 0
         if number % LINES_AT_ONCE == 0:
             await asyncio.sleep(0)
     await intake.flush()
@@ -118,7 +153,7 @@ async def _take(intake: UsageIntake, request: Request) -> None:
 async def _lines(request: Request) -> AsyncIterator[bytes]:
     """The lines of the body as it arrives; of one that is too long its beginning, which is too long as well."""
     size, rest = 0, b""
-    async for chunk in request.stream():
+    async for chunk in _chunks(request):
         size += len(chunk)
         if size > MOST_BYTES:
             raise _too_large()
@@ -127,6 +162,23 @@ async def _lines(request: Request) -> AsyncIterator[bytes]:
             yield line
         rest = rest[: LONGEST_LINE + 1]
     yield rest
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    chunks = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(SECONDS_OF_SILENCE):
+                chunk = await anext(chunks, None)
+        except TimeoutError as error:
+            raise RequestError(
+                ErrorCode.TIMEOUT,
+                f"nothing came for {SECONDS_OF_SILENCE:g} seconds: send all lines again; those that were taken are known "
+                "then",
+            ) from error
+        if chunk is None:
+            return
+        yield chunk
 
 
 def _too_large() -> RequestError:
@@ -139,8 +191,13 @@ def _too_large() -> RequestError:
 
 def _refused(error: RequestError, report: IntakeReport) -> Response:
     code = ErrorCode((error.extensions or {})["code"])
-    waiting = [(b"retry-after", _SECONDS_TO_WAIT)] if code is ErrorCode.OVERLOADED else []
-    return _failed(_STATUS[code], error, report, *waiting)
+    headers: list[tuple[bytes, bytes]] = []
+    if code is ErrorCode.OVERLOADED:
+        headers.append((b"retry-after", _SECONDS_TO_WAIT))
+    elif code is ErrorCode.TIMEOUT:
+        # The rest of the body will not come.
+        headers.append((b"connection", b"close"))
+    return _failed(_STATUS[code], error, report, *headers)
 
 
 def _failed(status: int, error: RequestError, report: IntakeReport, *headers: tuple[bytes, bytes]) -> Response:

@@ -35,7 +35,12 @@ def as_text(report: IntakeReport) -> str:
     for each in report.rejected:
         event = f", event {each.event_id}" if each.event_id else ""
         problems = "; ".join(f"{problem.path} {problem.message}" for problem in each.problems)
-        lines.append(f"line {each.index}{event}: {problems}")
+        lines.append(_printable(f"line {each.index}{event}: {problems}"))
     if report.rejections > len(report.rejected):
         lines.append(f"and {report.rejections - len(report.rejected):,} more")
     return "\n".join(lines)
+
+
+def _printable(line: str) -> str:
+    """Names come from files: what a terminal might obey, or cannot show, is escaped."""
+    return "".join([sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line])

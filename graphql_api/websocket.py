@@ -26,7 +26,7 @@ import asyncpg
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from graphql_api.errors import ErrorCode, RequestError, internal
+from graphql_api.errors import ErrorCode, RequestError, bad_input, internal
 from graphql_api.execution import Answer, Engine, failed
 from graphql_api.http import ContextOf, HttpError, authenticated, credentials_in, read_request
 from infra.services.api_keys import Keyring
@@ -229,6 +229,9 @@ class _Connection:
             query, variables, operation_name = read_request(payload, orjson.dumps(payload))
         except HttpError as error:
             await self._refuse(identifier, failed(RequestError(error.code, str(error))))
+            return
+        except orjson.JSONEncodeError:
+            await self._refuse(identifier, failed(bad_input("the payload of subscribe nests too many levels")))
             return
         answers = await self._endpoint.engine.follow(query, variables, operation_name, context)
         if isinstance(answers, dict):

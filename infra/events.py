@@ -33,7 +33,7 @@ class EventsUnavailableError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A row of the outbox. `data` is its payload as JSON; amounts in it are nano-units."""
+    """A row of the outbox. `data` is what it tells, as JSON; amounts in it are decimals."""
 
     tenant_id: UUID
     id: UUID

@@ -16,6 +16,7 @@ import orjson
 
 from domain import channels, ids
 from domain.channels import ChannelKind, Notice
+from domain.event_data import event_data
 from infra import webhooks
 from infra.sending import DELIVERED, Sent
 from infra.settings import Settings
@@ -35,7 +36,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event for the outside. Amounts in its data are nano-units."""
+    """An event for the outside. Amounts in its data are still nano-units."""
 
     id: UUID
     tenant_id: UUID
@@ -62,13 +63,13 @@ async def send(settings: Settings, address: Address, message: Message, now: date
 
 
 def body_of(message: Message) -> bytes:
-    """What a webhook is sent."""
+    """What a webhook is sent: amounts are decimals here."""
     return orjson.dumps(
         {
             "type": message.type,
             "timestamp": message.at.isoformat(),
             "tenant": ids.public("tenant", message.tenant_id),
-            "data": message.data,
+            "data": event_data(message.type, message.data),
         }
     )
 

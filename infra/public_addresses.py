@@ -6,13 +6,15 @@ points elsewhere a moment later (DNS rebinding) gains nothing.
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 # Addresses of the internet; all others are of networks of somebody's own, or carry an IPv4 address inside.
 _INTERNET: Final = IPv6Network("2000::/3")
 # It answers from inside Azure's machines alone, and tells them about themselves.
 _AZURE: Final = IPv4Address("168.63.129.16")
+# Of protocols, of relays to IPv6, and of documents: not every Python that runs this knows them all to be nobody's.
+_NOBODYS: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
 
 
 class NotPublicError(Exception):
@@ -38,4 +40,6 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
             return is_public(address.ipv4_mapped)
         if address not in _INTERNET or address.sixtofour is not None or address.teredo is not None:
             return False
+    if any(address in network for network in _NOBODYS):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved and address != _AZURE

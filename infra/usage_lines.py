@@ -1,7 +1,8 @@
 """One event as JSON: an object with the fields of the schema's UsageEventInput, and nothing else.
 
 The rules are those of GraphQL: amounts and moments are strings, counts are whole numbers, null stands for what is left
-out, an unknown field is refused by its name. What a value may be is for the services to say, as for every event.
+out, an unknown field is refused by its name. What a value may be is for the services to say, as for every event; only
+what is far too much of a text or of tags is refused here, so that nobody has to keep it until then.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from domain.attribution import NOBODY, Attribution, camel
+from domain.attribution import LONGEST_ID, MOST_TAGS, NOBODY, Attribution, camel
 from domain.moments import read_moment
 from domain.money import read_amount
 from domain.prices import Tokens
@@ -24,6 +25,7 @@ MOST_PROBLEMS: Final = 10
 REQUIRED: Final = ("source", "eventId", "kind", "usage")
 
 _LONGEST_NAME: Final = 80
+_TOO_LONG: Final = f"must have at most {LONGEST_ID} characters"
 
 # A field's name in our own types, and how its value is read.
 Field = tuple[str, Callable[[object], object]]
@@ -92,11 +94,17 @@ def _fields(given: object, path: str, readers: Mapping[str, Field], problems: li
 
 def _tags(given: list[object], problems: list[FieldProblem]) -> tuple[tuple[str, str], ...]:
     """Labels in the order in which they are kept."""
+    if len(given) > MOST_TAGS:
+        problems.append(FieldProblem("attribution.tags", f"at most {MOST_TAGS} tags"))
+        return ()
     tags: list[tuple[str, str]] = []
     for tag in given:
         if isinstance(tag, dict) and len(tag) == 2:
             key, value = tag.get("key"), tag.get("value")
             if isinstance(key, str) and isinstance(value, str):
+                if max(len(key), len(value)) > LONGEST_ID:
+                    problems.append(FieldProblem("attribution.tags", _TOO_LONG))
+                    break
                 tags.append((key, value))
                 continue
         problems.append(FieldProblem("attribution.tags", 'each is {"key": "...", "value": "..."}'))
@@ -111,6 +119,8 @@ def _below(path: str, name: str) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise FieldError("must be a string")
+    if len(value) > LONGEST_ID:
+        raise FieldError(_TOO_LONG)
     return value
 
 

@@ -106,4 +106,6 @@ def _hush() -> None:
 
 
 def _port(target: "httpx.URL") -> int:
-    return target.port or (443 if target.scheme == "https" else 80)
+    if target.port is not None:
+        return target.port
+    return 443 if target.scheme == "https" else 80

@@ -33,12 +33,20 @@ MOST_READERS: Final = 2
 MOST_TIME_KEPT: Final = timedelta(seconds=10)
 NAMESPACE: Final = "Purser"
 MOMENT_RULE: Final = "a moment with its offset, such as 2026-11-20T00:00:00Z"
+# Clocks differ a little. A run for a time to come would book it as if it were here.
+MOST_AHEAD: Final = timedelta(minutes=5)
+FIRST_YEAR: Final = 2000
 
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
 
 Answer = dict[str, Any]
 First = Callable[[str], Awaitable[None]]
+
+
+def now() -> datetime:
+    """The present: no run may be for a time after it."""
+    return datetime.now(UTC)
 
 
 class EventError(ValueError):
@@ -157,12 +165,15 @@ class Job:
     def __init__(self, name: str, function: Callable[[Run], Awaitable[Progress]], first: First | None) -> None:
         self.name = name
         self._function = function
-        self._first = first
+        self.first = first
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> Answer:
         """`time` (EventBridge) or `at` of the event says which time the job is for."""
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        at = moment(event.get("at", event.get("time")))
+        try:
+            at = moment(event.get("at", event.get("time")))
+        except EventError as error:
+            raise EventError(f'the event must say which time the job is for: "at" or "time" {error}') from None
         with self._measured() as figures:
             return self.run(at, remaining, figures, request_id=context.aws_request_id)
 
@@ -172,7 +183,7 @@ class Job:
         """Run it unless it runs already. It stops before the remaining time is up, and says how far it came. Its metrics
         are put into `figures`."""
         measured = {} if figures is None else figures
-        start = max(at, datetime.now(UTC))
+        start = max(at, now())
         stop_at = None if remaining is None else start + remaining - min(MOST_TIME_KEPT, remaining / 5)
 
         async def work(application: Application) -> Answer:
@@ -183,7 +194,7 @@ class Job:
             measured.update(Success=int(progress.complete), Done=progress.done)
             return asdict(progress)
 
-        answer = WARM.run(start, work, self._first, job=self.name, **keys)
+        answer = WARM.run(start, work, self.first, job=self.name, **keys)
         WARM.logger.info("ran", at=at.isoformat(), answer=answer)
         return answer
 
@@ -224,31 +235,50 @@ def job(name: str, *, first: First | None = None) -> Callable[[Callable[[Run], A
 
 
 def moment(text: object) -> datetime:
-    """The time that a job is for, in UTC."""
+    """The time that a job is for, in UTC: the present or the past. The message of an EventError says what it must be."""
     try:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise EventError(f'the event must say which time the job is for: "at" or "time", {MOMENT_RULE}')
+        raise EventError(f"must be {MOMENT_RULE}")
+    if at.year < FIRST_YEAR:
+        raise EventError(f"must not be before the year {FIRST_YEAR}")
+    present = now()
+    if at > present + MOST_AHEAD:
+        raise EventError(f"must not be in the future: it is {present:%FT%TZ}")
     return at.astimezone(UTC)
 
 
 def by_hand(handler: Job) -> None:
-    """The command line of a job: `python -m lambdas.start_cycles --at 2026-11-20T00:00Z`."""
+    """The command line of a job: `python -m lambdas.start_cycles --at "$(date -u +%FT%TZ)"`."""
+    from infra.database import DatabaseError
+    from infra.embedded_postgres import EmbeddedPostgresError
+
     parser = argparse.ArgumentParser(prog=f"python -m lambdas.{handler.name}", description=f"Run {handler.name} once.")
-    parser.add_argument("--at", required=True, metavar="MOMENT", help=f"the time that it is for: {MOMENT_RULE}")
+    parser.add_argument(
+        "--at", required=True, metavar="MOMENT", help=f"the time that it is for, now or in the past: {MOMENT_RULE}"
+    )
     given = parser.parse_args()
     try:
         at = moment(given.at)
-    except EventError:
-        parser.error(f"--at must be {MOMENT_RULE}")
+    except EventError as error:
+        parser.error(f"--at {error}")
+    handler.first = handler.first or _find_books
     try:
         sys.stdout.write(json.dumps(handler.run(at)) + "\n")
-    except SettingsError as error:
+    except (SettingsError, DatabaseError, EmbeddedPostgresError) as error:
         parser.exit(2, f"{error}\n")
     finally:
         WARM.close()
+
+
+async def _find_books(url: str) -> None:
+    """Raises DatabaseError, which says what to do, where no migrated database answers."""
+    from infra.database import connect_to_books
+
+    connection = await connect_to_books(url)
+    await connection.close()
 
 
 @asynccontextmanager

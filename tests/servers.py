@@ -1,6 +1,5 @@
 """The real command line as processes of its own: `purser` in data folders of the tests."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,7 +15,9 @@ from typing import Any, Final
 
 import httpx
 
+from infra.demo_keys import demo_tokens
 from infra.embedded_postgres_lifetime import Lifetime
+from infra.settings import Settings
 
 PURSER: Final = str(Path(sys.executable).parent / "purser")
 SECONDS_TO_START: Final = 60
@@ -116,8 +117,7 @@ def started(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Serve
 
 def demo_keys(data_dir: Path, **variables: str) -> dict[str, str]:
     """What `purser demo-keys` prints."""
-    keys: dict[str, str] = json.loads(purser(data_dir, "demo-keys", **variables).stdout)
-    return keys
+    return demo_tokens(Settings.from_environment({"PURSER_DATA_DIR": str(data_dir), **variables}))
 
 
 def postgres_is_gone(data_dir: Path) -> bool:

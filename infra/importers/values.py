@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from domain.money import FRACTION_DIGITS, NANO, divide_rounding_up
@@ -13,6 +13,8 @@ from domain.usage import EPOCH, MOST_COST, MOST_COUNT
 
 MOST_DIGITS: Final = 60
 
+# Exponents of more digits than any amount needs are not computed with.
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,13}(\.0*)?", re.ASCII)
 
 
@@ -27,7 +29,7 @@ class ValueProblem(ValueError):
 def load_json(text: str | bytes) -> Any:
     """A JSON document whose fractions are decimals. Raises ValueError where it is none."""
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+        return json.loads(text, parse_float=_fraction, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("nests too deep") from error
 
@@ -67,11 +69,11 @@ def dollars(row: Mapping[str, Any], name: str) -> int | None:
     value = row.get(name)
     if value is None or value == "":
         return None
-    try:
-        amount = Decimal(str(value).strip())
-    except InvalidOperation as error:
-        raise ValueProblem(name, f"must be a number of dollars, and is {str(value)[:40]!r}") from error
-    if not amount.is_finite() or not 0 <= amount <= MOST_COST // NANO or len(amount.as_tuple().digits) > MOST_DIGITS:
+    shown = str(value).strip()
+    if isinstance(value, bool) or _NUMBER.fullmatch(shown) is None:
+        raise ValueProblem(name, f"must be a number of dollars, and is {str(value)[:40]!r}")
+    amount = Decimal(shown)
+    if not 0 <= amount <= MOST_COST // NANO or len(amount.as_tuple().digits) > MOST_DIGITS:
         raise ValueProblem(name, f"must be 0 to {MOST_COST // NANO} dollars, and is {str(value)[:40]!r}")
     if amount and amount.adjusted() < -FRACTION_DIGITS:
         return 1
@@ -116,6 +118,11 @@ def without(whole: int, name: str, *parts: tuple[int, str]) -> int:
         named = " and ".join(f"{part} {each}" for part, each in parts if part)
         raise ValueProblem(name, f"is {whole}, which cannot include {named}")
     return left
+
+
+def _fraction(shown: str) -> Decimal | str:
+    """A number, exactly; one that no amount can be stays a text, for whoever reads its field to refuse."""
+    return Decimal(shown) if _NUMBER.fullmatch(shown) else shown
 
 
 def _no_number(name: str) -> object:

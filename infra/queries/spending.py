@@ -7,6 +7,7 @@ from uuid import UUID
 from domain import budgets, spending
 from domain.periods import month_key, month_span
 from infra.application import Application
+from infra.months import months_by_zone
 from infra.queries import tenants
 from infra.queries.tenants import TenantView, zone_of
 
@@ -20,11 +21,11 @@ WHERE t.id = $1"""
 _OF_TENANTS: Final = """
 SELECT t.id, t.slug, month.key, coalesce(c.spent, 0) AS spent, coalesce(c.held, 0), b.cap
 FROM tenant t
-CROSS JOIN LATERAL (SELECT to_char($1::timestamptz AT TIME ZONE t.time_zone, 'YYYY-MM') AS key) month
+JOIN unnest($1::text[], $2::text[]) AS month (time_zone, key) ON month.time_zone = t.time_zone
 LEFT JOIN budget_counter c ON c.tenant_id = t.id AND c.scope = 'TENANT' AND c.scope_id = '' AND c.period_key = month.key
 LEFT JOIN budget b ON b.tenant_id = t.id AND b.scope = 'TENANT' AND b.scope_id = '' AND b.period = 'MONTH'
-WHERE $2::bigint IS NULL OR coalesce(c.spent, 0) < $2 OR coalesce(c.spent, 0) = $2 AND t.slug > $3
-ORDER BY spent DESC, t.slug LIMIT $4"""
+WHERE $3::bigint IS NULL OR coalesce(c.spent, 0) < $3 OR coalesce(c.spent, 0) = $3 AND t.slug > $4
+ORDER BY spent DESC, t.slug LIMIT $5"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ async def of_month(application: Application, tenant_id: UUID, month: str | None)
 async def page(application: Application, first: int, after: tuple[int, str] | None) -> TenantSpendingPage:
     """The tenants that spent most in their present month, after this place (spent, slug). For operators: it looks at all
     tenants."""
-    rows = await application.readers.fetch(_OF_TENANTS, application.clock(), *(after or (None, "")), first + 1)
+    async with application.readers.acquire() as connection:
+        months = await months_by_zone(connection, application.clock())
+        rows = await connection.fetch(_OF_TENANTS, *months, *(after or (None, "")), first + 1)
     views = await tenants.of_ids(application, [row[0] for row in rows[:first]])
     found = [
         TenantSpending(views[tenant_id], Spending(month, spent, held, cap))

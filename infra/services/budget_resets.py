@@ -17,6 +17,7 @@ from domain.controls import BudgetsReset, ResetBudgets
 from domain.ids import NIL
 from infra.application import Application
 from infra.deciding import SYSTEM
+from infra.months import months_by_zone
 from infra.services.callers import Caller, Role
 from infra.services.commands import request_of
 from infra.services.progress import Progress
@@ -24,14 +25,15 @@ from infra.services.progress import Progress
 # Pauses that may have ended by themselves: of a month that is over in the tenant's zone, or under another cap.
 _ENDED: Final = """
 SELECT s.tenant_id, s.kind, s.id FROM scope s JOIN tenant t ON t.id = s.tenant_id
+JOIN unnest($1::text[], $2::text[]) AS month (time_zone, key) ON month.time_zone = t.time_zone
 LEFT JOIN budget b ON b.tenant_id = s.tenant_id AND b.scope = s.kind AND b.scope_id = s.id
     AND b.period = CASE s.pause_period_key WHEN 'TOTAL' THEN 'TOTAL' ELSE 'MONTH' END
 LEFT JOIN budget d ON d.tenant_id = '00000000-0000-0000-0000-000000000000'::uuid AND d.scope = s.kind
     AND d.scope_id = s.id AND d.period = CASE s.pause_period_key WHEN 'TOTAL' THEN 'TOTAL' ELSE 'MONTH' END
 WHERE s.pause_period_key IS NOT NULL AND s.status = 'PAUSED' AND t.status = 'ACTIVE'
-    AND (s.pause_period_key NOT IN ('TOTAL', to_char($1::timestamptz AT TIME ZONE t.time_zone, 'YYYY-MM'))
+    AND (s.pause_period_key NOT IN ('TOTAL', month.key)
         OR coalesce(b.cap, d.cap) IS NULL OR coalesce(b.cap, d.cap) > s.pause_cap)
-    AND (s.tenant_id, s.kind, s.id) > ($2::uuid, $3::text, $4::text)
+    AND (s.tenant_id, s.kind, s.id) > ($3::uuid, $4::text, $5::text)
 ORDER BY s.tenant_id, s.kind, s.id LIMIT 500"""
 
 
@@ -40,7 +42,9 @@ async def reset_budgets(application: Application, at: datetime, *, stop_at: date
     harmless. Counts the scopes that were resumed."""
     done = 0
     after: tuple[UUID, str, str] = (NIL, "", "")
-    while rows := await application.readers.fetch(_ENDED, at, *after):
+    async with application.readers.acquire() as connection:
+        months = await months_by_zone(connection, at)
+    while rows := await application.readers.fetch(_ENDED, *months, *after):
         for tenant_id, found in groupby(rows, key=itemgetter(0)):
             if stop_at is not None and application.clock() >= stop_at:
                 return Progress(done, complete=False)

@@ -7,6 +7,7 @@ became of it. A process that dies in between leaves a lease that ends: the messa
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,9 +30,11 @@ from infra.vault import VaultError
 
 MOST_ROUTED: Final = 200
 MOST_AT_ONCE: Final = 50
-# No channel may keep the others waiting: of each only so many are sent at once, and if nobody answers there, the rest of
-# what is due for it waits.
-MOST_OF_A_CHANNEL: Final = 10
+# Neither a tenant nor a channel may keep the others waiting: of each only so many are sent at once, and if nobody answers
+# at a channel, or it fails slowly or again, the rest of what is due for it waits.
+MOST_OF_A_TENANT: Final = 10
+MOST_OF_A_CHANNEL: Final = 5
+SLOW: Final = timedelta(seconds=2)
 LEASE: Final = timedelta(minutes=1)
 PAUSE: Final = timedelta(minutes=1)
 
@@ -50,17 +53,32 @@ _ROUTED: Final = """
 UPDATE outbox o SET routed_at = $3
 FROM unnest($1::uuid[], $2::uuid[]) AS done (tenant_id, id) WHERE (o.tenant_id, o.id) = (done.tenant_id, done.id)"""
 
+# $3, $4: the tenant and the channel of each delivery that is being sent by this process. Who has his share of them is passed
+# over, so that however much is due for one, the next lease finds the others.
 _LEASE: Final = f"""
-WITH oldest AS (
+WITH of_tenant AS (
+    SELECT tenant_id, count(*) AS sending FROM unnest($3::uuid[]) AS s (tenant_id) GROUP BY 1
+), of_channel AS (
+    SELECT channel_id, count(*) AS sending FROM unnest($4::uuid[]) AS s (channel_id) GROUP BY 1
+), oldest AS (
     SELECT tenant_id, channel_id, event_id, next_attempt_at FROM delivery
-    WHERE state = 'PENDING' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT 1000
-), placed AS (
-    SELECT *, row_number() OVER (PARTITION BY tenant_id, channel_id ORDER BY next_attempt_at, event_id) AS place FROM oldest
+    WHERE state = 'PENDING' AND next_attempt_at <= $1
+      AND tenant_id NOT IN (SELECT tenant_id FROM of_tenant WHERE sending >= {MOST_OF_A_TENANT})
+      AND channel_id NOT IN (SELECT channel_id FROM of_channel WHERE sending >= {MOST_OF_A_CHANNEL})
+    ORDER BY next_attempt_at LIMIT 500
+), in_channel AS (
+    SELECT oldest.*, coalesce(sending, 0)
+        + row_number() OVER (PARTITION BY tenant_id, channel_id ORDER BY next_attempt_at, event_id) AS place
+    FROM oldest LEFT JOIN of_channel USING (channel_id)
+), in_tenant AS (
+    SELECT c.tenant_id, c.channel_id, c.event_id, c.next_attempt_at, coalesce(sending, 0)
+        + row_number() OVER (PARTITION BY tenant_id ORDER BY next_attempt_at, event_id) AS place
+    FROM in_channel c LEFT JOIN of_tenant USING (tenant_id) WHERE c.place <= {MOST_OF_A_CHANNEL}
 ), picked AS (
     SELECT d.tenant_id, d.channel_id, d.event_id
-    FROM placed p JOIN delivery d USING (tenant_id, channel_id, event_id)
-    WHERE p.place <= {MOST_OF_A_CHANNEL} AND d.state = 'PENDING' AND d.next_attempt_at <= $1
-    ORDER BY p.next_attempt_at, d.event_id LIMIT {MOST_AT_ONCE} FOR UPDATE OF d SKIP LOCKED
+    FROM in_tenant p JOIN delivery d USING (tenant_id, channel_id, event_id)
+    WHERE p.place <= {MOST_OF_A_TENANT} AND d.state = 'PENDING' AND d.next_attempt_at <= $1
+    ORDER BY p.next_attempt_at, d.event_id LIMIT $5 FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE delivery d SET attempts = d.attempts + 1, next_attempt_at = $2
 FROM picked p
@@ -111,20 +129,35 @@ async def route_events(application: Application, at: datetime, *, stop_at: datet
 
 
 async def deliver(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
-    """Send what is due by then; `done` counts the attempts."""
+    """Send what is due by then, more whenever some of it has ended; `done` counts the attempts."""
     done = 0
+    sending: dict[asyncio.Task[None], _Leased] = {}
     one_at_a_time = asyncio.Lock()
-    while stop_at is None or application.clock() < stop_at:
-        leased = await _lease(application, at)
-        if not leased:
-            return Progress(done)
-        ended = await asyncio.gather(
-            *[_deliver(application, delivery, at, one_at_a_time) for delivery in leased], return_exceptions=True
-        )
-        for error in filter(None, ended):
-            raise error
-        done += len(leased)
-    return Progress(done, complete=False)
+    failure: BaseException | None = None
+    try:
+        while True:
+            in_time = stop_at is None or application.clock() < stop_at
+            if in_time and failure is None and len(sending) < MOST_AT_ONCE:
+                leased = await _lease(application, at, sending.values(), one_at_a_time)
+                for delivery in leased:
+                    sending[asyncio.create_task(_deliver(application, delivery, at, one_at_a_time))] = delivery
+                if leased:
+                    continue
+            if not sending:
+                break
+            ended, _ = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+            for error in filter(None, await asyncio.gather(*ended, return_exceptions=True)):
+                failure = failure or error
+            for task in ended:
+                del sending[task]
+            done += len(ended)
+    finally:
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+    if failure is not None:
+        raise failure
+    return Progress(done, complete=in_time)
 
 
 async def notify(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
@@ -160,9 +193,15 @@ async def _route(connection: Connection, at: datetime, now: datetime) -> int:
     return len(events)
 
 
-async def _lease(application: Application, at: datetime) -> list[_Leased]:
-    async with application.writers.acquire() as connection, transaction(connection):
-        rows = await connection.fetch(_LEASE, at, max(at, application.clock()) + LEASE)
+async def _lease(
+    application: Application, at: datetime, sending: Collection[_Leased], one_at_a_time: asyncio.Lock
+) -> list[_Leased]:
+    tenants = [delivery.message.tenant_id for delivery in sending]
+    channel_ids = [delivery.channel_id for delivery in sending]
+    until = max(at, application.clock()) + LEASE
+    # The group commit's connections are few: this takes one of them.
+    async with one_at_a_time, application.writers.acquire() as connection, transaction(connection):
+        rows = await connection.fetch(_LEASE, at, until, tenants, channel_ids, MOST_AT_ONCE - len(sending))
     return [_leased(row) for row in rows]
 
 
@@ -173,10 +212,11 @@ def _leased(row: asyncpg.Record) -> _Leased:
 
 
 async def _deliver(application: Application, delivery: _Leased, at: datetime, one_at_a_time: asyncio.Lock) -> None:
+    begun = asyncio.get_running_loop().time()
     sent = await _sent(application, delivery) if delivery.in_use else Sent(REMOVED, gone=True)
-    # The group commit's connections are few: this takes one of them.
+    slow = asyncio.get_running_loop().time() - begun >= SLOW.total_seconds()
     async with one_at_a_time, application.writers.acquire() as connection, transaction(connection):
-        await _note(connection, delivery, sent, max(at, application.clock()))
+        await _note(connection, delivery, sent, max(at, application.clock()), slow=slow)
 
 
 async def _sent(application: Application, delivery: _Leased) -> Sent:
@@ -190,7 +230,7 @@ async def _sent(application: Application, delivery: _Leased) -> Sent:
         return Sent("it could not be sent")
 
 
-async def _note(connection: Connection, delivery: _Leased, sent: Sent, now: datetime) -> None:
+async def _note(connection: Connection, delivery: _Leased, sent: Sent, now: datetime, *, slow: bool) -> None:
     """Note what became of an attempt. What is gone takes its channel along, as a person's removal does."""
     channel = (delivery.message.tenant_id, delivery.channel_id)
     place = (*channel, delivery.message.id)
@@ -206,5 +246,5 @@ async def _note(connection: Connection, delivery: _Leased, sent: Sent, now: date
     else:
         _log.warning("event %s is given up for channel %s: %s", delivery.message.id, delivery.channel_id, sent.error)
         await connection.execute(_FAILED, *place, now, sent.error, delivery.attempts)
-    if not sent.reached:
+    if slow or not sent.reached or delivery.attempts > 1:
         await connection.execute(_WAIT, *channel, now + PAUSE, now)

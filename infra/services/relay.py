@@ -11,7 +11,9 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 
+from domain.event_data import event_data
 from domain.ids import NIL
 from infra.application import Application
 from infra.events import EventBus, Message, chunks
@@ -57,4 +59,4 @@ async def _mark(application: Application, taken: list[Message]) -> None:
 
 def _message(row: asyncpg.Record) -> Message:
     tenant_id, identifier, kind, payload, created_at = row
-    return Message(tenant_id, identifier, kind, payload.encode(), created_at)
+    return Message(tenant_id, identifier, kind, orjson.dumps(event_data(kind, orjson.loads(payload))), created_at)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from typing import Final
+from uuid import UUID
 
 from domain.attribution import LONGEST_ID
 from domain.refusals import FieldProblem
@@ -46,6 +47,11 @@ class UsageIntake:
         self._lines: list[int] = []
         self._events: list[ReportedUsage] = []
         self._rejected: list[Rejected] = []
+
+    @property
+    def tenant_id(self) -> UUID:
+        """Whose lines it takes."""
+        return self._caller.tenant_id
 
     async def take(self, line: int, read: ReportedUsage | Unreadable) -> None:
         """Take one line; every MOST_EVENTS of them are recorded. Raises what record_usage raises."""

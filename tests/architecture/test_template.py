@@ -332,6 +332,17 @@ def test_without_its_parameter_there_is_no_container_service() -> None:
     assert TEMPLATE["Parameters"]["ContainerService"]["Default"] == "false"
 
 
+def test_a_container_service_without_its_parameters_is_refused() -> None:
+    rule = TEMPLATE["Rules"]["ContainerServiceWhole"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "ContainerService"}, "true"]}
+    asserted = [each["Assert"] for each in rule["Assertions"]]
+    for name in ("ContainerImage", "CertificateArn", "PublicUrl", "VpcId"):
+        assert {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]} in asserted
+    for name in ("SubnetIds", "PublicSubnetIds"):
+        # Rules know no Fn::Join. A list that is empty holds nothing but "", if anything.
+        assert {"Fn::Not": [{"Fn::EachMemberEquals": [{"Ref": name}, ""]}]} in asserted
+
+
 def test_the_walk_names_every_parameter_and_every_schedule() -> None:
     walk = (CHECKOUT / "docs" / "deploy.md").read_text(encoding="utf-8")
     assert [parameter for parameter in TEMPLATE["Parameters"] if f"`{parameter}`" not in walk] == []

@@ -17,6 +17,9 @@ SLACK = "https://hooks.slack.com/services/T00000000/B00000000/abcDEF123456ghiJKL
         (ChannelKind.WEBHOOK, "https://example.com"),
         (ChannelKind.WEBHOOK, "https://example.com:8443/purser/in?token=abc"),
         (ChannelKind.WEBHOOK, "https://[2606:4700::1111]/"),
+        (ChannelKind.WEBHOOK, "https://[2606:4700::1111]:1/"),
+        (ChannelKind.WEBHOOK, "https://example.com:65535?token=a:b"),
+        (ChannelKind.EMAIL, "a" * 64 + "@example.com"),
     ],
 )
 def test_takes_what_can_be_reached(kind: ChannelKind, target: str) -> None:
@@ -40,6 +43,14 @@ def test_takes_what_can_be_reached(kind: ChannelKind, target: str) -> None:
         (ChannelKind.WEBHOOK, "https://user:password@example.com"),
         (ChannelKind.WEBHOOK, "https://example.com/#part"),
         (ChannelKind.WEBHOOK, "https://"),
+        *[
+            (ChannelKind.WEBHOOK, f"https://example.com:{port}/")
+            for port in ("99999", "65536", "-1", "0", "00", "", "1a")
+        ],
+        (ChannelKind.EMAIL, ".a@example.com"),
+        (ChannelKind.EMAIL, "a..b@example.com"),
+        (ChannelKind.EMAIL, "a.@example.com"),
+        (ChannelKind.EMAIL, "a" * 65 + "@example.com"),
         (ChannelKind.WEBHOOK, "https://example.com/" + "a" * 2_000),
     ],
 )

@@ -222,6 +222,19 @@ async def test_only_sound_subscriptions_are_begun_and_the_others_say_why(watcher
     await watcher.watch(WATCH)
 
 
+async def test_a_payload_that_nests_too_deeply_is_refused_and_the_connection_stays(
+    watcher: Watcher, application: Application, acme: Caller
+) -> None:
+    await watcher.watch(WATCH, "before")
+    deep = "[" * 400 + "]" * 400
+    await watcher.connection.send(
+        f'{{"type": "subscribe", "id": "1", "payload": {{"query": "{WATCH}", "variables": {{"a": {deep}}}}}}}'
+    )
+    assert await watcher.refused() == ("BAD_USER_INPUT", "the payload of subscribe nests too many levels")
+    await raised(application, acme)
+    assert await watcher.told("before") == {"alertRaised": {"message": "told"}}
+
+
 async def test_subscriptions_over_http_are_sent_to_the_websocket(clients: Clients) -> None:
     answer = await clients.member.send(WATCH)
     assert [error["message"] for error in answer["errors"]] == [

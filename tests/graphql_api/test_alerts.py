@@ -77,6 +77,7 @@ async def test_alerts_come_in_pages_and_by_kind(clients: Clients, raised: list[A
 async def test_what_cannot_be_asked_is_said(clients: Clients, asked: dict[str, object]) -> None:
     (error,) = (await clients.member.send(ALL, asked))["errors"]
     assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert "negative_margin" not in error["message"]
 
 
 async def test_an_alert_is_found_by_its_id_by_its_tenant_alone(clients: Clients, raised: list[Alert]) -> None:

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from graphql_api.calling import program
+from infra.settings import CHECKOUT
 from tests.servers import (
     Server,
     data_folder,
@@ -326,6 +327,12 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
     finished = purser(tmp_path, "schema")
     assert finished.returncode == 0
     assert "type Mutation {" in finished.stdout
+
+
+def test_the_module_may_be_run_as_well(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "graphql_api.cli", "--help"]
+    finished = subprocess.run(command, cwd=CHECKOUT, env=environment(tmp_path), capture_output=True, check=True)
+    assert b"  purser serve --demo" in finished.stdout
 
 
 def test_help_teaches_and_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from graphql_api import execution, limits
+from graphql_api import execution
 from graphql_api.execution import Engine
+from graphql_api.limits import SECONDS
 from graphql_api.schema import create_schema
 from infra.group_commit import Overloaded
 from infra.services import reservations as service
@@ -23,7 +24,7 @@ CONTEXT = SimpleNamespace(application=None, caller=Caller(UUID(int=1), Role.SERV
 VARIABLES = {"input": {"idempotencyKey": "k", "feature": "blog_post"}}
 
 
-async def answer_when(monkeypatch: pytest.MonkeyPatch, outcome: Any) -> dict[str, Any]:
+async def answer_when(monkeypatch: pytest.MonkeyPatch, outcome: Any, seconds: float = SECONDS) -> dict[str, Any]:
     async def reserve(*_: Any) -> Any:
         if isinstance(outcome, Exception):
             raise outcome
@@ -32,7 +33,7 @@ async def answer_when(monkeypatch: pytest.MonkeyPatch, outcome: Any) -> dict[str
         return outcome
 
     monkeypatch.setattr(service, "reserve", reserve)
-    return await Engine(SCHEMA).answer(mutation("reserve"), VARIABLES, None, CONTEXT)
+    return await Engine(SCHEMA, seconds).answer(mutation("reserve"), VARIABLES, None, CONTEXT)
 
 
 @pytest.mark.parametrize("outcome", [ValueError("password of the database"), "not a reservation"])
@@ -64,8 +65,7 @@ async def test_overload_says_that_nothing_was_done(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_time_limit_says_that_the_outcome_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SECONDS", 0.05)
-    answer = await answer_when(monkeypatch, 5.0)
+    answer = await answer_when(monkeypatch, 5.0, seconds=0.05)
     (error,) = answer["errors"]
     assert error["extensions"] == {"code": "TIMEOUT"}
     assert "send it again with the same idempotency key" in error["message"]

@@ -4,11 +4,12 @@ import asyncio
 import json
 from base64 import b64encode
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg
 import pytest
 
+from graphql_api import lambda_handler
 from infra.application import Application
 from infra.services.callers import Caller, Role
 from tests.infra.builders import audit, balance, count, new_key
@@ -116,6 +117,24 @@ async def test_what_is_no_request_and_a_missing_database_are_errors_without_secr
         assert error is not None
         assert error["errorType"] == "DatabaseError"
         assert "DATABASE_URL" in error["errorMessage"]
+
+
+async def test_a_request_that_takes_too_long_is_told_so_before_the_function_is_ended(
+    application: Application, acme: Caller, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lambda_handler.SECONDS < 29, "what the function has"
+    monkeypatch.setattr(lambda_handler, "SECONDS", 0.0)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    key = await new_key(application, acme.tenant_id, Role.SERVICE, "worker")
+    event = request("/graphql", {"query": WALLET}, authorization=f"Bearer {key.token}")
+    warm = lambda_handler.Warm()
+    try:
+        answer = await asyncio.to_thread(warm, event, cast("Any", None))
+    finally:
+        await asyncio.to_thread(warm.close)
+    (error,) = json.loads(answer["body"])["errors"]
+    assert error["extensions"] == {"code": "TIMEOUT"}
 
 
 async def test_a_process_that_lost_its_connections_while_frozen_works_on(variables: dict[str, str]) -> None:

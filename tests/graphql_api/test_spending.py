@@ -126,3 +126,14 @@ async def test_tenants_are_listed_by_what_they_spent_each_in_its_own_month(
     for after in ("", "x", "1_", "1_Acme", "-1_acme"):
         (error,) = (await anywhere.send(TENANTS, {"after": after}))["errors"]
         assert error["message"] == "after must be a cursor of this list"
+
+
+async def test_a_zone_that_the_database_takes_for_a_fixed_offset_keeps_its_summer_time(
+    clients: Clients, application: Application, clock: Clock
+) -> None:
+    await open_tenant(application, "initech", time_zone="CET")
+    anywhere = Client(clients.operator.http, clients.operator.token)
+    clock.now = datetime(2027, 6, 30, 22, tzinfo=UTC)
+    edges = (await anywhere.ask(TENANTS))["tenantSpending"]["edges"]
+    months = {edge["node"]["tenant"]["slug"]: edge["node"]["month"] for edge in edges}
+    assert months == {"acme": "2027-06", "globex": "2027-06", "initech": "2027-07"}

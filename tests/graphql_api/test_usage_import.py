@@ -137,6 +137,18 @@ def test_a_dry_run_says_so_and_writes_nothing(purser: Run, tmp_path: Path, datab
     assert costs(database_url) == {}
 
 
+def test_what_a_terminal_might_obey_or_cannot_show_is_escaped(purser: Run) -> None:
+    row = dict(zip(*[line.split(",") for line in SPEND.splitlines()[:2]], strict=True))
+    names = ("\ud800x", "\x1b]0;mine\x07", "a\nb\u202e")
+    given = "\n".join(json.dumps(row | {"request_id": name}) for name in names).encode()
+    done = purser("litellm", "-", given=given)
+    assert done.exit_code == 1, done.output
+    rejected = [line.partition(", event ")[2].partition(":")[0] for line in done.stdout.splitlines()[5:]]
+    assert rejected == [r"\ud800x", r"\x1b]0;mine\x07", r"a\nb\u202e"]
+    as_json = purser("litellm", "-", "--json", given=given)
+    assert [each["eventId"] for each in json.loads(as_json.stdout)["rejected"]] == list(names)
+
+
 def test_of_many_rejected_rows_the_first_are_listed(purser: Run) -> None:
     done = purser("lines", "-", given=b"{\n" * 600)
     assert done.exit_code == 1

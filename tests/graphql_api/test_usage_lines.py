@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -243,6 +244,78 @@ async def test_a_line_that_never_ends_is_one_rejected_line(clients: Clients) -> 
     assert counts(response) == (1, 0, 1, "0.001")
     (rejected,) = response.json()["rejected"]
     assert (rejected["line"], rejected["problems"][0]["message"]) == (1, "must have at most 100000 bytes")
+
+
+@dataclass(slots=True)
+class Sender:
+    """Somebody who has sent the beginning of a body, and sends nothing more until `go`."""
+
+    content: bytes
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.content
+        await self.go.wait()
+
+
+async def waits_for(application: Application, events: int) -> None:
+    async with asyncio.timeout(20):
+        while await count(application, "usage_event") < events:  # noqa: ASYNC110  # another connection's commit
+            await asyncio.sleep(0.005)
+
+
+async def test_lines_that_wait_are_recorded_once_they_are_large(
+    clients: Clients, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "MOST_WAITING", 1_000)
+    sender = Sender(body(*[event(f"e{number}") for number in range(30)]))
+    sending = asyncio.create_task(post(clients.service, sender.chunks()))
+    await waits_for(application, 12)
+    sender.go.set()
+    assert counts(await sending) == (30, 0, 0, "0.03")
+
+
+async def test_who_says_nothing_for_long_is_let_go_and_told_what_was_taken(
+    clients: Clients, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "SECONDS_OF_SILENCE", 0.2)
+    monkeypatch.setattr(face, "MOST_WAITING", 0)
+    place = urlsplit(api_url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    head = f"POST /usage HTTP/1.1\r\nHost: purser\r\nAuthorization: Bearer {clients.service.token}\r\n"
+    head += "Content-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n"
+    writer.write(head.encode() + body(event("a")) + b"{")
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    status, _, content = answer.partition(b"\r\n\r\n")
+    assert status.startswith(b"HTTP/1.1 408 ")
+    told = orjson.loads(content)
+    assert told["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+    assert told["accepted"] == 1
+
+
+async def test_only_so_many_are_listened_to_at_once_and_of_one_tenant_fewer(
+    clients: Clients, application: Application, globex: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "MOST_WAITING", 0)
+    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
+    monkeypatch.setattr(face, "MOST_AT_ONCE", 2)
+    first, second = Sender(body(event("a"))), Sender(body(event("b")))
+    of_acme = asyncio.create_task(post(clients.service, first.chunks()))
+    await waits_for(application, 1)
+    async with nothing_moves(application):
+        refused = await post(clients.service, body(event("c")))
+    assert error_of(refused)[:2] == (503, "OVERLOADED")
+    assert refused.headers["retry-after"] == "1"
+    of_globex = asyncio.create_task(post(clients.stranger, second.chunks()))
+    await waits_for(application, 2)
+    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 2)
+    assert error_of(await post(clients.service, body(event("c"))))[:2] == (503, "OVERLOADED")
+    first.go.set()
+    second.go.set()
+    assert [counts(each)[0] for each in await asyncio.gather(of_acme, of_globex)] == [1, 1]
+    assert counts(await post(clients.service, body(event("c"))))[0] == 1
 
 
 @pytest.mark.parametrize(

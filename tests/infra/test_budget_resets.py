@@ -86,6 +86,18 @@ async def test_each_tenants_month_begins_in_its_own_zone(timed: Application, clo
     assert (await resumed(timed, london), await resumed(timed, calcutta)) == (["blog-writer"], ["blog-writer"])
 
 
+async def test_zones_that_the_database_takes_for_fixed_offsets_keep_their_summer_time(
+    timed: Application, clock: Clock
+) -> None:
+    clock.now = datetime(2027, 6, 15, tzinfo=UTC)
+    caller = await with_pauses(timed, time_zone="CET")
+    clock.now = datetime(2027, 6, 30, 21, 59, tzinfo=UTC)
+    assert await reset_budgets(timed, clock.now) == Progress(0)
+    clock.advance(60)
+    assert await reset_budgets(timed, clock.now) == Progress(1)
+    assert await resumed(timed, caller) == ["blog-writer"]
+
+
 async def test_a_suspended_tenant_is_left_until_it_is_resumed(timed: Application, clock: Clock) -> None:
     caller = await with_pauses(timed)
     assert isinstance(await tenants.suspend_tenant(timed, caller, "s"), TenantState)

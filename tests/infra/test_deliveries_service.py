@@ -111,6 +111,14 @@ async def test_a_webhook_is_signed_so_that_the_library_verifies_it(
         assert await route_and_deliver(application) == (0, 0)
 
 
+async def test_amounts_are_decimals_to_those_outside(timed: Application, acme: Caller, receiver: Receiver) -> None:
+    await hook(timed, acme, receiver)
+    await emit(timed, acme, "wallet.low", wallet="metered", available=9_990_000_000, threshold=10**10)
+    assert await route_and_deliver(timed) == (1, 1)
+    told = json.loads(receiver.taken[0][1])["data"]
+    assert told == {"wallet": "metered", "available": "9.99", "threshold": "10"}
+
+
 async def test_each_channel_gets_the_events_that_it_names(timed: Application, acme: Caller, receiver: Receiver) -> None:
     globex = await open_tenant(timed, "globex")
     await hook(timed, acme, receiver, "scope.paused", key="pauses")
@@ -191,7 +199,7 @@ async def test_a_process_that_dies_after_sending_sends_again_under_the_same_id(
     await raise_one(timed, acme)
     await deliveries.route_events(timed, clock.now)
 
-    async def dies(*_: object) -> None:
+    async def dies(*_: object, **__: object) -> None:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(deliveries, "_note", dies)
@@ -286,8 +294,64 @@ async def test_where_nobody_answers_the_rest_waits_and_others_do_not(
     routed, sent = await route_and_deliver(timed)
     assert (routed, len(receiver.taken)) == (15, 15)
     assert sent == 15 + deliveries.MOST_OF_A_CHANNEL
-    assert [attempts for state, attempts, _ in await states(timed) if state == "PENDING"] == [0] * 5 + [1] * 10
+    assert [attempts for state, attempts, _ in await states(timed) if state == "PENDING"] == [0] * 10 + [1] * 5
     assert (await states(timed))[-1] == ("PENDING", 1, "no connection (ConnectError)")
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_where_it_fails_slowly_or_again_the_rest_waits(
+    timed: Application, acme: Caller, clock: Clock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, *, slow: bool
+) -> None:
+    monkeypatch.setattr(deliveries, "SLOW", timedelta() if slow else timedelta(hours=1))
+    await hook(timed, acme, receiver)
+    for number in range(8):
+        await raise_one(timed, acme, f"{number}")
+    receiver.statuses = [500]
+    first, most = 5 if slow else 8, deliveries.MOST_OF_A_CHANNEL
+    assert await route_and_deliver(timed) == (8, first)
+    clock.now += BACK_OFF[0]
+    assert await route_and_deliver(timed) == (0, most)
+    assert await route_and_deliver(timed) == (0, 0)
+    receiver.statuses = [204]
+    clock.now += deliveries.PAUSE
+    assert await route_and_deliver(timed) == (0, 8 - most)
+
+
+async def test_a_tenant_whose_receivers_hang_keeps_nobody_waiting(
+    timed: Application, acme: Caller, clock: Clock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    globex = await open_tenant(timed, "globex")
+    for key in "abc":
+        await hook(timed, acme, receiver, key=key)
+    await hook(timed, globex, receiver)
+    for number in range(20):
+        await raise_one(timed, acme, f"{number}")
+    clock.advance(1)
+    for number in range(20):
+        await raise_one(timed, globex, f"{number}")
+    await deliveries.route_events(timed, clock.now)
+    hanging, hung, arrived = asyncio.Event(), 0, 0
+    everything = asyncio.Event()
+
+    async def send(_: object, __: object, message: notifications.Message, *___: object) -> Sent:
+        nonlocal hung, arrived
+        if message.tenant_id == acme.tenant_id:
+            hung += 1
+            await hanging.wait()
+        else:
+            arrived += 1
+            if arrived == 20:
+                everything.set()
+        return DELIVERED
+
+    monkeypatch.setattr(notifications, "send", send)
+    monkeypatch.setattr(deliveries, "_LEASE", deliveries._LEASE.replace("LIMIT 500", "LIMIT 15"))
+    delivering = asyncio.create_task(deliveries.deliver(timed, clock.now))
+    async with asyncio.timeout(20):
+        await everything.wait()
+    assert hung == deliveries.MOST_OF_A_TENANT
+    hanging.set()
+    assert await delivering == Progress(60 + 20)
 
 
 async def test_a_channel_that_is_removed_gets_nothing_more(

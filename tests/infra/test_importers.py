@@ -133,7 +133,23 @@ def test_spend_is_exact_and_rounded_up_at_the_ninth_digit(spend: object, nano: i
     assert usage_of(SPEND | {"spend": spend}).cost == nano
 
 
-@pytest.mark.parametrize("spend", [-0.1, "nan", "Infinity", "1e9", "free", True, "1" * 5_000])
+@pytest.mark.parametrize(
+    "spend",
+    [
+        -0.1,
+        "nan",
+        "Infinity",
+        "1e9",
+        "free",
+        True,
+        "1" * 5_000,
+        "1_0",
+        "\uff11",
+        "1e99999999999999999999",
+        "1e-99999",
+        ".",
+    ],
+)
 def test_spend_that_is_no_amount_is_rejected(spend: object) -> None:
     assert wrong({"spend": spend})[0] == "spend"
 
@@ -403,6 +419,16 @@ def test_lines_that_are_broken_are_rejected_where_they_stand() -> None:
         assert [line for line, each in read if isinstance(each, ReportedUsage)] in ([1, 3], [2, 5])
         broken = [(line, each.problems[0].path) for line, each in read if isinstance(each, Unreadable)]
         assert broken in ([(2, "line")], [(1, "line"), (3, "line"), (4, "line")])
+
+
+def test_a_number_that_no_amount_can_be_rejects_its_row_alone() -> None:
+    row = json.dumps(SPEND)
+    huge = row.replace("0.00031275", "1e99999999999999999999")
+    assert huge != row
+    (first, second) = events(f"{huge}\n{row}".encode(), Format.LITELLM)
+    assert isinstance(first[1], Unreadable)
+    assert first[1].problems[0].path == "spend"
+    assert isinstance(second[1], ReportedUsage)
 
 
 def test_our_own_lines_are_read_as_they_are() -> None:

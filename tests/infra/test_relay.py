@@ -195,6 +195,17 @@ async def test_events_arrive_at_eventbridge_with_their_ids(application: Applicat
     }
 
 
+async def test_amounts_are_decimals_on_the_bus(application: Application, aws: Aws) -> None:
+    payload = {"wallet": "metered", "available": -1, "threshold": 10**10}
+    await application.writers.execute(
+        "INSERT INTO outbox (tenant_id, id, type, payload, created_at) VALUES ($1, $2, 'wallet.empty', $3, $4)",
+        *(ACME, UUID(int=1), json.dumps(payload), AT),
+    )
+    assert await relay_outbox(application, EventBridge("purser")) == Progress(1)
+    (arrived,) = aws.arrived()
+    assert arrived["detail"]["data"] == {"wallet": "metered", "available": "-0.000000001", "threshold": "10"}
+
+
 async def test_entries_that_eventbridge_leaves_are_told_apart(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from domain.attribution import NOBODY, Attribution
+from domain.attribution import LONGEST_ID, NOBODY, Attribution
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.refusals import FieldProblem
@@ -136,6 +136,15 @@ def test_other_values_of_the_wrong_form_are_named() -> None:
         assert problems_of(SMALL | {"attribution": {"tags": tags}}) == [
             ("attribution.tags", 'each is {"key": "...", "value": "..."}')
         ]
+    longer = "x" * (LONGEST_ID + 1)
+    for tags, message in (
+        ([{"key": f"{number}", "value": "b"} for number in range(11)], "at most 10 tags"),
+        ([{"key": "a", "value": longer}], "must have at most 200 characters"),
+        ([{"key": longer, "value": "b"}], "must have at most 200 characters"),
+    ):
+        assert problems_of(SMALL | {"attribution": {"tags": tags}}) == [("attribution.tags", message)]
+    for name in ("source", "eventId", "feature"):
+        assert problems_of(SMALL | {name: longer}) == [(name, "must have at most 200 characters")]
     assert problems_of(SMALL | {"attribution": {"tags": {}}}) == [("attribution.tags", "must be a list")]
 
 

@@ -30,7 +30,7 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 JOBS: Final = [name for name in HANDLERS if name not in EVENTS]
-AT: Final = "2026-11-21T03:00:00Z"
+AT: Final = datetime.now(UTC).isoformat()
 HEAVY: Final = (
     "stripe",
     "boto3",
@@ -121,9 +121,12 @@ def test_there_is_nothing_else_in_the_folder() -> None:
 
 def test_migrate_makes_the_schema_and_does_nothing_the_second_time(empty_database: str, tmp_path: Path) -> None:
     variables = {"DATABASE_URL": empty_database, "PURSER_DATA_DIR": str(tmp_path)}
-    with function("lambdas.migrate.handler", **variables) as migrate:
-        for at in ("2026-11-21T03:00:00Z", "2026-11-21T04:00:00Z"):
-            assert migrate.invoke({"at": at}) == Answered({"done": 0, "complete": True}), migrate.written()
-        assert migrate.invoke({"at": "2027-02-10T00:00:00Z"}) == Answered({"done": 3, "complete": True})
+    at = datetime.now(UTC)
+    spring = at.replace(year=at.year + 1, month=3, day=10)
+    with function("tests.lambdas.timely_jobs.migrate", **variables) as migrate:
+        for _ in range(2):
+            assert migrate.invoke({"at": at.isoformat()}) == Answered({"done": 0, "complete": True}), migrate.written()
+        months = 15 - at.month
+        assert migrate.invoke({"at": spring.isoformat()}) == Answered({"done": months, "complete": True})
     with function("lambdas.start_cycles.handler", **variables) as start_cycles:
         assert start_cycles.invoke({"at": AT}) == Answered({"done": 0, "complete": True})

@@ -20,6 +20,7 @@ from tests.infra.builders import audit, balance, count, nothing_moves, open_tena
 from tests.infra.stand_in import API_KEY, WEBHOOK_SECRET, RunningStandIn, running_stand_in
 from tests.lambdas.runtime_api import Answered, Function, function
 
+TIMELY: Final = "tests.lambdas.timely_jobs"
 SPRING: Final = "2037-03-01T00:00:00Z"
 
 
@@ -55,7 +56,7 @@ def with_payments(variables: dict[str, str], stand_in: RunningStandIn) -> dict[s
 async def test_start_cycles_grants_each_cycle_once(
     application: Application, caller: Caller, variables: dict[str, str]
 ) -> None:
-    with function("lambdas.start_cycles.handler", **variables) as start_cycles:
+    with function(f"{TIMELY}.start_cycles", **variables) as start_cycles:
         for at, done in (
             ("2036-11-20T00:00:00Z", 1),
             ("2036-11-20T01:00:00Z", 0),
@@ -120,7 +121,7 @@ async def test_reconcile_settles_an_order_whose_messages_never_came(
     application: Application, caller: Caller, stand_in: RunningStandIn, with_payments: dict[str, str]
 ) -> None:
     await pay(application, caller, stand_in)
-    with function("lambdas.reconcile_top_ups.handler", **with_payments) as reconcile:
+    with function(f"{TIMELY}.reconcile_top_ups", **with_payments) as reconcile:
         assert await invoke(reconcile, {"at": later(minutes=1)}) == Answered({"done": 0, "complete": True})
         assert await invoke(reconcile, {"at": later(minutes=10)}) == Answered({"done": 1, "complete": True})
         assert await invoke(reconcile, {"at": later(minutes=20)}) == Answered({"done": 0, "complete": True})
@@ -187,7 +188,7 @@ async def test_a_job_that_is_killed_half_way_is_done_by_the_next_run_and_told_as
 ) -> None:
     callers = [await open_tenant(application, slug, metered="10") for slug in ("globex", "initech", "umbrella")]
     await expiring_credits(application, callers)
-    with function("lambdas.expire_lots.handler", **variables) as killed:
+    with function(f"{TIMELY}.expire_lots", **variables) as killed:
         async with application.writers.acquire() as connection, connection.transaction():
             # The last tenant is busy: the job has booked the others and waits for this one.
             last = max(caller.tenant_id for caller in callers)
@@ -198,7 +199,7 @@ async def test_a_job_that_is_killed_half_way_is_done_by_the_next_run_and_told_as
                     await asyncio.sleep(0.01)
             killed.kill()
         assert (await running).error == {"errorType": "Killed"}
-    with function("lambdas.expire_lots.handler", **variables) as expire_lots:
+    with function(f"{TIMELY}.expire_lots", **variables) as expire_lots:
         assert await invoke(expire_lots, {"at": SPRING}) == Answered({"done": 1, "complete": True})
         assert await invoke(expire_lots, {"at": SPRING}) == Answered({"done": 0, "complete": True})
     assert await count(application, "ledger_entry", "type = 'EXPIRED'") == 3

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import asyncpg
 import pytest
@@ -46,10 +47,31 @@ def test_every_line_of_the_log_names_the_job_and_its_request(shown: Function) ->
     assert lines[-1]["answer"] == {"done": 2, "complete": True}
 
 
-@pytest.mark.parametrize("event", [{}, {"at": None}, {"at": 5}, {"at": "yesterday"}, {"at": "2030-11-20T00:00:00"}])
-def test_an_event_without_a_time_is_an_error_that_says_what_to_send(event: dict[str, Any]) -> None:
-    with pytest.raises(EventError, match=r"which time the job is for.*2026-11-20T00:00:00Z"):
-        moment(event.get("at"))
+@pytest.mark.parametrize("text", [None, 5, "yesterday", "2025-11-20T00:00:00"])
+def test_a_time_that_cannot_be_read_is_an_error_that_says_what_to_send(text: object) -> None:
+    with pytest.raises(EventError, match=r"must be a moment with its offset, such as 2026-11-20T00:00:00Z"):
+        moment(text)
+
+
+def test_no_run_is_for_a_time_to_come_nor_for_one_before_all_books() -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=4)
+    assert moment(soon.isoformat()) == soon, "clocks differ a little"
+    assert moment("2000-01-01T00:00:00+05:30") == datetime(1999, 12, 31, 18, 30, tzinfo=UTC)
+    for ahead in ((soon + timedelta(minutes=3)).isoformat(), "9999-12-31T23:59:59-14:00"):
+        with pytest.raises(EventError, match=r"must not be in the future: it is 20..-..-..T..:..:..Z"):
+            moment(ahead)
+    for early in ("1999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"):
+        with pytest.raises(EventError, match="must not be before the year 2000"):
+            moment(early)
+
+
+def test_a_run_for_a_time_to_come_books_nothing(variables: dict[str, str]) -> None:
+    with function(f"{JOBS}.shown", **variables) as shown:
+        error = shown.invoke({"at": "2030-11-20T00:06:00Z"}).error
+    assert error is not None
+    assert error["errorType"] == "EventError"
+    assert error["errorMessage"].endswith("must not be in the future: it is 2030-11-20T00:00:00Z")
+    assert asyncio.run(rows(variables["DATABASE_URL"], "SELECT FROM job_run")) == []
 
 
 def test_an_error_is_told_to_lambda_and_the_process_works_on(variables: dict[str, str]) -> None:
@@ -135,8 +157,8 @@ def test_a_job_is_run_by_hand(variables: dict[str, str]) -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [(), ("--at", "yesterday"), ("--at", "2026-11-20")])
-def test_by_hand_too_the_time_must_be_said(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [(), ("--at", "yesterday"), ("--at", "2030-11-20T00:06Z")])
+def test_by_hand_too_the_time_must_be_said_and_not_be_to_come(arguments: tuple[str, ...]) -> None:
     done = by_hand({}, *arguments)
     assert done.returncode == 2
     assert "--at" in done.stderr.splitlines()[-1]
@@ -148,6 +170,15 @@ def test_by_hand_a_wrong_setting_is_a_message_that_says_what_to_do() -> None:
         2,
         "PURSER_DEPLOYMENT_MODE is 'mine': set it to hosted or self_hosted, or leave it out.\n",
     )
+
+
+def test_by_hand_a_wrong_database_is_a_message_without_its_password() -> None:
+    url = "postgresql://purser:seven-seals@127.0.0.1:1/purser"
+    done = by_hand({"DATABASE_URL": url}, "--at", "2030-11-20T00:00Z")
+    assert (done.returncode, done.stdout) == (2, "")
+    (message,) = done.stderr.splitlines()
+    assert message.startswith("No PostgreSQL answers at 127.0.0.1:1/purser (")
+    assert message.endswith("): start it, or correct DATABASE_URL.")
 
 
 def by_hand(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":

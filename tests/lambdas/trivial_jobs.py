@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 from infra.services.progress import Progress
+from lambdas import runtime
 from lambdas.runtime import Run, by_hand, job
 
 runs = 0
+runtime.now = lambda: datetime(2030, 11, 20, tzinfo=UTC)
 
 
 @job("shown")
