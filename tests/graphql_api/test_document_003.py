@@ -27,7 +27,7 @@ async def application(settings: Settings, database_url: str) -> AsyncIterator[Ap
 
 def dashboard() -> dict[str, str]:
     """The queries of the README's table, by row."""
-    section = README.read_text().partition("\n## Where it went\n")[2].partition("\n## ")[0]
+    section = README.read_text().partition("\n| dashboard | query |\n")[2].partition("\n\n")[0]
     return dict(ROW.findall(section))
 
 
