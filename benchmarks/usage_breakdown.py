@@ -96,7 +96,8 @@ async def run(url: str, size: Size) -> dict[str, Any]:
                 await roll_up(application, end - timedelta(minutes=30))
                 steps.next("letting PostgreSQL count its rows")
                 await owner.execute("VACUUM (ANALYZE) usage_event")
-                await owner.execute("VACUUM (ANALYZE) usage_day")
+                for table in ("usage_day", "usage_hour", "usage_mark"):
+                    await owner.execute(f"VACUUM (ANALYZE) {table}")
                 for turn in range(size.rounds):
                     steps.next(f"{stage.events:,} events, round {turn + 1}")
                     await _round(application, tenants[0], start, end, stage, rollups_first=turn % 2 == 0)

@@ -1,11 +1,12 @@
 """Statements of breakdowns: which rollups know what is asked, and the rows that one statement adds up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from domain.breakdowns import Dimension, UsageFilter
-from domain.rollups import Reading
+from domain.rollups import Reading, Span
 from infra.reservation_rows import json
 from infra.usage_sums import ALONE_COLUMNS, AMENDMENT_MEASURES, EVENT_MEASURES, MEASURES, TOGETHER_COLUMNS
 
@@ -33,6 +34,21 @@ def known_alone(wanted: UsageFilter, group_by: Sequence[Dimension]) -> str | Non
     return own[0].value
 
 
+# Of a rolled up day.
+_PERIODS_OF_DAYS: Final = {
+    "day": "u.day::text",
+    "week": "date_trunc('week', u.day::timestamp)::date::text",
+    "month": "to_char(u.day, 'YYYY-MM')",
+}
+
+
+def _label(dimension: Dimension, day: date) -> str:
+    """The period that a day lies in, as `_PERIODS_OF_DAYS` name it."""
+    if dimension is Dimension.MONTH:
+        return f"{day:%Y-%m}"
+    return str(day - timedelta(days=day.weekday()) if dimension is Dimension.WEEK else day)
+
+
 class Statement:
     """One statement: its parameters, and the rows that it adds up."""
 
@@ -54,7 +70,7 @@ class Statement:
             days = f"unnest({first}::date[], {last}::date[]) AS span (first, past)"
             if alone == TOGETHER:
                 on = "u.tenant_id = $1 AND u.day >= span.first AND u.day < span.past"
-                parts.append(self._part(f"{days} JOIN usage_day u ON {on}", "u.day", MEASURES, known=TOGETHER_COLUMNS))
+                parts.append(self._part(f"{days} JOIN usage_day u ON {on}", {}, MEASURES, known=TOGETHER_COLUMNS))
             else:
                 on = (
                     f"u.tenant_id = $1 AND u.dimension = {self.parameter(alone)} "
@@ -63,24 +79,39 @@ class Statement:
                 parts.append(self._part_alone(f"{days} JOIN usage_day_alone u ON {on}", str(alone)))
         if reading.hours:
             starts = self.parameter([hour.start for hour in reading.hours])
-            named = self.parameter([hour.day for hour in reading.hours])
-            hours = f"unnest({starts}::timestamptz[], {named}::date[]) AS span (hour, day)"
-            on = "u.tenant_id = $1 AND u.hour = span.hour"
-            parts.append(self._part(f"{hours} JOIN usage_hour u ON {on}", "span.day", MEASURES, known=TOGETHER_COLUMNS))
-        if reading.raw:
-            starts, ends, named = (self.parameter(list(column)) for column in zip(*reading.raw, strict=True))
-            spans = (
-                f"unnest({starts}::timestamptz[], {ends}::timestamptz[], {named}::date[]) AS span (start, past, day)"
+            labels, named = self._labels(reading.hours)
+            hours = (
+                f"unnest({', '.join([f'{starts}::timestamptz[]', *labels])}) AS span ({', '.join(['hour', *named])})"
             )
+            on = "u.tenant_id = $1 AND u.hour = span.hour"
+            parts.append(self._part(f"{hours} JOIN usage_hour u ON {on}", named, MEASURES, known=TOGETHER_COLUMNS))
+        if reading.raw:
+            starts, ends = (self.parameter([span[column] for span in reading.raw]) for column in (0, 1))
+            labels, named = self._labels(reading.raw)
+            arrays = ", ".join([f"{starts}::timestamptz[]", f"{ends}::timestamptz[]", *labels])
+            spans = f"unnest({arrays}) AS span ({', '.join(['start', 'past', *named])})"
             # The whole beside the spans: partitions that lie outside are not even planned for.
-            whole = f"u.occurred_at >= {self.parameter(reading.raw[0].start)} AND u.occurred_at < {self.parameter(reading.raw[-1].end)}"
+            first, last = self.parameter(reading.raw[0].start), self.parameter(reading.raw[-1].end)
+            whole = f"u.occurred_at >= {first} AND u.occurred_at < {last}"
             on = f"u.tenant_id = $1 AND {whole} AND u.occurred_at >= span.start AND u.occurred_at < span.past"
             for table, measures in (("usage_event", EVENT_MEASURES), ("usage_amendment", AMENDMENT_MEASURES)):
-                rows = self._part(f"{spans} JOIN {table} u ON {on}", "span.day", (measures,), known=_FILTERS)
+                rows = self._part(f"{spans} JOIN {table} u ON {on}", named, (measures,), known=_FILTERS)
                 parts.append(self._added_up(rows))
         return " UNION ALL ".join(parts) or self._nothing()
 
-    def _part(self, tables: str, day: str, measures: Sequence[str], known: Sequence[str]) -> str:
+    def _labels(self, spans: Sequence[Span]) -> tuple[list[str], dict[str, Dimension]]:
+        """The periods of each span as arrays, reckoned here once instead of for every row; and their names in `span`."""
+        arrays: list[str] = []
+        named: dict[str, Dimension] = {}
+        for dimension in self._group_by:
+            if dimension in TIMES:
+                arrays.append(f"{self.parameter([_label(dimension, span.day) for span in spans])}::text[]")
+                named[dimension.value.lower()] = dimension
+        return arrays, named
+
+    def _part(
+        self, tables: str, labelled: Mapping[str, Dimension], measures: Sequence[str], known: Sequence[str]
+    ) -> str:
         if Dimension.TAG in self._group_by:
             tables += " LEFT JOIN LATERAL jsonb_each_text(u.tags) AS tag ON true"
         if self._wanted.client or Dimension.CLIENT in self._group_by:
@@ -92,7 +123,8 @@ class Statement:
         }
         conditions = self._conditions(columns)
         conditions.extend(f"u.tags @> {self.parameter(json(dict([pair])))}::jsonb" for pair in self._wanted.tags)
-        return self._select(tables, columns, day, measures, conditions)
+        columns.update({name: f"span.{name}" for name in labelled})
+        return self._select(tables, columns, measures, conditions)
 
     def _added_up(self, rows: str) -> str:
         """The same rows, added up at once: integers are, while they are no numerics yet, as those of the rollups."""
@@ -107,7 +139,7 @@ class Statement:
         if self._wanted.tags:
             ((key, value),) = self._wanted.tags
             conditions.append(f"u.value = {self.parameter(f'{key}={value}')}")
-        return self._select(tables, columns, "u.day", MEASURES, conditions)
+        return self._select(tables, columns, MEASURES, conditions)
 
     def _conditions(self, columns: dict[str, str]) -> list[str]:
         return [
@@ -116,24 +148,11 @@ class Statement:
             if (values := getattr(self._wanted, column))
         ]
 
-    def _select(
-        self, tables: str, columns: dict[str, str], day: str, measures: Sequence[str], conditions: Sequence[str]
-    ) -> str:
-        keys = [f"{self._key(dimension, columns, day)} AS k{index}" for index, dimension in enumerate(self._group_by)]
+    def _select(self, tables: str, columns: dict[str, str], measures: Sequence[str], conditions: Sequence[str]) -> str:
+        known = _PERIODS_OF_DAYS | columns
+        keys = [f"{known[dimension.value.lower()]} AS k{index}" for index, dimension in enumerate(self._group_by)]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {', '.join([*keys, *measures])} FROM {tables}{where}"
-
-    @staticmethod
-    def _key(dimension: Dimension, columns: dict[str, str], day: str) -> str:
-        match dimension:
-            case Dimension.DAY:
-                return f"{day}::text"
-            case Dimension.WEEK:
-                return f"date_trunc('week', {day}::timestamp)::date::text"
-            case Dimension.MONTH:
-                return f"to_char({day}, 'YYYY-MM')"
-            case _:
-                return columns[dimension.value.lower()]
 
     def _nothing(self) -> str:
         keys = [f"NULL::text AS k{index}" for index in range(len(self._group_by))]

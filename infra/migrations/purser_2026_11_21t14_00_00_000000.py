@@ -61,10 +61,11 @@ COMMENT ON TABLE usage_amendment IS
 CREATE INDEX usage_amendment_event ON usage_amendment (tenant_id, event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX usage_amendment_session ON usage_amendment (tenant_id, session) WHERE session IS NOT NULL;
 
+-- Rows come and go: what is gone must not be passed over by every read.
 CREATE TABLE usage_mark (
     tenant_id uuid NOT NULL,
     quarter timestamptz NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX usage_mark_quarter ON usage_mark (tenant_id, quarter);
 COMMENT ON TABLE usage_mark IS 'Quarters of an hour whose usage is not (or not wholly) in the rollups; the epoch (1970): none of it is.';
 """
