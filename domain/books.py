@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from domain.attribution import Attribution
+from domain.budget_steps import CountedBatch
 from domain.budgets import Budget, BudgetBook, BudgetKey, Counter, Scope, ScopeKey, ScopeKind
 from domain.catalog import Catalog
 from domain.cycles import Allocation
@@ -169,6 +170,7 @@ class Changes(NamedTuple):
     allocations: tuple[Allocation, ...] = ()
     top_ups: tuple[TopUp, ...] = ()
     recharges: tuple[AutoRecharge, ...] = ()
+    counted_batch: CountedBatch | None = None
 
 
 NO_CHANGES = Changes()

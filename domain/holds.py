@@ -10,6 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.attribution import Attribution
+from domain.budget_steps import Counted
 from domain.ledger import Draw
 from domain.refusals import ReservationState
 from domain.usage import Route
@@ -57,7 +58,7 @@ class Reservation(NamedTuple):
 
     `held_usd` is what budgets held for it in all, `remaining_usd` what is left of that; `max_cost_usd` its task cap.
     `charges` (wallet key, nano-units), `cost_usd` and `settled_events` are known once it is consumed; the cost is
-    None while a model of it has no price.
+    None while a model of it has no price. `counted` says for its receipt what it held and spent in which budgets.
     """
 
     id: UUID
@@ -81,6 +82,7 @@ class Reservation(NamedTuple):
     cost_usd: int | None = None
     settled_events: tuple[UUID, ...] = ()
     ended_at: datetime | None = None
+    counted: tuple[Counted, ...] = ()
 
     def held_in(self, wallet_key: str) -> Hold | None:
         """The hold in one wallet."""

@@ -8,16 +8,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from domain import settlements
+from domain import budget_steps, settlements
 from domain.attribution import Attribution
 from domain.books import Books, Decision, Event, Request, Seen, seen
+from domain.budget_steps import CountedBatch
 from domain.budgets import ScopeKey, ScopeKind
 from domain.ledger import Voucher
 from domain.recordings import Fold
 from domain.rollups import quarter_of
 from domain.usage import UsageEvent
+
+_RECORDED: Final = "usage recorded "
 
 
 class Tally(NamedTuple):
@@ -33,12 +36,12 @@ class Tally(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Post:
     """Count and charge events that are kept already, rated by `rate`: the part of a large batch that needs the tenant's
-    lock. `reference` stands on the ledger entries; `named` are the customer's ids in the events, `unpriced` the messages
+    lock. `recorded_at` is the moment of the batch and stands on the ledger entries; `named` are the customer's ids in the events, `unpriced` the messages
     about models without a price."""
 
     request: Request
     tallies: tuple[Tally, ...]
-    reference: str
+    recorded_at: datetime
     named: tuple[Seen, ...] = ()
     unpriced: tuple[Event, ...] = ()
 
@@ -94,23 +97,35 @@ class Sums:
         found.update({Seen(ScopeKey(ScopeKind.ACCOUNT, account)): None for account in self._accounts})
         return tuple(found)
 
-    def post(self, request: Request, reference: str, named: Iterable[Seen]) -> Post:
+    def post(self, request: Request, recorded_at: datetime, named: Iterable[Seen]) -> Post:
         """The command that counts and charges it. `named`: those of its ids that may not be registered yet."""
         tallies: list[Tally] = []
         for place, cost in self._costs.items():
             attribution = Attribution(campaign=place.campaign, agent_role=place.agent_role, tags=place.tags)
             charges = tuple(self._charges[place].items()) if place in self._charges else ()
             tallies.append(Tally(attribution, place.at, cost, charges))
-        return Post(request, tuple(tallies), reference, tuple(named), settlements.unpriced(self._unpriced))
+        return Post(request, tuple(tallies), recorded_at, tuple(named), settlements.unpriced(self._unpriced))
 
 
 def post(books: Books, command: Post, now: datetime) -> Decision[Posted]:
     """Count and charge what a large batch adds up to; the same as `record` does one by one."""
-    voucher = Voucher(command.request.actor, now, None, command.reference)
+    voucher = Voucher(command.request.actor, now, None, reference_of(command.recorded_at))
     folded = Fold(books)
     for attribution, at, cost, charges in command.tallies:
         if not folded.count(attribution, at, cost, charges):
             return Decision(Posted(fits=False))
     changes = folded.changes(voucher)
     told = changes.events + command.unpriced
-    return Decision(Posted(fits=True), changes._replace(seen=command.named, events=told))
+    counted = CountedBatch(command.recorded_at, budget_steps.between(books.book, changes.counters))
+    changes = changes._replace(seen=command.named, events=told, counted_batch=counted)
+    return Decision(Posted(fits=True), changes)
+
+
+def reference_of(recorded_at: datetime) -> str:
+    """What stands on the ledger entries of a large batch: the moment at which its events were recorded."""
+    return f"{_RECORDED}{recorded_at.isoformat()}"
+
+
+def recorded_at_of(reference: str) -> datetime | None:
+    """The other way round; None for the reference of anything else."""
+    return datetime.fromisoformat(reference.removeprefix(_RECORDED)) if reference.startswith(_RECORDED) else None

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain import budgets, ledger, rates, settlements, usage
+from domain import budget_steps, budgets, ledger, rates, settlements, usage
 from domain.admission import applicable, route_of
 from domain.attribution import NOBODY, Attribution
 from domain.books import Books, Changes, Decision, Request, paused, seen
-from domain.budgets import Counter, CounterKey
+from domain.budget_steps import Counted
+from domain.budgets import Counter, CounterKey, Level, budget_key
 from domain.holds import Reservation
 from domain.ledger import Entry, Voucher
 from domain.money import NANO, fits_storage
@@ -119,21 +120,24 @@ class Fold:
         event = event._replace(attribution=usage.attributed(reported.attribution, reservation.attribution))
         (event,) = settlements.counted((event,), reservation.remaining_usd)
         spent, used = settlements.spend((event,), reservation.remaining_usd)
-        keys = budgets.counter_keys(reservation.attribution, reservation.month)
-        if not self._count(keys, spent, used, ()):
+        counted = self._counted(reservation.attribution, reservation.month, spent)
+        if not self._count(budgets.counter_keys(reservation.attribution, reservation.month), spent, used, ()):
             return None
         self._reservations[reservation.id] = reservation._replace(
             remaining_usd=reservation.remaining_usd - used, recorded=settlements.with_recorded(reservation, (event,))
         )
         self._attributions[event.attribution] = None
-        return event
+        return event._replace(steps=counted)
 
     def alone(self, reservation: Reservation | None, reported: Reported, voucher: Voucher) -> UsageEvent | None:
         """Spent in the month of its `occurredAt`; charged by a cost-plus, per-unit or per-result rate, if it has one.
         None: too much."""
         event = rate(self._books, reported, voucher.at, reservation)
         charges = tuple([(key, amount) for key, amount, _ in event.charges])
-        return event if self.count(event.attribution, event.occurred_at, event.priced.cost or 0, charges) else None
+        cost = event.priced.cost or 0
+        counted = self._counted(event.attribution, month_key(event.occurred_at, self._books.tenant.zone), cost)
+        fits = self.count(event.attribution, event.occurred_at, cost, charges)
+        return event._replace(steps=counted) if fits else None
 
     def count(self, attribution: Attribution, at: datetime, cost: int, charges: Sequence[tuple[str, int]]) -> bool:
         """Count and charge what happened then, unless a counter or a wallet could not hold it."""
@@ -176,6 +180,15 @@ class Fold:
             seen=tuple(dict.fromkeys(found for attribution in self._attributions for found in seen(attribution))),
             events=tuple(paused(scope) for scope in scopes),
         )
+
+    def _counted(self, attribution: Attribution, month: str, spent: int) -> Counted:
+        """What this much more spent does, for the event's receipt."""
+        book = self._books.book
+        levels = [
+            Level(self._counters.get(key) or book.counter(key), book.budget(budget_key(key)))
+            for key in budgets.counter_keys(attribution, month)
+        ]
+        return budget_steps.spent(levels, month, spent)
 
     def _count(self, keys: Iterable[CounterKey], spent: int, held: int, charges: Sequence[tuple[str, int]]) -> bool:
         counters: list[Counter] = []

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain import admission, budgets, funds, ledger, rates
+from domain import admission, budget_steps, budgets, funds, ledger, rates
 from domain.admission import NO_ESTIMATE, Admission, Estimate, Wish
 from domain.attribution import IDENTIFIER_RULE, is_identifier, is_text
 from domain.books import Books, Changes, Decision, Event, Request, paused, seen
@@ -171,6 +171,7 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         admitted.max_cost,
         now,
         None if admitted.capacity else now + timedelta(seconds=command.ttl_seconds),
+        counted=(budget_steps.held(admitted.levels, book.month, admitted.cost),),
     )
     changes = Changes(
         wallets=tuple(wallets),
@@ -346,6 +347,7 @@ def _extended(
         held_usd=reservation.held_usd + cost,
         remaining_usd=reservation.remaining_usd + cost,
         expires_at=expires_at,
+        counted=budget_steps.holding_more(reservation.counted, cost),
     )
     changes = Changes(
         wallets=tuple(wallets),

@@ -11,10 +11,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from domain import budgets, ledger, rates, usage
+from domain import budget_steps, budgets, ledger, rates, usage
 from domain.admission import applicable
 from domain.books import Books, Changes, Decision, Event, EventType, Request, paused
-from domain.budgets import Counter
 from domain.holds import ModelName, Recorded, Reservation
 from domain.ledger import Draw, Entry, EntryType, Voucher
 from domain.money import NANO
@@ -93,7 +92,9 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
     actual = _Actual(0, 0, recorded) if paid else _Actual(quantity, results, recorded)
     wallets, entries, charges = _charge(books, reservation, card, actual, voucher)
     events = counted(events, reservation.remaining_usd)
-    counters = _counters(books, reservation, events)
+    levels = budgets.levels(books.book, reservation.attribution, reservation.month)
+    spent, _ = spend(events, reservation.remaining_usd)
+    counters = budgets.settle(levels, spent, -reservation.remaining_usd)
     scopes = budgets.pauses_after(books.book, counters)
     settled = reservation._replace(
         state=ReservationState.CONSUMED,
@@ -103,6 +104,7 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         cost_usd=None if recorded.unpriced else recorded.cost,
         settled_events=tuple(event.id for event in events),
         ended_at=now,
+        counted=(*reservation.counted, budget_steps.spent(levels, reservation.month, spent)),
     )
     events, amendments = _with_charges(settled, card, events, charges, entries)
     task = reservation.task
@@ -235,12 +237,6 @@ def _charge(
         if amount:
             charges.append((posting.wallet, amount))
     return tuple(wallets), tuple(entries), tuple(charges)
-
-
-def _counters(books: Books, reservation: Reservation, events: tuple[UsageEvent, ...]) -> tuple[Counter, ...]:
-    spent, _ = spend(events, reservation.remaining_usd)
-    levels = budgets.levels(books.book, reservation.attribution, reservation.month)
-    return budgets.settle(levels, spent, -reservation.remaining_usd)
 
 
 def spend(events: Iterable[UsageEvent], remaining: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from domain import prices
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
+from domain.budget_steps import Counted
 from domain.ids import milliseconds_of
 from domain.money import NANO
 from domain.prices import NO_TOKENS, PriceList, Tokens
@@ -95,7 +96,8 @@ class UsageEvent(NamedTuple):
     """An event as it is kept. `charges` are (wallet key, nano-units, number of the CONSUMED entry; 0: it was charged with
     others of its batch). `counted` is what budgets count for an event without a price (nano-dollars): what was left of its
     hold, until it is re-rated; None: its cost. `under_reservation`: it was recorded while its reservation was open, or by its
-    consume, so that its prices, month and charges are that one's."""
+    consume, so that its prices, month and charges are that one's. `steps`: what it counted in which budgets, if it was
+    recorded by itself."""
 
     id: UUID
     usage: Usage
@@ -109,6 +111,7 @@ class UsageEvent(NamedTuple):
     charges: tuple[tuple[str, int, int], ...] = ()
     counted: int | None = None
     under_reservation: bool = False
+    steps: Counted | None = None
 
 
 class Amendment(NamedTuple):

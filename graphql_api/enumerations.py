@@ -6,6 +6,7 @@ import strawberry
 
 from domain.agent_budgets import AgentStatus
 from domain.breakdowns import Dimension
+from domain.budget_steps import Measure
 from domain.budgets import BudgetPeriod, ScopeStatus
 from domain.channels import ChannelKind
 from domain.ledger import EntryType
@@ -60,6 +61,13 @@ _describe(
     INVALID_INPUT="Fields of the request cannot be taken as they are.",
     PLAN_LIMIT="The tenant's plan allows no more of this.",
     CONFLICT="It does not go with the state that something is in.",
+)
+_describe(
+    Measure,
+    "What the figures of a budget's step are.",
+    name="BudgetMeasure",
+    HELD="Spent and held together: what is compared with the cap before work may run.",
+    SPENT="What was spent.",
 )
 _describe(
     WalletKind,

@@ -75,7 +75,7 @@ class Warm:
     async def _finished(self) -> None:
         assert self._application is not None, "a request was answered"
         await self._application.group_commit.close()
-        await self._application.refusals.close()
+        await self._application.refusals.written()
 
 
 handler: Final = Warm()

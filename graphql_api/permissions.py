@@ -37,6 +37,7 @@ ALLOWED: Final = {
     "Query.usageBreakdown": EVERYBODY,
     "Query.usageEvents": EVERYBODY,
     "Query.sessionTotals": EVERYBODY,
+    "Query.receipt": EVERYBODY,
     "Query.spendAgainstCap": EVERYBODY,
     "Query.agentBudgets": EVERYBODY,
     "Query.tenantUsage": OPERATORS,

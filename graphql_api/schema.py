@@ -18,6 +18,7 @@ from graphql_api.permissions import guard
 from graphql_api.plans import PlanQueries
 from graphql_api.provider_keys import ProviderKeyMutations, ProviderKeyQueries
 from graphql_api.publications import PublicationMutations, PublicationQueries
+from graphql_api.receipts import ReceiptQueries
 from graphql_api.recharges import RechargeMutations
 from graphql_api.rerating import RerateMutations
 from graphql_api.reservations import ReservationQueries
@@ -45,6 +46,7 @@ class Query(
     AgentBudgetQueries,
     UsageBreakdownQueries,
     UsageEventQueries,
+    ReceiptQueries,
     SpendingQueries,
     PlanQueries,
     TopUpQueries,

@@ -8,13 +8,14 @@ import orjson
 from domain.attribution import Attribution
 from domain.prices import Tokens
 from domain.usage import Priced, Route, Usage, UsageEvent, UsageKind
+from infra.reservation_rows import counted_of
 
 # In their order: what was added to the cost, to the charges, and which price holds now. Of the tenant $1.
 WITH_AMENDMENTS: Final = """
 SELECT u.id, u.occurred_at, u.recorded_at, kind, provider, model, operation, feature, reservation_id, project, research,
     campaign, account, client, agent_role, session, task_run, tags, route, calls, input_tokens, output_tokens,
     cache_read_tokens, cache_write_tokens, reasoning_tokens, units, results, u.cost, price_effective_from, u.charges,
-    duration_ms, success, prompt_hash, response_hash, trace_id, source, event_id, counted, under_reservation,
+    duration_ms, success, prompt_hash, response_hash, trace_id, source, event_id, counted, under_reservation, steps,
     a.amendments, a.cost AS added_cost, a.unpriced AS added_unpriced, a.charges AS added_charges, a.price AS new_price
 FROM ({events}) u
 CROSS JOIN LATERAL (
@@ -87,6 +88,7 @@ def event_of(row: asyncpg.Record) -> UsageEvent:
         _charges(row),
         row["counted"] if priced.cost is None else None,
         row["under_reservation"],
+        None if row["steps"] is None else counted_of(orjson.loads(row["steps"])),
     )
 
 

@@ -113,7 +113,7 @@ async def open_application(
         finally:
             await feed.close()
             await group_commit.close()
-            await refusals.close()
+            await refusals.written()
             if rail is not None and rail is not gateway:
                 await rail.close()
 

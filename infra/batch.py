@@ -7,6 +7,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.books import Books, Changes, Event, Named, Operation, Seen, Used
+from domain.budget_steps import CountedBatch
 from domain.budgets import (
     Budget,
     BudgetBook,
@@ -112,6 +113,7 @@ class Batch:
     allocations: list[tuple[UUID, Allocation]] = field(default_factory=list)
     top_ups: set[tuple[UUID, UUID]] = field(default_factory=set)
     recharges: set[tuple[UUID, str]] = field(default_factory=set)
+    counted_batches: list[tuple[UUID, CountedBatch]] = field(default_factory=list)
 
     def apply(self, tenant_id: UUID, changes: Changes) -> None:
         """Make a decision's changes part of the books that the next one sees, and of what is written."""
@@ -141,8 +143,8 @@ class Batch:
                     books.agents.add(seen.key.id)
         if changes.tasks or changes.scopes or changes.names or changes.budgets or changes.events or changes.amendments:
             self._apply_rare(tenant_id, books, changes)
-        if changes.tenant is not None or changes.top_ups or changes.recharges:
-            self._apply_payments(tenant_id, books, changes)
+        if changes.tenant is not None or changes.top_ups or changes.recharges or changes.counted_batch:
+            self._apply_seldom(tenant_id, books, changes)
 
     def add_wallet(self, wallet: Wallet) -> None:
         """A wallet that did not exist before."""
@@ -192,7 +194,7 @@ class Batch:
         books.scopes[named.key] = replace(scope or Scope(named.key), name=named.name)
         self.names.append((tenant_id, named))
 
-    def _apply_payments(self, tenant_id: UUID, books: OpenBooks, changes: Changes) -> None:
+    def _apply_seldom(self, tenant_id: UUID, books: OpenBooks, changes: Changes) -> None:
         if changes.tenant is not None:
             if changes.tenant.zone != books.tenant.zone:
                 self.rezoned.add(tenant_id)
@@ -208,6 +210,8 @@ class Batch:
         for recharge in changes.recharges:
             books.recharges[recharge.wallet_key] = recharge
             self.recharges.add((tenant_id, recharge.wallet_key))
+        if changes.counted_batch is not None:
+            self.counted_batches.append((tenant_id, changes.counted_batch))
 
 
 def open_batch(tenants: Iterable[Tenant], now: datetime) -> Batch:

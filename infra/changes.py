@@ -39,6 +39,7 @@ from infra.statements import (
     WALLET_COLUMNS,
     WRITE_BALANCES,
     WRITE_BUDGET,
+    WRITE_COUNTED_BATCH,
     WRITE_OUTBOX,
     WRITE_SCOPES,
     WRITE_TASKS,
@@ -70,6 +71,9 @@ async def write(connection: Connection, batch: Batch) -> None:
             await connection.execute(REMOVE_BUDGET, *place)
         else:
             await connection.execute(WRITE_BUDGET, *place, budget.cap, list(budget.thresholds))
+    for tenant_id, counted in batch.counted_batches:
+        steps = json([(*step.counter, step.before, step.after, step.cap) for step in counted.steps])
+        await connection.execute(WRITE_COUNTED_BATCH, tenant_id, counted.recorded_at, new_id(batch.now), steps)
     if batch.events:
         await _write_events(connection, batch)
 

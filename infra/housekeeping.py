@@ -35,6 +35,7 @@ from infra.services import (
     lots,
     partitions,
     recharges,
+    refusals,
     relay,
     reservations,
     rollups,
@@ -97,6 +98,7 @@ def duties(application: Application) -> list[_Duty]:
         _Duty("check_alerts", alerts.check_alerts, QUARTER),
         _Duty("roll_up_usage", rollups.roll_up, MINUTE),
         _Duty("make_partitions", partitions.make_ahead, DAY),
+        _Duty("forget_refusals", refusals.forget_old, DAY),
     ]
     if application.gateway is not None:
         found.append(_Duty("reconcile_top_ups", topups.reconcile, MINUTE))

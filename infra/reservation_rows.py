@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 
 from domain.attribution import NOBODY, Attribution
+from domain.budget_steps import Counted, Measure
 from domain.holds import NOTHING_RECORDED, Hold, ModelName, Recorded, Reservation, TaskKey
 from domain.ledger import Draw
 from domain.refusals import ReservationState
@@ -15,7 +16,8 @@ from domain.usage import Route
 
 RESERVATION_COLUMNS: Final = """r.tenant_id, r.id, r.state, r.feature, r.task_feature, r.task_key, r.route, r.quantity,
     r.rate_card, r.provider, r.model, r.operation, r.attribution, r.month, r.holds, r.held_usd, r.remaining_usd,
-    r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at"""
+    r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at,
+    r.steps"""
 
 # What every change may touch, in the order of `settling_columns`.
 SETTLING_COLUMNS: Final = (
@@ -26,6 +28,7 @@ SETTLING_COLUMNS: Final = (
     ("cost_usd", "bigint"),
     ("settled_events", "jsonb"),
     ("ended_at", "timestamptz"),
+    ("steps", "jsonb"),
 )
 # What only an extension changes, in the order of `holding_columns`.
 HOLDING_COLUMNS: Final = (
@@ -80,6 +83,7 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         created_at,
         expires_at,
         ended_at,
+        steps,
     ) = row
     return tenant_id, Reservation(
         identifier,
@@ -103,6 +107,7 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         cost_usd,
         () if settled_events is None else tuple([UUID(hex=event) for event in orjson.loads(settled_events)]),
         ended_at,
+        () if steps is None else tuple([counted_of(counted) for counted in orjson.loads(steps)]),
     )
 
 
@@ -155,6 +160,7 @@ def settling_columns(reservation: Reservation) -> tuple[Any, ...]:
         reservation.cost_usd,
         json([event.hex for event in reservation.settled_events]) if reservation.settled_events else None,
         reservation.ended_at,
+        json([tuple(counted) for counted in reservation.counted]) if reservation.counted else None,
     )
 
 
@@ -172,6 +178,12 @@ def attribution_of(text: str) -> Attribution:
     fields = orjson.loads(text)
     tags = tuple([(key, value) for key, value in fields.pop("tags", ())])
     return Attribution(**fields, tags=tags)
+
+
+def counted_of(fields: list[Any]) -> Counted:
+    """What was counted in budgets, from the JSON of its fields."""
+    measure, month, amount, levels = fields
+    return Counted(Measure(measure), month, amount, tuple([(before, cap) for before, cap in levels]))
 
 
 def draws_json(draws: Iterable[Draw]) -> list[tuple[str, int]]:

@@ -38,10 +38,11 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO {APPLICATION}, {LEDGER};
 GRANT INSERT, UPDATE ON api_key TO {APPLICATION};
 GRANT INSERT, UPDATE, DELETE ON provider_key TO {LEDGER};
 GRANT INSERT, UPDATE ON payment_customer, top_up, auto_recharge, allocation TO {LEDGER};
-GRANT INSERT ON ledger_entry, usage_event, usage_amendment, usage_key, idempotency_key, refusal, publication, alert
+GRANT INSERT ON ledger_entry, usage_event, usage_amendment, usage_key, usage_batch, idempotency_key, refusal, publication, alert
     TO {LEDGER};
 GRANT INSERT, DELETE ON usage_mark, usage_hour, usage_day, usage_day_alone TO {LEDGER};
 GRANT INSERT, UPDATE ON channel, delivery TO {LEDGER};
+GRANT DELETE ON refusal TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON job_run TO {LEDGER};
 GRANT INSERT, UPDATE ON tenant, wallet, lot, reservation, budget_counter, scope, outbox TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON task, budget TO {LEDGER}"""

@@ -117,6 +117,7 @@ USAGE_COLUMNS: Final = (
     "usd_charged",
     "counted",
     "under_reservation",
+    "steps",
 )
 AMENDMENT_COLUMNS: Final = (
     "tenant_id",
@@ -243,6 +244,9 @@ INSERT INTO budget (tenant_id, scope, scope_id, period, cap, thresholds)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, scope, scope_id, period) DO UPDATE SET cap = EXCLUDED.cap, thresholds = EXCLUDED.thresholds"""
 REMOVE_BUDGET: Final = "DELETE FROM budget WHERE tenant_id = $1 AND scope = $2 AND scope_id = $3 AND period = $4"
+WRITE_COUNTED_BATCH: Final = (
+    "INSERT INTO usage_batch (tenant_id, recorded_at, id, steps) VALUES ($1, $2, $3, $4::jsonb)"
+)
 WRITE_OUTBOX: Final = """
 INSERT INTO outbox (tenant_id, id, type, payload, created_at)
 SELECT v.tenant_id, v.id, v.type, v.payload::jsonb, $5

@@ -105,7 +105,7 @@ class UsageIngest:
                 named = self._deciding.unregistered(request.tenant_id, sums.named())
                 if attempt <= PATIENT_AFTER:
                     await connection.execute(IMPATIENT)
-                post = sums.post(request, f"usage recorded {now.isoformat()}", named)
+                post = sums.post(request, now, named)
                 (answer,), batch = await self._deciding.run(connection, [post])
                 assert isinstance(answer, Posted), "the tenant was there a moment ago"
                 if not answer.fits:

@@ -50,6 +50,7 @@ def event_row(tenant_id: UUID, event: UsageEvent) -> tuple[Any, ...]:
         dollars_of(charges) if charges else 0,
         event.counted,
         event.under_reservation,
+        None if event.steps is None else json(tuple(event.steps)),
     )
 
 

@@ -125,7 +125,7 @@ class Warm:
             return await work(application)
         finally:
             # Between invocations nothing runs: what is written in the background is written now.
-            await application.refusals.close()
+            await application.refusals.written()
 
     async def _opened(self, first: First | None) -> Application:
         if self._application is not None:

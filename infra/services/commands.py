@@ -9,8 +9,9 @@ import orjson
 
 from domain.books import Operation, Request
 from domain.decisions import Answer, Command
+from domain.receipts import Asked
 from domain.refusals import FieldProblem, InvalidInput, Refusal
-from domain.reservations import key_problems
+from domain.reservations import Reserve, key_problems
 from infra.application import Application
 from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
@@ -37,11 +38,13 @@ def start(
     return _outcome(application, success, command, application.group_commit.submit(command))
 
 
-def refused(application: Application, tenant_id: UUID, operation: str, refusal: Refusal) -> Refused:
+def refused(
+    application: Application, tenant_id: UUID, operation: str, refusal: Refusal, asked: Asked | None = None
+) -> Refused:
     """A refusal with its id, kept for its receipt."""
     now = application.clock()
     identifier = new_id(now)
-    application.refusals.add(tenant_id, identifier, operation, refusal, now)
+    application.refusals.add(tenant_id, identifier, operation, refusal, now, asked)
     return Refused(refusal, identifier)
 
 
@@ -52,7 +55,11 @@ async def _outcome(
     if isinstance(outcome, success):
         return outcome
     assert isinstance(outcome, Refusal), f"{request.operation} answered {type(outcome).__name__}"
-    return refused(application, request.tenant_id, request.operation, outcome)
+    asked = None
+    if isinstance(command, Reserve):
+        wish = command.wish
+        asked = Asked(wish.feature, wish.quantity, wish.model, wish.attribution)
+    return refused(application, request.tenant_id, request.operation, outcome, asked)
 
 
 def _as_bytes(asked: object) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from domain import decisions
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation
-from domain.postings import Posted, Sums
+from domain.postings import Posted, Sums, recorded_at_of
 from domain.recordings import Record, Reported, rate
 from domain.usage import Usage, UsageKind
 from tests.domain.builders import (
@@ -60,7 +60,7 @@ def test_what_is_posted_together_comes_to_what_is_recorded_apart(seed: int) -> N
     sums = Sums()
     for event in events:
         sums.add(rate(together.books(), event, NOW))
-    post = sums.post(asked, "batch", sums.named())
+    post = sums.post(asked, NOW, sums.named())
     assert sums.quarters() == {tally.at for tally in post.tallies}
     decision = decisions.decide(together.books(), post, NOW)
     changes = decision.changes
@@ -72,7 +72,20 @@ def test_what_is_posted_together_comes_to_what_is_recorded_apart(seed: int) -> N
     assert set(changes.seen) == set(expected.seen)
     assert changes.scopes == expected.scopes
     assert sorted(changes.events, key=str) == sorted(expected.events, key=str)
-    assert (changes.usage, {entry.voucher.reference for entry in changes.entries}) == ((), {"batch"})
+    assert changes.usage == ()
+    assert {recorded_at_of(entry.voucher.reference) for entry in changes.entries} == {NOW}
+    counted = changes.counted_batch
+    assert counted is not None
+    assert counted.recorded_at == NOW
+    book = together.books().book
+    assert {step.counter: (step.before, step.after) for step in counted.steps} == {
+        counter.key: (book.counter(counter.key).spent, counter.spent) for counter in changes.counters
+    }
+    assert {step.cap for step in counted.steps if step.counter.scope_id == "spring"} == {nano("0.01"), None}
+
+
+def test_other_references_are_no_batch() -> None:
+    assert recorded_at_of("plan:professional") is None
 
 
 def test_what_the_books_cannot_hold_is_not_posted_at_all() -> None:
@@ -82,7 +95,7 @@ def test_what_the_books_cannot_hold_is_not_posted_at_all() -> None:
     for number in range(9_300):
         call = dear._replace(event_id=f"e{number}")
         sums.add(rate(books.books(), Reported(books.fresh_id(NOW), call, None, None, NOBODY), NOW))
-    decision = decisions.decide(books.books(), sums.post(request(Operation.RECORD_USAGE, ""), "batch", ()), NOW)
+    decision = decisions.decide(books.books(), sums.post(request(Operation.RECORD_USAGE, ""), NOW, ()), NOW)
     assert decision.answer == Posted(fits=False)
     assert decision.changes.counters == ()
     assert nano("1000000") * 9_300 > 2**63

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -13,8 +14,9 @@ from domain.money import NANO
 from domain.refusals import InsufficientFunds
 from infra import refusal_log
 from infra.application import Application, open_application
-from infra.services import reservations
+from infra.services import refusals, reservations
 from infra.services.callers import Caller, Refused
+from infra.services.progress import Progress
 from infra.settings import Settings
 from tests.domain.builders import nano, tenant_month
 from tests.infra.builders import cap, count, open_tenant, wish
@@ -68,7 +70,7 @@ async def test_when_too_many_wait_the_newest_are_dropped_and_counted(
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             application.refusals.add(caller.tenant_id, caller.tenant_id, "reserve", refusal, application.clock())
-        await application.refusals.close()
+        await application.refusals.written()
     assert await count(application, "refusal") <= 3
     assert any(record.getMessage() == "refusals were dropped: 2" for record in caplog.records)
 
@@ -84,14 +86,26 @@ async def test_a_log_that_cannot_be_written_hurts_no_caller(
         answers = await asyncio.gather(
             *[reservations.reserve(application, caller, f"r{number}", wish()) for number in range(5)]
         )
-        await application.refusals.close()
+        await application.refusals.written()
         assert all(isinstance(answer, Refused) for answer in answers)
         assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
             "refusals were not kept: 5"
         ]
         await connection.execute("ALTER TABLE away RENAME TO refusal")
         await reservations.reserve(application, caller, "again", wish())
-        await application.refusals.close()
+        await application.refusals.written()
         assert await count(application, "refusal") == 1
     finally:
         await connection.close()
+
+
+async def test_refusals_are_forgotten_after_ninety_days_and_not_before(application: Application) -> None:
+    caller, other = await open_tenant(application, credits="1"), await open_tenant(application, "globex", credits="1")
+    for each in (caller, other):
+        await reservations.reserve(application, each, "too much", wish())
+    await application.refusals.written()
+    now = application.clock()
+    assert await refusals.forget_old(application, now + timedelta(days=89)) == Progress(0)
+    assert await refusals.forget_old(application, now + timedelta(days=91)) == Progress(2)
+    assert await refusals.forget_old(application, now + timedelta(days=91)) == Progress(0)
+    assert await count(application, "refusal") == 0
