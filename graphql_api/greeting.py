@@ -41,7 +41,7 @@ class Greeting:
         lines.append("")
         if self._with_demo:
             lines += self._demo()
-        elif not await application.readers.fetchval(_ANY_KEY):
+        elif not await application.across_tenants.fetchval(_ANY_KEY):
             lines += [
                 "There is no API key yet. In another terminal:",
                 f"  {program()} create-tenant --slug northwind --name Northwind --region india --plan starter --metered",

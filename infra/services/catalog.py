@@ -226,7 +226,7 @@ async def _tenant(application: Application, tenant: str) -> UUID | None:
     identifier = ids.parse("tenant", tenant)
     found: UUID | None = None
     if identifier is not None:
-        found = await application.readers.fetchval(_TENANT_BY_ID, identifier)
+        found = await application.across_tenants.fetchval(_TENANT_BY_ID, identifier)
     elif SLUG.fullmatch(tenant) is not None:
-        found = await application.readers.fetchval(_TENANT_BY_SLUG, tenant)
+        found = await application.across_tenants.fetchval(_TENANT_BY_SLUG, tenant)
     return found

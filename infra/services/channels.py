@@ -127,7 +127,7 @@ async def remove_channel(
     removed = await _once(application, request, remove)
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
-    row = await application.readers.fetchrow(_ONE, tenant_id, channel_id)
+    row = await application.readers.of(tenant_id).fetchrow(_ONE, tenant_id, channel_id)
     assert row is not None, "channels stay as rows"
     return channel_of(tuple(row)[1:])
 
@@ -156,7 +156,7 @@ async def test_channel(
     if not isinstance(begun, UUID):
         return refused(application, tenant_id, request.operation, begun)
     if not found:
-        return ChannelTested(await application.readers.fetchval(_TEST, tenant_id, channel_id, begun))
+        return ChannelTested(await application.readers.of(tenant_id).fetchval(_TEST, tenant_id, channel_id, begun))
     ((sealed, view),) = found
     data = {"message": f'A test of channel "{view.name}", asked for by {caller.actor}.'}
     message = Message(test_id, tenant_id, channels.TEST, now, data)
@@ -233,7 +233,7 @@ async def _once(
 
 
 async def _as_added(application: Application, tenant_id: UUID, channel_id: UUID) -> ChannelAdded:
-    row = await application.readers.fetchrow(_ONE, tenant_id, channel_id)
+    row = await application.readers.of(tenant_id).fetchrow(_ONE, tenant_id, channel_id)
     assert row is not None, "channels stay as rows"
     sealed: bytes = row[0]
     address = await _opened(application.vault, tenant_id, channel_id, sealed) if sealed else None

@@ -82,7 +82,7 @@ async def provider_secret(application: Application, caller: Caller, provider: st
     if not application.settings.own_keys_allowed or not is_identifier(provider):
         return None
     place = (caller.tenant_id, provider)
-    sealed = await application.readers.fetchval(_SEALED, *place, TenantStatus.ACTIVE.value)
+    sealed = await application.readers.of(caller.tenant_id).fetchval(_SEALED, *place, TenantStatus.ACTIVE.value)
     if sealed is None:
         return None
     _log.info("tenant %s: its key at %s was read by %s", *place, caller.actor)

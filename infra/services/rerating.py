@@ -111,7 +111,7 @@ async def rerate(
     assert 0 < most <= MOST_EVENTS, "the faces limit the call"
     run = _Run(application, actor, selection, dry_run, most)
     first = NIL if after is None else after.tenant_id
-    for tenant_id, slug in await application.readers.fetch(_TENANTS, first, selection.tenant_id):
+    for tenant_id, slug in await application.across_tenants.fetch(_TENANTS, first, selection.tenant_id):
         place = after if after is not None and after.tenant_id == tenant_id else None
         end = await _rerate_tenant(run, tenant_id, slug, place)
         if end is not None:
@@ -124,7 +124,7 @@ async def count(application: Application, selection: Selection) -> int:
     statement, parameters = f"SELECT count(*) {_SELECTED}{_kind(selection)}", _parameters(selection)
     if selection.tenant_id is not None:
         statement, parameters = f"{statement} AND tenant_id = $6", (*parameters, selection.tenant_id)
-    events: int = await application.readers.fetchval(statement, *parameters)
+    events: int = await application.across_tenants.fetchval(statement, *parameters)
     return events
 
 
@@ -183,7 +183,7 @@ async def _selected(run: _Run, tenant_id: UUID, after: Place | None) -> Sequence
         f"SELECT occurred_at, id {_SELECTED} AND tenant_id = $6{_kind(run.selection)}"
         " AND (occurred_at, id) > ($7, $8) ORDER BY occurred_at, id LIMIT $9"
     )
-    rows = await run.application.readers.fetch(
+    rows = await run.application.readers.of(tenant_id).fetch(
         statement, *_parameters(run.selection), tenant_id, *reached, run.left + 1
     )
     return [(row[0], row[1]) for row in rows]
@@ -195,7 +195,10 @@ async def _submit(application: Application, commands: Sequence[Rerate]) -> list[
 
 
 async def _foresee(application: Application, commands: Sequence[Rerate]) -> list[Answer]:
-    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+    async with (
+        application.readers.of(commands[0].request.tenant_id).acquire() as connection,
+        transaction(connection, BEGIN_READING),
+    ):
         return await application.group_commit.deciding.foresee(connection, commands)
 
 

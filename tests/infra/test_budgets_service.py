@@ -51,7 +51,7 @@ async def test_caps_that_are_raised_while_hundreds_reserve_admit_what_each_allow
         ]
     )
     granted = [answer for answer in answers if isinstance(answer, Granted)]
-    row = await application.readers.fetchrow("SELECT cap FROM budget")
+    row = await application.across_tenants.fetchrow("SELECT cap FROM budget")
     assert row is not None
     held = nano((await counter(application, caller, "CAMPAIGN", "spring", "TOTAL"))[1])
     assert held == len(granted) * nano("0.6") <= row[0]
