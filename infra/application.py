@@ -18,7 +18,7 @@ from infra.refusal_log import RefusalLog
 from infra.report_turns import ReportTurns
 from infra.settings import Settings, SettingsError
 from infra.stripe_gateway import StripeGateway
-from infra.tenant_readers import TenantReaders
+from infra.tenant_readers import TenantConnection, TenantReaders
 from infra.usage_ingest import AT_ONCE, UsageIngest
 from infra.vault import Vault, open_vault
 
@@ -87,7 +87,9 @@ async def open_application(
     overseeing = _READING | ({"role": roles.OVERSEER} if separate_roles else {})
     async with (
         asyncpg.create_pool(url, min_size=1, max_size=lanes + SPARE_WRITERS, server_settings=writing) as writers,
-        asyncpg.create_pool(url, min_size=0, max_size=most_readers, server_settings=reading) as readers,
+        asyncpg.create_pool(
+            url, min_size=0, max_size=most_readers, server_settings=reading, connection_class=TenantConnection
+        ) as readers,
         asyncpg.create_pool(
             url, min_size=1, max_size=min(most_readers, OVERSEERS), server_settings=overseeing
         ) as across_tenants,

@@ -1,7 +1,7 @@
 """Tenants' readers: connections that see the rows of one tenant (`infra.row_security`).
 
-A connection is told its tenant when it is borrowed. When it comes back, asyncpg resets all settings that it was given, this
-one too; one that cannot be reset, or is busy because its borrower was cancelled, is closed and never lent again.
+A connection is told its tenant when it is borrowed. When it comes back, all settings that it was given are reset, the tenant
+and the role too; one that cannot be reset is closed and never lent again.
 """
 
 from collections.abc import AsyncIterator
@@ -10,11 +10,20 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+from typing_extensions import override
 
 from infra.row_security import SETTING
 from infra.transaction import Connection
 
 _SET: Final = f"SELECT set_config('{SETTING}', $1, false)"
+
+
+class TenantConnection(asyncpg.Connection):
+    """A connection of the pool. RESET ALL, which asyncpg sends, forgets the tenant, and leaves a role as it was set."""
+
+    @override
+    def get_reset_query(self) -> str:
+        return f"{super().get_reset_query()}\nRESET ROLE;"
 
 
 class TenantReader:
