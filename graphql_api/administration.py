@@ -22,6 +22,8 @@ from infra.services.tenants import SLUG, TenantOrder
 from infra.settings import Settings
 
 SHOWN: Final = 20
+# As the audit log names who made a tenant here.
+CREATE_TENANT: Final = "cli:create-tenant"
 
 _SLUGS: Final = "SELECT slug FROM tenant ORDER BY slug LIMIT $1"
 _TENANT: Final = "SELECT id FROM tenant WHERE slug = $1"
@@ -50,7 +52,7 @@ async def set_up_tenant(settings: Settings, url: str, order: TenantOrder) -> Non
             raise AdministrationError(f"There is no plan {order.region}/{order.plan}: there are {known}.")
         if await application.across_tenants.fetchval(_TENANT, slug) is not None:
             raise AdministrationError(f"There is a tenant {slug!r} already: nothing was changed.")
-        tenant_id = await tenants.set_up(application, order, plan)
+        tenant_id = await tenants.set_up(application, order, plan, CREATE_TENANT)
         await cycles.start_cycle(application, tenant_id)
     typer.echo(
         f"Tenant {slug} is set up. Next: {program()} create-key --tenant {slug} --role service --name worker", err=True

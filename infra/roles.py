@@ -40,7 +40,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO {LEDGER}, {OVERSEER};
 GRANT INSERT, UPDATE ON api_key TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON provider_key TO {LEDGER};
 GRANT INSERT, UPDATE ON payment_customer, top_up, auto_recharge, allocation TO {LEDGER};
-GRANT INSERT ON ledger_entry, usage_event, usage_amendment, usage_key, idempotency_key, refusal, publication, alert
+GRANT INSERT ON ledger_entry, usage_event, usage_amendment, usage_key, idempotency_key, refusal, publication, alert,
+    audit_event
     TO {LEDGER};
 GRANT INSERT, DELETE ON usage_mark, usage_hour, usage_day, usage_day_alone TO {LEDGER};
 GRANT INSERT, UPDATE ON channel, delivery TO {LEDGER};

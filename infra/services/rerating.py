@@ -17,6 +17,7 @@ from domain.ids import NIL
 from domain.rerating import Rerate, Rerated
 from infra.application import Application
 from infra.identifiers import new_id
+from infra.services.callers import Role
 from infra.transaction import BEGIN_READING, transaction
 
 EVENTS_PER_COMMAND: Final = 100
@@ -149,7 +150,7 @@ async def _rerate_tenant(run: _Run, tenant_id: UUID, slug: str, after: Place | N
     events = await _selected(run, tenant_id, after)
     taken = events[: run.left]
     if taken:
-        request = Request(tenant_id, run.actor, Operation.RERATE_USAGE, "", b"")
+        request = Request(tenant_id, run.actor, Operation.RERATE_USAGE, "", b"", Role.OPERATOR.value)
         now = run.application.clock()
         commands = [
             Rerate(

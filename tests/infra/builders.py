@@ -16,6 +16,7 @@ from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey
 from domain.controls import BudgetState
 from domain.holds import Reservation
+from domain.ids import NIL
 from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
 from domain.money import NANO, format_amount
 from domain.reservations import Granted
@@ -30,6 +31,8 @@ from infra.services.tenants import TenantOrder
 from infra.transaction import Connection
 from tests.domain.builders import NOW, Auditor, capped, nano
 
+# Whoever runs the installation, on no tenant.
+OPERATOR: Final = Caller(NIL, Role.OPERATOR, "key:ops")
 # What a prepaid wallet says of itself on its way down.
 BALANCE: Final = ("wallet.low", "wallet.empty")
 PER_SECOND: Final = timedelta(seconds=1)

@@ -14,6 +14,7 @@ from infra.services.callers import Caller, Refused
 from tests.domain.builders import agent_month, campaign_total, capped, later, nano, task_cap, tenant_month
 from tests.infra.builders import (
     BALANCE,
+    OPERATOR,
     Clock,
     audit,
     cap,
@@ -186,7 +187,7 @@ async def test_an_operators_default_caps_roles_that_have_no_cap_of_their_own(
     application: Application, caller: Caller
 ) -> None:
     default = agent_month("writer")
-    assert await budgets.set_default_budget(application, default, nano("1")) == Budget(default, nano("1"))
+    assert await budgets.set_default_budget(application, OPERATOR, default, nano("1")) == Budget(default, nano("1"))
     work = Attribution(agent_role="writer")
     refused = await reservations.reserve(application, caller, "1", wish("llm_call", "2", work))
     assert isinstance(refused, Refused)
@@ -195,7 +196,7 @@ async def test_an_operators_default_caps_roles_that_have_no_cap_of_their_own(
     state = await budgets.remove_budget(application, caller, "r", default)
     assert isinstance(state, BudgetState)
     assert state.budget == Budget(default, nano("1"))
-    assert await budgets.set_default_budget(application, default, None) is None
+    assert await budgets.set_default_budget(application, OPERATOR, default, None) is None
     assert isinstance(await reservations.reserve(application, caller, "2", wish("llm_call", "2", work)), Granted)
 
 
