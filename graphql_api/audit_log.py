@@ -157,6 +157,6 @@ def _filter(
     if operations is not None and not 1 <= len(operations) <= MOST_OPERATIONS:
         raise bad_input(f"operations: name 1 to {MOST_OPERATIONS}, or leave it out for all")
     for path, names in (("operations", operations or ()), ("actor", () if actor is None else (actor,))):
-        if any(len(name) > LONGEST_NAME or not name.isprintable() for name in names):
-            raise bad_input(f"{path}: names have up to {LONGEST_NAME} printable characters")
+        if any(len(name) > LONGEST_NAME for name in names):
+            raise bad_input(f"{path}: names have up to {LONGEST_NAME} characters")
     return AuditFilter(None if operations is None else tuple(operations), actor, start, end)

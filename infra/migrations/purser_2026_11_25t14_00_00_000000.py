@@ -17,11 +17,12 @@ CREATE TABLE audit_event (
     role text,
     operation text NOT NULL,
     subject text NOT NULL,
-    details jsonb NOT NULL,
+    details json NOT NULL,
     idempotency_key text,
     PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX audit_event_newest ON audit_event (id);
+COMMENT ON COLUMN audit_event.details IS 'json, not jsonb: for people, in the order in which they were told.';
 COMMENT ON TABLE audit_event IS
     'What people decided, in the commit of the decision: rows are only ever added. The nil tenant: what concerns all.';
 """

@@ -64,6 +64,7 @@ VALUES: Final = {
     "date": "now()::date",
     "bytea": "uuid_send(gen_random_uuid())",
     "boolean": "false",
+    "json": "'{}'",
     "jsonb": "'{}'",
     "text[]": "'{}'",
     "integer[]": "'{}'",
