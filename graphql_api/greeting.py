@@ -36,7 +36,8 @@ class Greeting:
         lines = [f"Purser at {self._url}/graphql", f"Data: {where}"]
         if not application.separate_roles:
             lines.append(
-                "Roles: none, the role of DATABASE_URL may not make them; nothing but this code protects the ledger"
+                "Roles: none, the role of DATABASE_URL may not make them; nothing but this code protects the "
+                "ledger and keeps tenants apart"
             )
         lines.append("")
         if self._with_demo:

@@ -211,7 +211,7 @@ async def test_the_key_stands_nowhere_in_clear(
     dump = repr(await contents(application)) + repr(
         await application.across_tenants.fetch("SELECT r::text FROM refusal r")
     )
-    assert dump.count("setProviderKey") == 3, "the dump holds the refusals too"
+    assert dump.count("setProviderKey") == 5, "the dump holds three refusals and two decisions"
     shown = dump + caplog.text + repr(answers) + repr(settings)
     for form in (SECRET, SECRET.encode().hex(), b64encode(SECRET.encode()).decode()):
         assert form not in shown
