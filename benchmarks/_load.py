@@ -138,7 +138,7 @@ async def drive(
 
 async def check(application: Application, tenant_ids: Sequence[UUID], told: Told) -> None:
     """The books hold exactly what callers were told: nothing more, nothing less, nothing still held."""
-    fetch = application.readers.fetch
+    fetch = application.across_tenants.fetch
     for tenant_id, key, granted, available, reserved, consumed in await fetch(_WALLETS, tenant_ids):
         expected = told.pairs[tenant_id] * CHARGE if key == METERED_KEY else told.sends[tenant_id] * NANO
         assert (reserved, consumed, available) == (0, expected, granted - expected), (tenant_id, key, consumed)

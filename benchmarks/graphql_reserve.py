@@ -120,7 +120,7 @@ async def run(url: str, size: Size) -> dict[str, Any]:
                     name = f"round{number}-{connections}"
                     found[connections, kind].append(await window(kind, connections, size.seconds, name))
         steps.next("checking the books against the answers")
-        kept = await application.readers.fetchval("SELECT count(*) FROM reservation WHERE state = 'HELD'")
+        kept = await application.across_tenants.fetchval("SELECT count(*) FROM reservation WHERE state = 'HELD'")
         assert kept == reserved, f"{reserved} were answered, {kept} are kept"
         await check_books(application)
         steps.done()

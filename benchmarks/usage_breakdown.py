@@ -143,7 +143,7 @@ async def _round(
                 for row in found.rows
             )
         else:
-            rows = await application.readers.fetch(_RAW, tenant_id, start, end)
+            rows = await application.across_tenants.fetch(_RAW, tenant_id, start, end)
             stage.raw.append(perf_counter() - before)
             answers[side] = [tuple(row) for row in rows]
             stage.raw_rows = sum(row[2] for row in rows)

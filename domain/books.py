@@ -65,13 +65,15 @@ class Operation(StrEnum):
 
 
 class Request(NamedTuple):
-    """Who asks for what under which key. `hash` covers everything that the client sent but the key."""
+    """Who asks for what under which key. `hash` covers everything that the client sent but the key. `role`: the caller's;
+    None: Purser's own."""
 
     tenant_id: UUID
     actor: str
     operation: Operation
     idempotency_key: str
     hash: bytes
+    role: str | None = None
 
 
 class Used(NamedTuple):

@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "alert": "alt",
     "channel": "chn",
     "event": "evt",
+    "audit_event": "aud",
 }
 KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 

@@ -22,6 +22,8 @@ from infra.services.tenants import SLUG, TenantOrder
 from infra.settings import Settings
 
 SHOWN: Final = 20
+# As the audit log names who made a tenant here.
+CREATE_TENANT: Final = "cli:create-tenant"
 
 _SLUGS: Final = "SELECT slug FROM tenant ORDER BY slug LIMIT $1"
 _TENANT: Final = "SELECT id FROM tenant WHERE slug = $1"
@@ -48,9 +50,9 @@ async def set_up_tenant(settings: Settings, url: str, order: TenantOrder) -> Non
             sold = application.catalog.plans.all_at(application.clock())
             known = ", ".join(f"{each.region}/{each.key}" for each in sold if not each.withdrawn)
             raise AdministrationError(f"There is no plan {order.region}/{order.plan}: there are {known}.")
-        if await application.readers.fetchval(_TENANT, slug) is not None:
+        if await application.across_tenants.fetchval(_TENANT, slug) is not None:
             raise AdministrationError(f"There is a tenant {slug!r} already: nothing was changed.")
-        tenant_id = await tenants.set_up(application, order, plan)
+        tenant_id = await tenants.set_up(application, order, plan, CREATE_TENANT)
         await cycles.start_cycle(application, tenant_id)
     typer.echo(
         f"Tenant {slug} is set up. Next: {program()} create-key --tenant {slug} --role service --name worker", err=True
@@ -84,7 +86,7 @@ async def expire_all(settings: Settings, url: str, at_most: int) -> None:
     """Book what is overdue, tenant after tenant, in chunks."""
     booked = 0
     async with opened_for(settings, url) as application:
-        due = await application.readers.fetch(_DUE, application.clock())
+        due = await application.across_tenants.fetch(_DUE, application.clock())
         total = sum(count for _, count in due)
         columns = (TextColumn("Expiring"), BarColumn(), MofNCompleteColumn())
         # Shown on a terminal only.
@@ -108,9 +110,9 @@ async def opened_for(settings: Settings, url: str) -> AsyncIterator[Application]
 
 async def tenant_named(application: Application, slug: str) -> UUID:
     """The tenant of a slug; where there is none, the error names some."""
-    found: UUID | None = await application.readers.fetchval(_TENANT, slug) if SLUG.fullmatch(slug) else None
+    found: UUID | None = await application.across_tenants.fetchval(_TENANT, slug) if SLUG.fullmatch(slug) else None
     if found is None:
-        slugs = [row[0] for row in await application.readers.fetch(_SLUGS, SHOWN)]
+        slugs = [row[0] for row in await application.across_tenants.fetch(_SLUGS, SHOWN)]
         known = f"there are {', '.join(slugs)}" if slugs else f"make one with `{program()} create-tenant`"
         raise AdministrationError(f"There is no tenant {slug!r}: {known}.")
     return found

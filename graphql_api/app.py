@@ -42,7 +42,7 @@ def create_app(
     async def health(_request: Request) -> Response:
         try:
             async with asyncio.timeout(SECONDS_FOR_HEALTH):
-                await application.readers.fetchval("SELECT 1")
+                await application.across_tenants.fetchval("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})

@@ -183,7 +183,7 @@ class BudgetMutations:
         given: Annotated[SetDefaultBudgetInput, strawberry.argument(name="input", description="The cap.")],
     ) -> SetDefaultBudgetResult:
         key = BudgetKey(BudgetScope.AGENT, scope_part(given.agent_role), given.period)
-        answer = await service.set_default_budget(info.context.application, key, given.cap)
+        answer = await service.set_default_budget(info.context.application, info.context.caller, key, given.cap)
         return refusal_of(_of_role(answer)) if isinstance(answer, Refused) else _default_of(key, answer)
 
 

@@ -36,12 +36,13 @@ class Greeting:
         lines = [f"Purser at {self._url}/graphql", f"Data: {where}"]
         if not application.separate_roles:
             lines.append(
-                "Roles: none, the role of DATABASE_URL may not make them; nothing but this code protects the ledger"
+                "Roles: none, the role of DATABASE_URL may not make them; nothing but this code protects the "
+                "ledger and keeps tenants apart"
             )
         lines.append("")
         if self._with_demo:
             lines += self._demo()
-        elif not await application.readers.fetchval(_ANY_KEY):
+        elif not await application.across_tenants.fetchval(_ANY_KEY):
             lines += [
                 "There is no API key yet. In another terminal:",
                 f"  {program()} create-tenant --slug northwind --name Northwind --region india --plan starter --metered",

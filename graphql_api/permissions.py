@@ -52,6 +52,7 @@ ALLOWED: Final = {
     "Query.bundles": EVERYBODY,
     "Query.alerts": EVERYBODY,
     "Query.channels": ADMINS,
+    "Query.auditLog": ADMINS,
     "Query.providerKeys": PEOPLE,
     "Query.providerSecret": SERVICES,
     "Mutation.reserve": WORKERS,
@@ -105,6 +106,7 @@ WITHOUT_TENANT: Final = frozenset(
     }
     | {"Query.rateCards", "Mutation.publishRateCard", "Mutation.publishPrice", "Mutation.publishProvider"}
     | {"Mutation.publishPlan", "Mutation.publishBundle", "Mutation.rerateUsage", "Query.tenantSpending"}
+    | {"Query.auditLog"}
 )
 
 Resolver = Callable[..., Any]

@@ -9,6 +9,7 @@ from graphql_api.admissions import AdmissionMutations
 from graphql_api.agent_budgets import AgentBudgetQueries
 from graphql_api.alert_subscription import AlertSubscriptions
 from graphql_api.alerts import AlertQueries
+from graphql_api.audit_log import AuditLogQueries
 from graphql_api.budgets import BudgetMutations, BudgetQueries
 from graphql_api.catalog import CatalogQueries
 from graphql_api.channels import ChannelMutations, ChannelQueries
@@ -57,6 +58,7 @@ class Query(
     JobRunQueries,
     AlertQueries,
     ChannelQueries,
+    AuditLogQueries,
     NodeQueries,
 ):
     """What can be asked."""

@@ -18,22 +18,25 @@ from infra.refusal_log import RefusalLog
 from infra.report_turns import ReportTurns
 from infra.settings import Settings, SettingsError
 from infra.stripe_gateway import StripeGateway
+from infra.tenant_readers import TenantConnection, TenantReaders
 from infra.usage_ingest import AT_ONCE, UsageIngest
 from infra.vault import Vault, open_vault
 
 READERS: Final = 8
+OVERSEERS: Final = 4
 # For ingests, roll-ups, what seeds tenants and the record of refusals.
 SPARE_WRITERS: Final = AT_ONCE + 2
 SECONDS_TO_CONNECT: Final = 15
 LOCAL_URL: Final = "http://127.0.0.1:8000"
+_READING: Final = {"application_name": "purser", "jit": "off"}
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """`writers` belongs to the group commit and what seeds tenants; `readers` serves the queries, long ones
-    in their turn (`reports`). `separate_roles`:
-    whether they run under roles of their own, or (where the owner may not make roles) both as the owner. `gateway`: the
-    payment rail, None where there is none. `feed`: what is new, for those who follow it.
+    """`writers` belongs to the group commit and what seeds tenants. `readers` serves the queries: of one tenant each, long
+    ones in their turn (`reports`). `across_tenants` reads the rows of all: for keys, operators and jobs alone.
+    `separate_roles`: whether they run under roles of their own, or (where the owner may not make roles) all as the owner.
+    `gateway`: the payment rail, None where there is none. `feed`: what is new, for those who follow it.
     `url`: of the database, as its owner."""
 
     settings: Settings
@@ -42,7 +45,8 @@ class Application:
     group_commit: GroupCommit
     usage_ingest: UsageIngest
     refusals: RefusalLog
-    readers: asyncpg.Pool
+    readers: TenantReaders
+    across_tenants: asyncpg.Pool
     reports: ReportTurns
     writers: asyncpg.Pool
     clock: Clock
@@ -58,7 +62,7 @@ class Application:
 
     async def current_catalog(self) -> Catalog:
         """The catalog with all that is published by now."""
-        async with self.readers.acquire() as connection:
+        async with self.across_tenants.acquire() as connection:
             await self.catalogs.load(connection)
         return self.catalogs.current
 
@@ -79,19 +83,25 @@ async def open_application(
     catalogs = CatalogKeeper(catalog.load())
     separate_roles = await roles.usable(url)
     writing = PINNED_PLANS | ({"role": roles.LEDGER} if separate_roles else {})
-    reading = {"application_name": "purser", "jit": "off"} | ({"role": roles.APPLICATION} if separate_roles else {})
+    reading = _READING | ({"role": roles.APPLICATION} if separate_roles else {})
+    overseeing = _READING | ({"role": roles.OVERSEER} if separate_roles else {})
     async with (
         asyncpg.create_pool(url, min_size=1, max_size=lanes + SPARE_WRITERS, server_settings=writing) as writers,
-        asyncpg.create_pool(url, min_size=1, max_size=most_readers, server_settings=reading) as readers,
+        asyncpg.create_pool(
+            url, min_size=0, max_size=most_readers, server_settings=reading, connection_class=TenantConnection
+        ) as readers,
+        asyncpg.create_pool(
+            url, min_size=1, max_size=min(most_readers, OVERSEERS), server_settings=overseeing
+        ) as across_tenants,
     ):
         deciding = Deciding(catalogs, own_keys_allowed=settings.own_keys_allowed, clock=clock)
         group_commit = GroupCommit(writers, deciding, lanes=lanes, largest_batch=largest_batch)
         refusals = RefusalLog(writers)
-        async with readers.acquire() as connection:
+        async with across_tenants.acquire() as connection:
             await catalogs.load(connection)
         rail = gateway or _payment_rail(settings)
         vault = open_vault(settings)
-        listening = reading | {"application_name": "purser feed"}
+        listening = overseeing | {"application_name": "purser feed"}
         feed = Feed(lambda: asyncpg.connect(url, timeout=SECONDS_TO_CONNECT, server_settings=listening), clock)
         try:
             yield Application(
@@ -101,7 +111,8 @@ async def open_application(
                 group_commit,
                 UsageIngest(writers, deciding),
                 refusals,
-                readers,
+                TenantReaders(readers),
+                across_tenants,
                 ReportTurns(max(1, most_readers // 2)),
                 writers,
                 clock,

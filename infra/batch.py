@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from domain.audit_log import AuditEvent
 from domain.books import Books, Changes, Event, Named, Operation, Seen, Used
 from domain.budget_steps import CountedBatch
 from domain.budgets import (
@@ -114,6 +115,7 @@ class Batch:
     top_ups: set[tuple[UUID, UUID]] = field(default_factory=set)
     recharges: set[tuple[UUID, str]] = field(default_factory=set)
     counted_batches: list[tuple[UUID, CountedBatch]] = field(default_factory=list)
+    audit_events: list[AuditEvent] = field(default_factory=list)
 
     def apply(self, tenant_id: UUID, changes: Changes) -> None:
         """Make a decision's changes part of the books that the next one sees, and of what is written."""

@@ -9,6 +9,7 @@ from domain.ledger import Entry
 from domain.rollups import EVERY_QUARTER, quarter_of
 from domain.usage import Amendment, UsageEvent
 from domain.wallets import Lot, Wallet
+from infra import audit_log
 from infra.account_changes import write_accounts
 from infra.batch import Batch
 from infra.identifiers import new_id
@@ -76,6 +77,8 @@ async def write(connection: Connection, batch: Batch) -> None:
         await connection.execute(WRITE_COUNTED_BATCH, tenant_id, counted.recorded_at, new_id(batch.now), steps)
     if batch.events:
         await _write_events(connection, batch)
+    if batch.audit_events:
+        await audit_log.record(connection, *batch.audit_events, at=batch.now)
 
 
 async def register(connection: Connection, seen: Iterable[tuple[UUID, str, str, str | None]]) -> None:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from domain import funds, reservations, subscriptions
 from domain.admission import Wish
-from domain.books import Books, Event, EventType, Operation, Request, Seen
+from domain.audit_log import DECIDED_BY_PEOPLE, event_of
+from domain.books import Books, Decision, Event, EventType, Operation, Request, Seen
 from domain.catalog import Catalog
 from domain.decisions import Answer, Command, decide
 from domain.ids import NIL
@@ -75,6 +76,8 @@ class Deciding:
             ):
                 decision = decide(view, command, batch.now)
             batch.apply(tenant_id, decision.changes)
+            if type(command) in DECIDED_BY_PEOPLE:
+                _log(batch, command, decision)
             if decision.changes.tenant is not None:
                 views[tenant_id] = self._view(batch, tenant_id)
             if decision.changes.events:
@@ -262,3 +265,11 @@ class Deciding:
             elif reservation.state is ReservationState.HELD:
                 opened.spared.add(reservation_id)
         return booked
+
+
+def _log(batch: Batch, command: Command, decision: Decision[Answer]) -> None:
+    """Tell who decided this, unless it was refused or had been decided before: then it has changed nothing."""
+    if decision.changes.used_keys or decision.changes.amendments:
+        event = event_of(command, decision.answer)
+        if event is not None:
+            batch.audit_events.append(event)

@@ -62,11 +62,11 @@ async def _seed_tenant(application: Application, tenant: DemoTenant) -> UUID:
 
 
 async def _store_keys(application: Application, tenant_ids: dict[str, UUID]) -> None:
-    """Keys of an earlier secret end here: they carry the same names. Keys are no ledger: its role may not write them."""
+    """Keys of an earlier secret end here: they carry the same names."""
     now = application.clock()
     tokens = demo_tokens(application.settings)
     hashes = {label: sha256(token.encode()).digest() for label, token in tokens.items()}
-    async with application.readers.acquire() as connection, transaction(connection):
+    async with application.writers.acquire() as connection, transaction(connection):
         for key in DEMO_KEYS:
             tenant_id = None if key.tenant is None else tenant_ids[key.tenant]
             await connection.execute(_WRITE_KEY, new_id(now), tenant_id, key.name, key.role, hashes[key.label], now)

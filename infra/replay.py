@@ -232,7 +232,7 @@ async def _differences(application: Application, tenant_id: UUID, tally: Tally) 
         if here != there:
             found.append(f"{what}: {here} is not {there}")
 
-    kept = await application.readers.fetchrow(KEPT_USAGE, tenant_id)
+    kept = await application.readers.of(tenant_id).fetchrow(KEPT_USAGE, tenant_id)
     (view,) = await wallets.get_many_by_key(application, tenant_id, [METERED_KEY])
     assert view is not None
     assert kept is not None

@@ -10,7 +10,8 @@ from piccolo.apps.migrations.commands.forwards import ForwardsMigrationManager
 from piccolo.apps.migrations.tables import Migration
 from piccolo.engine.postgres import PostgresEngine
 
-from infra import piccolo_conf, roles
+from infra import piccolo_conf, roles, row_security
+from infra.transaction import Connection, transaction
 
 MIGRATION_LOCK: Final = 7_291_004_001
 
@@ -32,6 +33,15 @@ async def migrate(url: str) -> None:
             result = await ForwardsMigrationManager(app_name="purser").run()
         if not result.success:
             raise MigrationError(result.message or printed.getvalue())
-        await roles.establish(connection)
+        if await roles.make(connection):
+            await _protect(connection)
     finally:
         await connection.close()
+
+
+async def _protect(connection: Connection) -> None:
+    """All or nothing: nobody who reads meanwhile loses what it may see, or sees what it may not."""
+    with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
+        async with transaction(connection):
+            await row_security.establish(connection)
+            await roles.grant(connection)

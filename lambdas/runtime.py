@@ -285,7 +285,7 @@ async def _find_books(url: str) -> None:
 async def _alone(application: Application, name: str) -> AsyncIterator[bool]:
     """Whether no other run of this job is under way; none starts as long as somebody is inside."""
     key = f"purser job {name}"
-    async with application.readers.acquire() as connection:
+    async with application.across_tenants.acquire() as connection:
         locked: bool = await connection.fetchval(_LOCK, key)
         try:
             yield locked

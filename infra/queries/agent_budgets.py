@@ -61,7 +61,7 @@ async def list_agent_budgets(
     current = month_key(application.clock(), await zone_of(application, tenant_id))
     shown = month or current
     found: list[AgentBudget] = []
-    for role, name, *standing, cap, thresholds, spent, held in await application.readers.fetch(
+    for role, name, *standing, cap, thresholds, spent, held in await application.readers.of(tenant_id).fetch(
         _ROLES, tenant_id, shown, NIL, first
     ):
         status, reason, period_key, pause_cap = standing

@@ -63,7 +63,7 @@ ORDER BY w.tenant_id, w.key"""
 async def budgets(application: Application, months: Mapping[UUID, str]) -> dict[UUID, list[BudgetState]]:
     """By tenant: the budgets that stand at or above their first threshold. `months`: the current one of each tenant."""
     found: dict[UUID, list[BudgetState]] = {}
-    rows = await application.readers.fetch(_BUDGETS, list(months), list(months.values()), NIL)
+    rows = await application.across_tenants.fetch(_BUDGETS, list(months), list(months.values()), NIL)
     for tenant_id, scope, scope_id, period, name, cap, thresholds, spent, paused in rows:
         key = BudgetKey(BudgetScope(scope), scope_id, BudgetPeriod(period))
         state = BudgetState(key, name, cap, tuple(thresholds), spent, bool(paused))
@@ -74,6 +74,6 @@ async def budgets(application: Application, months: Mapping[UUID, str]) -> dict[
 async def wallets(application: Application, tenant_ids: Sequence[UUID], at: datetime) -> dict[UUID, list[WalletState]]:
     """By tenant: its wallets; what has expired by then counts no more."""
     found: dict[UUID, list[WalletState]] = {}
-    for tenant_id, *state in await application.readers.fetch(_WALLETS, list(tenant_ids), at):
+    for tenant_id, *state in await application.across_tenants.fetch(_WALLETS, list(tenant_ids), at):
         found.setdefault(tenant_id, []).append(WalletState(*state))
     return found

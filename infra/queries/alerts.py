@@ -29,13 +29,13 @@ async def page(
 ) -> AlertPage:
     """The newest `first` alerts before this one, of some kinds or (None) of all."""
     wanted = None if kinds is None else [kind.value for kind in kinds]
-    rows = await application.readers.fetch(_PAGE, tenant_id, before or AFTER_ALL, wanted, first + 1)
+    rows = await application.readers.of(tenant_id).fetch(_PAGE, tenant_id, before or AFTER_ALL, wanted, first + 1)
     found = tuple([raised_alert_of(tuple(row)) for row in rows[:first]])
     return AlertPage(found, len(rows) > first, before is not None)
 
 
 async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID]) -> list[RaisedAlert | None]:
     """Alerts in the order asked; None for those that the tenant does not have."""
-    rows = await application.readers.fetch(_BY_ID, tenant_id, list(ids))
+    rows = await application.readers.of(tenant_id).fetch(_BY_ID, tenant_id, list(ids))
     found = {alert.id: alert for alert in (raised_alert_of(tuple(row)) for row in rows)}
     return [found.get(identifier) for identifier in ids]

@@ -93,7 +93,7 @@ async def list_budgets(
 ) -> list[BudgetView]:
     """The most used first, those without a cap last. `at_or_above_percent`: hundredths of a percent."""
     month = await _month(application, tenant_id)
-    rows = await application.readers.fetch(_LIST, tenant_id, month, NIL, at_or_above_percent, first)
+    rows = await application.readers.of(tenant_id).fetch(_LIST, tenant_id, month, NIL, at_or_above_percent, first)
     return [_view(row, month) for row in rows]
 
 
@@ -101,7 +101,7 @@ async def get_many(application: Application, tenant_id: UUID, keys: Sequence[Bud
     """Budgets in the order asked; None where the tenant has neither a cap nor a counter."""
     month = await _month(application, tenant_id)
     scopes, ids = [key.scope.value for key in keys], [key.scope_id for key in keys]
-    rows = await application.readers.fetch(_OF_SCOPES, tenant_id, month, NIL, scopes, ids)
+    rows = await application.readers.of(tenant_id).fetch(_OF_SCOPES, tenant_id, month, NIL, scopes, ids)
     found = {view.key: view for view in (_view(row, month) for row in rows)}
     return [found.get(key) for key in keys]
 

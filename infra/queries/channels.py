@@ -28,7 +28,7 @@ class ChannelView:
 
 async def list_channels(application: Application, tenant_id: UUID) -> list[ChannelView]:
     """The channels in use, oldest first."""
-    return [channel_of(tuple(row)) for row in await application.readers.fetch(_ALL, tenant_id)]
+    return [channel_of(tuple(row)) for row in await application.readers.of(tenant_id).fetch(_ALL, tenant_id)]
 
 
 def channel_of(row: tuple[Any, ...]) -> ChannelView:

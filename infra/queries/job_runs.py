@@ -52,7 +52,7 @@ class JobRuns:
 async def job_runs(application: Application) -> list[JobRuns]:
     """Every job that has run within the time that runs are kept, by its name."""
     found: dict[str, list[JobRun]] = {}
-    for row in await application.readers.fetch(_LAST):
+    for row in await application.across_tenants.fetch(_LAST):
         identifier, job, run_for, started_at, ended_at, outcome, done, message = row
         run = JobRun(identifier, job, run_for, started_at, ended_at, Outcome(outcome), done, message)
         found.setdefault(job, []).append(run)

@@ -39,7 +39,7 @@ async def page(
     """The newest `first` entries with numbers under `before`."""
     names = None if types is None else [entry_type.value for entry_type in types]
     start = AFTER_ALL if before is None else before
-    rows = await application.readers.fetch(_PAGE, tenant_id, wallet_id, start, names, first + 1)
+    rows = await application.readers.of(tenant_id).fetch(_PAGE, tenant_id, wallet_id, start, names, first + 1)
     return EntryPage(tuple(entry_of(row[:]) for row in rows[:first]), len(rows) > first, before is not None)
 
 
@@ -47,6 +47,6 @@ async def get_many(application: Application, tenant_id: UUID, places: Sequence[t
     """Entries by wallet and number, in the order asked; None for those that the tenant does not have."""
     wallet_ids = [wallet_id for wallet_id, _ in places]
     sequences = [sequence for _, sequence in places]
-    rows = await application.readers.fetch(_BY_PLACE, tenant_id, wallet_ids, sequences)
+    rows = await application.readers.of(tenant_id).fetch(_BY_PLACE, tenant_id, wallet_ids, sequences)
     found = {(row[1], row[2]): entry_of(row[:]) for row in rows}
     return [found.get(place) for place in places]

@@ -21,15 +21,15 @@ async def of_wallet(application: Application, wallet: Wallet, *, active_only: bo
     """A wallet's lots in burn-down order; active ones have not expired or still hold something."""
     now = application.clock()
     if active_only:
-        rows = await application.readers.fetch(_ACTIVE, wallet.tenant_id, wallet.id, now)
+        rows = await application.readers.of(wallet.tenant_id).fetch(_ACTIVE, wallet.tenant_id, wallet.id, now)
     else:
-        rows = await application.readers.fetch(_OF_WALLET, wallet.tenant_id, wallet.id)
+        rows = await application.readers.of(wallet.tenant_id).fetch(_OF_WALLET, wallet.tenant_id, wallet.id)
     return in_burn_order(wallet, tuple(_lots(rows, now)))
 
 
 async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID]) -> list[Lot | None]:
     """Lots by id, in the order asked; None for those that the tenant does not have."""
-    rows = await application.readers.fetch(_BY_ID, tenant_id, list(ids))
+    rows = await application.readers.of(tenant_id).fetch(_BY_ID, tenant_id, list(ids))
     found = {lot.id: lot for lot in _lots(rows, application.clock())}
     return [found.get(identifier) for identifier in ids]
 

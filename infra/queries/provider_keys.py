@@ -24,5 +24,5 @@ class ProviderKeyView:
 async def list_provider_keys(application: Application, tenant_id: UUID) -> list[ProviderKeyView]:
     """All keys of a tenant, by provider."""
     used = application.settings.own_keys_allowed
-    rows = await application.readers.fetch(_ALL, tenant_id)
+    rows = await application.readers.of(tenant_id).fetch(_ALL, tenant_id)
     return [ProviderKeyView(provider, hint, actor, created_at, used) for provider, hint, actor, created_at in rows]

@@ -93,7 +93,7 @@ async def of_event(
     receipt = receipts.of_event(call, reservation, batch, card)
     if for_operator and reservation is None and event.feature is not None:
         receipt = _for_operator(receipt, card, event.feature, event.priced.cost, event.route)
-    corrections = await application.readers.fetch(_CORRECTIONS, tenant_id, [event.id])
+    corrections = await application.readers.of(tenant_id).fetch(_CORRECTIONS, tenant_id, [event.id])
     entries = await _entries(application, tenant_id, [*event.charges, *_charges_in(corrections)])
     return ReceiptView(receipt, _drawn(entries), entries, reservation)
 
@@ -119,7 +119,7 @@ async def of_entry(
 async def of_refusal(application: Application, tenant_id: UUID, identifier: UUID) -> ReceiptView | None:
     """The receipt of a refusal; None where the tenant has none of this id, or none any more."""
     await application.refusals.written()
-    row = await application.readers.fetchrow(_REFUSAL, tenant_id, identifier)
+    row = await application.readers.of(tenant_id).fetchrow(_REFUSAL, tenant_id, identifier)
     if row is None:
         return None
     operation, code, message, figures, asked = row
@@ -145,7 +145,7 @@ async def _events(application: Application, tenant_id: UUID, reservation: Reserv
     settled = await usage_events.get_many(application, tenant_id, reservation.settled_events)
     events = {event.id: event for event in settled if event is not None}
     if reservation.recorded.events > len(events):
-        rows = await application.readers.fetch(_RECORDED_UNDER, tenant_id, reservation.id, MOST_EVENTS)
+        rows = await application.readers.of(tenant_id).fetch(_RECORDED_UNDER, tenant_id, reservation.id, MOST_EVENTS)
         events.update((event.id, event) for event in map(event_of, rows))
     return list(events.values())
 
@@ -155,8 +155,10 @@ async def _entries_of(
 ) -> tuple[Entry, ...]:
     """The entries that charged a settled reservation, and those of corrections since."""
     numbered = [charge for event in events for charge in event.charges]
-    beside = await application.readers.fetch(_CHARGED_BESIDE, tenant_id, reservation.ended_at, reservation.id)
-    corrections = await application.readers.fetch(_CORRECTIONS, tenant_id, [event.id for event in events])
+    beside = await application.readers.of(tenant_id).fetch(
+        _CHARGED_BESIDE, tenant_id, reservation.ended_at, reservation.id
+    )
+    corrections = await application.readers.of(tenant_id).fetch(_CORRECTIONS, tenant_id, [event.id for event in events])
     return await _entries(application, tenant_id, [*numbered, *_charges_in([*beside, *corrections])])
 
 
@@ -196,7 +198,7 @@ def _joined(all_draws: Iterable[tuple[Draw, ...]]) -> tuple[Draw, ...]:
 
 async def _batch(application: Application, tenant_id: UUID, recorded_at: datetime) -> tuple[BudgetStep, ...]:
     """The budget steps of the large batch that was recorded at this moment."""
-    rows = await application.readers.fetch(_BATCHES, tenant_id, recorded_at)
+    rows = await application.readers.of(tenant_id).fetch(_BATCHES, tenant_id, recorded_at)
     return tuple(
         [
             BudgetStep(CounterKey(BudgetScope(scope), scope_id, period), Measure.SPENT, before, after, cap)

@@ -33,10 +33,10 @@ class RechargeView:
 
 async def get_many(application: Application, tenant_id: UUID, wallet_keys: Sequence[str]) -> list[RechargeView | None]:
     """Recharges by wallet, in the order asked; None for wallets without one."""
-    rows = await application.readers.fetch(_BY_WALLET, tenant_id, list(wallet_keys))
+    rows = await application.readers.of(tenant_id).fetch(_BY_WALLET, tenant_id, list(wallet_keys))
     if not rows:
         return [None for _ in wallet_keys]
-    zone: str = await application.readers.fetchval(_ZONE, tenant_id)
+    zone: str = await application.readers.of(tenant_id).fetchval(_ZONE, tenant_id)
     month = month_key(application.clock(), ZoneInfo(zone))
     found = {
         recharge.wallet_key: RechargeView(

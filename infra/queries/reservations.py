@@ -15,6 +15,6 @@ _BY_ID: Final = (
 
 async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID]) -> list[Reservation | None]:
     """Reservations in the order asked; None for those that the tenant does not have."""
-    rows = await application.readers.fetch(_BY_ID, tenant_id, list(ids))
+    rows = await application.readers.of(tenant_id).fetch(_BY_ID, tenant_id, list(ids))
     found = {reservation.id: reservation for _, reservation in map(reservation_of, rows)}
     return [found.get(identifier) for identifier in ids]

@@ -27,7 +27,7 @@ class ScopeName:
 
 async def name_of(application: Application, tenant_id: UUID, key: ScopeKey) -> ScopeName | None:
     """The name of one; None where the tenant has no such thing."""
-    row = await application.readers.fetchrow(_NAME, tenant_id, key.kind.value, key.id)
+    row = await application.readers.of(tenant_id).fetchrow(_NAME, tenant_id, key.kind.value, key.id)
     return None if row is None else ScopeName(key, *row)
 
 
@@ -35,7 +35,9 @@ async def get_many(application: Application, tenant_id: UUID, keys: Sequence[Sco
     """Scopes in the order asked; None for those that the tenant does not have."""
     kinds, ids = [key.kind.value for key in keys], [key.id for key in keys]
     found: dict[ScopeKey, Scope] = {}
-    for kind, identifier, name, status, *pause in await application.readers.fetch(_BY_KEY, tenant_id, kinds, ids):
+    for kind, identifier, name, status, *pause in await application.readers.of(tenant_id).fetch(
+        _BY_KEY, tenant_id, kinds, ids
+    ):
         key = ScopeKey(ScopeKind(kind), identifier)
         found[key] = Scope(key, name, ScopeStatus(status), *pause)
     return [found.get(key) for key in keys]

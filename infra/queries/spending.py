@@ -67,14 +67,14 @@ async def of_month(application: Application, tenant_id: UUID, month: str | None)
     zone = await zone_of(application, tenant_id)
     now = application.clock()
     shown = month or month_key(now, zone)
-    ((spent, held, cap),) = await application.readers.fetch(_OF_MONTH, tenant_id, shown)
+    ((spent, held, cap),) = await application.readers.of(tenant_id).fetch(_OF_MONTH, tenant_id, shown)
     return Spending(shown, spent, held, cap, spending.projected(spent, month_span(shown, zone), now))
 
 
 async def page(application: Application, first: int, after: tuple[int, str] | None) -> TenantSpendingPage:
     """The tenants that spent most in their present month, after this place (spent, slug). For operators: it looks at all
     tenants."""
-    async with application.readers.acquire() as connection:
+    async with application.across_tenants.acquire() as connection:
         months = await months_by_zone(connection, application.clock())
         rows = await connection.fetch(_OF_TENANTS, *months, *(after or (None, "")), first + 1)
     views = await tenants.of_ids(application, [row[0] for row in rows[:first]])

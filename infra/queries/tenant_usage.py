@@ -38,7 +38,7 @@ class ModelUsage:
 
 async def recent_entries(application: Application, tenant_id: UUID) -> list[Entry]:
     """The newest ledger entries over all wallets of a tenant."""
-    rows = await application.readers.fetch(_ENTRIES, tenant_id, MOST_ENTRIES)
+    rows = await application.readers.of(tenant_id).fetch(_ENTRIES, tenant_id, MOST_ENTRIES)
     return [entry_of(row[:]) for row in rows]
 
 

@@ -47,7 +47,7 @@ class TenantPage:
 async def get(application: Application, tenant_id: UUID) -> TenantView | None:
     """One tenant; None where there is none of this id."""
     now = application.clock()
-    row = await application.readers.fetchrow(_BY_ID, tenant_id, now)
+    row = await application.readers.of(tenant_id).fetchrow(_BY_ID, tenant_id, now)
     return None if row is None else _view(row, now)
 
 
@@ -60,27 +60,27 @@ async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID
 async def page(application: Application, first: int, after: str | None) -> TenantPage:
     """The first tenants with slugs after this one. For operators: it looks at all tenants."""
     now = application.clock()
-    rows = await application.readers.fetch(_PAGE, after or "", now, first + 1)
+    rows = await application.across_tenants.fetch(_PAGE, after or "", now, first + 1)
     return TenantPage(tuple([_view(row, now) for row in rows[:first]]), len(rows) > first, after is not None)
 
 
 async def of_ids(application: Application, ids: Sequence[UUID]) -> dict[UUID, TenantView]:
     """Tenants by id. For operators: it looks at any tenant."""
     now = application.clock()
-    views = [_view(row, now) for row in await application.readers.fetch(_BY_IDS, list(ids), now)]
+    views = [_view(row, now) for row in await application.across_tenants.fetch(_BY_IDS, list(ids), now)]
     return {view.tenant.id: view for view in views}
 
 
 async def zone_of(application: Application, tenant_id: UUID) -> ZoneInfo:
     """The time zone of the tenant's days and months."""
-    name: str | None = await application.readers.fetchval(_ZONE, tenant_id)
+    name: str | None = await application.readers.of(tenant_id).fetchval(_ZONE, tenant_id)
     assert name is not None, "callers' tenants exist"
     return ZoneInfo(name)
 
 
 async def region_of(application: Application, tenant_id: UUID) -> str:
     """The region whose plans and bundles the tenant buys."""
-    region: str | None = await application.readers.fetchval(_REGION, tenant_id)
+    region: str | None = await application.readers.of(tenant_id).fetchval(_REGION, tenant_id)
     assert region is not None, "callers' tenants exist"
     return region
 

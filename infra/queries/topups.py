@@ -26,12 +26,12 @@ class TopUpPage:
 
 async def page(application: Application, tenant_id: UUID, first: int, before: UUID | None) -> TopUpPage:
     """The newest `first` orders before this one."""
-    rows = await application.readers.fetch(_PAGE, tenant_id, before or AFTER_ALL, first + 1)
+    rows = await application.readers.of(tenant_id).fetch(_PAGE, tenant_id, before or AFTER_ALL, first + 1)
     return TopUpPage(tuple([top_up_of(row)[1] for row in rows[:first]]), len(rows) > first, before is not None)
 
 
 async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID]) -> list[TopUp | None]:
     """Top-ups in the order asked; None for those that the tenant does not have."""
-    rows = await application.readers.fetch(_BY_ID, tenant_id, list(ids))
+    rows = await application.readers.of(tenant_id).fetch(_BY_ID, tenant_id, list(ids))
     found = {top_up.id: top_up for _, top_up in map(top_up_of, rows)}
     return [found.get(identifier) for identifier in ids]

@@ -92,7 +92,7 @@ async def usage_breakdown(
     theirs. The period before a span of whole months is as many months, else a span of the same length."""
     async with (
         application.reports.turn(tenant_id),
-        application.readers.acquire() as connection,
+        application.readers.of(tenant_id).acquire() as connection,
         transaction(connection, BEGIN_READING),
     ):
         await connection.execute(_PIN)

@@ -75,7 +75,7 @@ async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID
     """Events in the order asked; None for those that the tenant does not have."""
     asked = [identifier for identifier in ids if milliseconds_of(identifier) < _LAST_MILLISECOND]
     moments = [EPOCH + milliseconds_of(identifier) * MILLISECOND for identifier in asked]
-    rows = await application.readers.fetch(BY_ID, tenant_id, asked, moments)
+    rows = await application.readers.of(tenant_id).fetch(BY_ID, tenant_id, asked, moments)
     found = {row[0]: event_of(row) for row in rows}
     return [found.get(identifier) for identifier in ids]
 
@@ -105,13 +105,13 @@ async def page(
     conditions.extend(f"tags ->> {place(key)} = {place(value)}" for key, value in wanted.tags)
     newest = f"SELECT * FROM usage_event WHERE {' AND '.join(conditions)} ORDER BY occurred_at DESC, id DESC LIMIT $4"
     statement = f"{WITH_AMENDMENTS.format(events=newest)} ORDER BY u.occurred_at DESC, u.id DESC"
-    rows = await application.readers.fetch(statement, *parameters)
+    rows = await application.readers.of(tenant_id).fetch(statement, *parameters)
     return UsageEventPage(tuple([event_of(row) for row in rows[:first]]), len(rows) > first, after is not None)
 
 
 async def session_totals(application: Application, tenant_id: UUID, session: str) -> SessionTotals | None:
     """The sums of a session; None where nothing was recorded in it."""
-    row = await application.readers.fetchrow(_SESSION, tenant_id, session)
+    row = await application.readers.of(tenant_id).fetchrow(_SESSION, tenant_id, session)
     assert row is not None, "sums are always one row"
     if row[0] is None:
         return None

@@ -43,20 +43,20 @@ class WalletView:
 async def list_wallets(application: Application, tenant_id: UUID) -> list[WalletView]:
     """All wallets of a tenant, by key."""
     now = application.clock()
-    return list(_views(await application.readers.fetch(_ALL, tenant_id, now), now).values())
+    return list(_views(await application.readers.of(tenant_id).fetch(_ALL, tenant_id, now), now).values())
 
 
 async def get_many(application: Application, tenant_id: UUID, ids: Sequence[UUID]) -> list[WalletView | None]:
     """Wallets by id, in the order asked; None for those that the tenant does not have."""
     now = application.clock()
-    found = _views(await application.readers.fetch(_BY_ID, tenant_id, now, list(ids)), now)
+    found = _views(await application.readers.of(tenant_id).fetch(_BY_ID, tenant_id, now, list(ids)), now)
     return [found.get(identifier) for identifier in ids]
 
 
 async def get_many_by_key(application: Application, tenant_id: UUID, keys: Sequence[str]) -> list[WalletView | None]:
     """Wallets by key, in the order asked; None for those that the tenant does not have."""
     now = application.clock()
-    found = _views(await application.readers.fetch(_BY_KEY, tenant_id, now, list(keys)), now)
+    found = _views(await application.readers.of(tenant_id).fetch(_BY_KEY, tenant_id, now, list(keys)), now)
     by_key = {view.wallet.key: view for view in found.values()}
     return [by_key.get(key) for key in keys]
 

@@ -50,7 +50,7 @@ async def check_alerts(application: Application, at: datetime, *, stop_at: datet
     time that the check is for, where each tenant is."""
     done = 0
     after = NIL
-    while rows := await application.readers.fetch(_TENANTS, after):
+    while rows := await application.across_tenants.fetch(_TENANTS, after):
         if stop_at is not None and application.clock() >= stop_at:
             return Progress(done, complete=False)
         tenants = {tenant_id: (name, ZoneInfo(time_zone)) for tenant_id, name, time_zone in rows}
@@ -74,7 +74,7 @@ async def raise_alert(application: Application, tenant_id: UUID, alert: Alert) -
 
 async def raise_imbalance(application: Application, tenant_id: UUID, findings: Sequence[Finding]) -> bool:
     """Raise what the audit found in a tenant's books, once a day; whether it is new."""
-    zone: str = await application.readers.fetchval(_ZONE, tenant_id)
+    zone: str = await application.readers.of(tenant_id).fetchval(_ZONE, tenant_id)
     day = alerts.day_of(application.clock(), ZoneInfo(zone))
     return await raise_alert(application, tenant_id, alerts.imbalance([finding.place for finding in findings], day))
 

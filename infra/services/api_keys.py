@@ -84,7 +84,7 @@ class Keyring:
         key = self._keys.recall(digest)
         now = datetime.now(UTC)
         if key is None:
-            row = await self._application.readers.fetchrow(_KEY, digest, now)
+            row = await self._application.across_tenants.fetchrow(_KEY, digest, now)
             if row is None:
                 return None
             tenant_id, role, name, expires_at = row
@@ -106,9 +106,9 @@ async def find_tenant(application: Application, name: str) -> UUID | None:
     identifier = ids.parse("tenant", name)
     found: UUID | None = None
     if identifier is not None:
-        found = await application.readers.fetchval(_TENANT_BY_ID, identifier)
+        found = await application.across_tenants.fetchval(_TENANT_BY_ID, identifier)
     elif _SLUG.fullmatch(name) is not None:
-        found = await application.readers.fetchval(_TENANT_BY_SLUG, name)
+        found = await application.across_tenants.fetchval(_TENANT_BY_SLUG, name)
     return found
 
 
@@ -138,7 +138,7 @@ async def create_key(
     assert _TOKEN.fullmatch(token) is not None, "a secret is 43 url-safe characters"
     now = datetime.now(UTC)
     key = (new_id(now), tenant_id, name, role.value, _hash(token), now, expires_at)
-    async with application.readers.acquire() as connection, transaction(connection):
+    async with application.writers.acquire() as connection, transaction(connection):
         if tenant_id is not None and role in SEATED:
             # Of two that come at once the second counts the first, so the lock comes in a statement of its own.
             await connection.execute(_LOCK_SEATS, tenant_id.hex)
@@ -163,7 +163,7 @@ async def _seats_limit(
 
 async def revoke_key(application: Application, key_id: UUID) -> bool:
     """End a key, within two seconds everywhere; False where there is none, or it was revoked before."""
-    done = await application.readers.execute(_REVOKE, key_id, datetime.now(UTC))
+    done = await application.writers.execute(_REVOKE, key_id, datetime.now(UTC))
     return bool(done == "UPDATE 1")
 
 

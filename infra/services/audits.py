@@ -29,7 +29,7 @@ async def audit_ledger(application: Application, *, stop_at: datetime | None = N
     is one snapshot and cannot be taken up where it stopped: out of time it begins anew the next day."""
     remaining = None if stop_at is None else (stop_at - application.clock()).total_seconds()
     try:
-        async with asyncio.timeout(remaining), application.readers.acquire() as connection:
+        async with asyncio.timeout(remaining), application.across_tenants.acquire() as connection:
             report = await audit(connection)
     except TimeoutError:
         return Audited(Progress(0, complete=False), None)
@@ -42,5 +42,5 @@ async def _tell(application: Application, report: AuditReport) -> None:
         _log.error("the books do not hold: %s at %s: %s", finding.kind.value, finding.place, dict(finding.figures))
     found = dict(report.tenants)
     # What belongs to no tenant that there is has nobody to be told but the operator.
-    for (tenant_id,) in await application.readers.fetch(_THERE_ARE, list(found)):
+    for (tenant_id,) in await application.across_tenants.fetch(_THERE_ARE, list(found)):
         await raise_imbalance(application, tenant_id, found[tenant_id])

@@ -42,9 +42,9 @@ async def reset_budgets(application: Application, at: datetime, *, stop_at: date
     harmless. Counts the scopes that were resumed."""
     done = 0
     after: tuple[UUID, str, str] = (NIL, "", "")
-    async with application.readers.acquire() as connection:
+    async with application.across_tenants.acquire() as connection:
         months = await months_by_zone(connection, at)
-    while rows := await application.readers.fetch(_ENDED, *months, *after):
+    while rows := await application.across_tenants.fetch(_ENDED, *months, *after):
         for tenant_id, found in groupby(rows, key=itemgetter(0)):
             if stop_at is not None and application.clock() >= stop_at:
                 return Progress(done, complete=False)

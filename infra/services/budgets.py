@@ -1,15 +1,23 @@
 """Budgets: caps that tenants and operators set."""
 
+from typing import Final
+
 from domain import controls
+from domain.audit_log import AuditEvent, budget_subject
 from domain.books import Operation
 from domain.budgets import Budget, BudgetKey
 from domain.controls import BudgetState, RemoveBudget, SetBudget
 from domain.ids import NIL
+from domain.money import format_amount
 from domain.refusals import BudgetScope, FieldProblem, InvalidInput
 from infra.application import Application
+from infra.audit_log import record
 from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
 from infra.statements import REMOVE_BUDGET, WRITE_BUDGET
+from infra.transaction import transaction
+
+SET_DEFAULT_BUDGET: Final = "setDefaultBudget"
 
 
 async def set_budget(
@@ -30,7 +38,9 @@ async def remove_budget(
     return await start(application, BudgetState, RemoveBudget(request, key), controls.budget_problems(key, None))
 
 
-async def set_default_budget(application: Application, key: BudgetKey, cap: int | None) -> Budget | Refused | None:
+async def set_default_budget(
+    application: Application, caller: Caller, key: BudgetKey, cap: int | None
+) -> Budget | Refused | None:
     """The operator's cap for an agent role of every tenant that has none of its own; None removes it."""
     budget = None if cap is None else Budget(key, cap)
     problems = list(controls.budget_problems(key, budget))
@@ -39,8 +49,14 @@ async def set_default_budget(application: Application, key: BudgetKey, cap: int 
     if problems:
         return Refused(InvalidInput(tuple(problems)), None)
     place = (NIL, key.scope.value, key.scope_id, key.period.value)
-    if budget is None:
-        await application.writers.execute(REMOVE_BUDGET, *place)
-    else:
-        await application.writers.execute(WRITE_BUDGET, *place, budget.cap, list(budget.thresholds))
+    period, shown = ("period", key.period.value), None if cap is None else format_amount(cap)
+    event = AuditEvent(
+        NIL, caller.actor, caller.role.value, SET_DEFAULT_BUDGET, budget_subject(key), (period, ("cap", shown))
+    )
+    async with application.writers.acquire() as connection, transaction(connection):
+        if budget is None:
+            await connection.execute(REMOVE_BUDGET, *place)
+        else:
+            await connection.execute(WRITE_BUDGET, *place, budget.cap, list(budget.thresholds))
+        await record(connection, event, at=application.clock())
     return budget

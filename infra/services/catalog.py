@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain import ids
+from domain.audit_log import AuditEvent, event_by
 from domain.books import Operation, Request
 from domain.catalog import Catalog
 from domain.ids import NIL
@@ -18,6 +19,7 @@ from domain.money import format_amount
 from domain.refusals import IdempotencyKeyReused, InvalidInput, NotFound, Refusal, invalid
 from domain.reservations import key_problems
 from infra.application import Application
+from infra.audit_log import record
 from infra.catalog.publications import LOCK_PUBLISHING, Publication, PublicationKind, addition_of, write
 from infra.catalog.reading import CatalogError, Table
 from infra.catalog.rows import Row, rate_card, row_of_rate
@@ -29,6 +31,13 @@ from infra.transaction import Connection, transaction
 
 Body = dict[str, Any]
 
+_NAMED_BY: Final = {
+    PublicationKind.RATE_CARD: ("version",),
+    PublicationKind.PRICE: ("provider", "model", "operation"),
+    PublicationKind.PROVIDER: ("slug",),
+    PublicationKind.PLAN: ("region", "key"),
+    PublicationKind.BUNDLE: ("region", "key"),
+}
 _PUBLICATION: Final = "SELECT kind, tenant_id, body, published_at FROM publication WHERE sequence = $1"
 _TENANT_BY_SLUG: Final = "SELECT id FROM tenant WHERE slug = $1"
 _TENANT_BY_ID: Final = "SELECT id FROM tenant WHERE id = $1"
@@ -120,7 +129,9 @@ async def publish_prices(application: Application, caller: Caller, rows: Iterabl
             publications = [Publication(PublicationKind.PRICE, None, _dated(row, at), at) for row in rows]
             keeper.checked(publications)
             for publication in publications:
-                await write(connection, publication, caller.actor)
+                sequence = await write(connection, publication, caller.actor)
+                request = Request(NIL, caller.actor, Operation.PUBLISH_PRICE, "", b"", caller.role.value)
+                await record(connection, _event(request, publication, sequence), at=at)
         await keeper.load(connection)
 
 
@@ -166,8 +177,18 @@ async def _publish(
                 return asked.refused(invalid(error.path or "input", error.problem))
             sequence = await write(connection, publication, request.actor)
             await connection.execute(WRITE_KEY, *place, request.hash, UUID(int=sequence), at)
+            await record(connection, _event(request, publication, sequence), at=at)
         await keeper.load(connection)
     return _published(sequence, publication)
+
+
+def _event(request: Request, publication: Publication, sequence: int) -> AuditEvent:
+    """What the audit log says: what was published, by the keys that find it in the catalog. What it comes to is there, for
+    those who may see it."""
+    kind, tenant_id, body, _ = publication
+    name = "/".join(str(body[key]) for key in _NAMED_BY[kind] if body.get(key) is not None)
+    details = (("sequence", sequence), ("effectiveFrom", body["effective_from"]))
+    return event_by(request._replace(tenant_id=tenant_id or NIL), f"{kind.lower()}:{name}", *details)
 
 
 async def _again(connection: Connection, asked: _Asked, used: Sequence[Any]) -> Published | Refused:
@@ -226,7 +247,7 @@ async def _tenant(application: Application, tenant: str) -> UUID | None:
     identifier = ids.parse("tenant", tenant)
     found: UUID | None = None
     if identifier is not None:
-        found = await application.readers.fetchval(_TENANT_BY_ID, identifier)
+        found = await application.across_tenants.fetchval(_TENANT_BY_ID, identifier)
     elif SLUG.fullmatch(tenant) is not None:
-        found = await application.readers.fetchval(_TENANT_BY_SLUG, tenant)
+        found = await application.across_tenants.fetchval(_TENANT_BY_SLUG, tenant)
     return found

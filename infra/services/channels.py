@@ -12,8 +12,9 @@ from uuid import UUID
 
 import orjson
 
-from domain import channels
+from domain import channels, ids
 from domain.admission import closed_as
+from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation, Request
 from domain.channels import MOST_CHANNELS, MOST_TESTS_AN_HOUR, ChannelKind, DeliveryState
 from domain.refusals import Conflict, IdempotencyKeyReused, InvalidInput, NotFound, Refusal, invalid
@@ -21,6 +22,7 @@ from domain.reservations import key_problems
 from domain.tenants import TenantStatus
 from infra import notifications, webhooks
 from infra.application import Application
+from infra.audit_log import record
 from infra.idempotency_keys import USED_KEY, WRITE_KEY
 from infra.identifiers import new_id
 from infra.notifications import NO_EMAIL, Address, Message
@@ -103,6 +105,7 @@ async def add_channel(
             return Conflict(f"A tenant has at most {MOST_CHANNELS} channels: remove one first.")
         columns = (view.kind.value, view.name, view.hint, list(view.event_types), view.actor, view.created_at)
         await connection.execute(_ADD, tenant_id, view.id, *columns, sealed)
+        await record(connection, _event(request, view.id, ("kind", kind.value), ("name", name)), at=now)
         return view.id
 
     added = await _once(application, request, add)
@@ -121,13 +124,16 @@ async def remove_channel(
     request = request_of(caller, Operation.REMOVE_CHANNEL, idempotency_key, channel_id)
 
     async def remove(connection: Connection) -> UUID | Refusal:
-        removed = await drop(connection, tenant_id, channel_id, application.clock(), REMOVED)
-        return channel_id if removed else NotFound("channel")
+        now = application.clock()
+        if not await drop(connection, tenant_id, channel_id, now, REMOVED):
+            return NotFound("channel")
+        await record(connection, _event(request, channel_id), at=now)
+        return channel_id
 
     removed = await _once(application, request, remove)
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
-    row = await application.readers.fetchrow(_ONE, tenant_id, channel_id)
+    row = await application.readers.of(tenant_id).fetchrow(_ONE, tenant_id, channel_id)
     assert row is not None, "channels stay as rows"
     return channel_of(tuple(row)[1:])
 
@@ -149,6 +155,7 @@ async def test_channel(
         if await connection.fetchval(_TESTS, *tests) >= MOST_TESTS_AN_HOUR:
             return Conflict(f"There were {MOST_TESTS_AN_HOUR} tests within an hour: try again later.")
         await connection.execute(_BEGIN_TEST, tenant_id, channel_id, test_id, now)
+        await record(connection, _event(request, channel_id), at=now)
         found.append((row[0], channel_of(tuple(row)[1:])))
         return test_id
 
@@ -156,7 +163,7 @@ async def test_channel(
     if not isinstance(begun, UUID):
         return refused(application, tenant_id, request.operation, begun)
     if not found:
-        return ChannelTested(await application.readers.fetchval(_TEST, tenant_id, channel_id, begun))
+        return ChannelTested(await application.readers.of(tenant_id).fetchval(_TEST, tenant_id, channel_id, begun))
     ((sealed, view),) = found
     data = {"message": f'A test of channel "{view.name}", asked for by {caller.actor}.'}
     message = Message(test_id, tenant_id, channels.TEST, now, data)
@@ -187,6 +194,11 @@ async def seal(vault: Vault, tenant_id: UUID, channel_id: UUID, address: Address
     """An address as it is stored: bound to its tenant and channel."""
     secret = orjson.dumps([address.kind.value, address.target, address.secret]).decode()
     return await vault.seal(secret, tenant_id, _place(channel_id))
+
+
+def _event(request: Request, channel_id: UUID, *details: Detail) -> AuditEvent:
+    """What the audit log says: never where a message goes, nor what it is signed by."""
+    return event_by(request, f"channel:{ids.public('channel', channel_id)}", *details)
 
 
 async def _opened(vault: Vault, tenant_id: UUID, channel_id: UUID, sealed: bytes) -> Address:
@@ -233,7 +245,7 @@ async def _once(
 
 
 async def _as_added(application: Application, tenant_id: UUID, channel_id: UUID) -> ChannelAdded:
-    row = await application.readers.fetchrow(_ONE, tenant_id, channel_id)
+    row = await application.readers.of(tenant_id).fetchrow(_ONE, tenant_id, channel_id)
     assert row is not None, "channels stay as rows"
     sealed: bytes = row[0]
     address = await _opened(application.vault, tenant_id, channel_id, sealed) if sealed else None

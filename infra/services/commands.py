@@ -23,7 +23,7 @@ def request_of(caller: Caller, operation: Operation, idempotency_key: str, asked
     """The request of a command. `asked` is all that the client asked for but the key: the same key with anything
     else is refused. Fields that are added later must stay out of it while they are not set."""
     digest = sha256(_as_bytes(asked)).digest()
-    return Request(caller.tenant_id, caller.actor, operation, idempotency_key, digest)
+    return Request(caller.tenant_id, caller.actor, operation, idempotency_key, digest, caller.role.value)
 
 
 def start(

@@ -34,7 +34,7 @@ async def start_due(application: Application, at: datetime, *, stop_at: datetime
     """Grant the running cycle to every tenant whose last one has ended."""
     done = 0
     after = NIL
-    while rows := await application.readers.fetch(DUE, at, after):
+    while rows := await application.across_tenants.fetch(DUE, at, after):
         for (tenant_id,) in rows:
             if stop_at is not None and application.clock() >= stop_at:
                 return Progress(done, complete=False)

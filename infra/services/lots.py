@@ -31,7 +31,7 @@ async def expire_lots(application: Application, at: datetime, *, stop_at: dateti
     in which something had."""
     done = 0
     after: tuple[UUID, str] = (NIL, "")
-    while rows := await application.readers.fetch(_DUE, at, *after):
+    while rows := await application.across_tenants.fetch(_DUE, at, *after):
         for tenant_id, found in groupby(rows, key=itemgetter(0)):
             if stop_at is not None and application.clock() >= stop_at:
                 return Progress(done, complete=False)

@@ -9,9 +9,11 @@ from typing import Final
 
 from domain.admission import closed_as
 from domain.attribution import is_identifier
+from domain.audit_log import AuditEvent
 from domain.refusals import NotFound, Refusal, invalid
 from domain.tenants import TenantStatus
 from infra.application import Application
+from infra.audit_log import record
 from infra.queries.provider_keys import ProviderKeyView
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused
@@ -59,6 +61,7 @@ async def set_provider_key(
         if closed is None:
             await connection.execute(_WRITE, tenant_id, provider, sealed, view.hint, view.actor, view.created_at)
             await connection.execute(_COUNTS, tenant_id, provider)
+            await record(connection, _event(caller, SET_KEY, provider), at=view.created_at)
     return view if closed is None else refused(application, tenant_id, SET_KEY, closed)
 
 
@@ -70,6 +73,8 @@ async def remove_provider_key(application: Application, caller: Caller, provider
         await connection.execute(_LOCK, caller.tenant_id)
         row = await connection.fetchrow(_REMOVE, caller.tenant_id, provider)
         await connection.execute(_COUNTS_NO_MORE, caller.tenant_id, provider)
+        if row is not None:
+            await record(connection, _event(caller, REMOVE_KEY, provider), at=application.clock())
     if row is None:
         return refused(application, caller.tenant_id, REMOVE_KEY, NotFound("provider key"))
     provider, hint, actor, created_at = row
@@ -82,11 +87,15 @@ async def provider_secret(application: Application, caller: Caller, provider: st
     if not application.settings.own_keys_allowed or not is_identifier(provider):
         return None
     place = (caller.tenant_id, provider)
-    sealed = await application.readers.fetchval(_SEALED, *place, TenantStatus.ACTIVE.value)
+    sealed = await application.readers.of(caller.tenant_id).fetchval(_SEALED, *place, TenantStatus.ACTIVE.value)
     if sealed is None:
         return None
     _log.info("tenant %s: its key at %s was read by %s", *place, caller.actor)
     return await application.vault.open(sealed, *place)
+
+
+def _event(caller: Caller, operation: str, provider: str) -> AuditEvent:
+    return AuditEvent(caller.tenant_id, caller.actor, caller.role.value, operation, f"provider_key:{provider}")
 
 
 async def _refusal(application: Application, provider: str, key: str) -> Refusal | None:

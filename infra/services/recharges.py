@@ -51,7 +51,7 @@ async def set_auto_recharge(
     are, and removes the limit unless `keeps_limit`."""
     asked = (wallet_key, enabled, threshold, amount, monthly_limit, keeps_limit)
     request = request_of(caller, Operation.SET_AUTO_RECHARGE, idempotency_key, asked)
-    has_card = bool(await application.readers.fetchval(_HAS_CARD, caller.tenant_id))
+    has_card = bool(await application.readers.of(caller.tenant_id).fetchval(_HAS_CARD, caller.tenant_id))
     command = SetAutoRecharge(request, wallet_key, enabled, threshold, amount, monthly_limit, has_card, keeps_limit)
     wrong = [*recharges.problems(command), *(() if amount is None else payment_problems("amount", amount))]
     return await start(application, RechargeState, command, wrong)
@@ -60,7 +60,7 @@ async def set_auto_recharge(
 async def recharge(application: Application, tenant_id: UUID, wallet_key: str = METERED_KEY) -> TopUp | None:
     """Top a wallet up by the kept card if that is due; None where it is not."""
     gateway = gateway_of(application)
-    if not await application.readers.fetchval(_HAS_CARD, tenant_id):
+    if not await application.readers.of(tenant_id).fetchval(_HAS_CARD, tenant_id):
         return None
     system = Caller(tenant_id, Role.OPERATOR, SYSTEM)
     request = request_of(system, Operation.RECHARGE, wallet_key, ())
@@ -74,7 +74,7 @@ async def recharge_due(application: Application, at: datetime, *, stop_at: datet
     """Recharge every wallet that is below its threshold."""
     done = 0
     after = NIL
-    while rows := await application.readers.fetch(_LOW, at, after):
+    while rows := await application.across_tenants.fetch(_LOW, at, after):
         for tenant_id, wallet_key in rows:
             if stop_at is not None and application.clock() >= stop_at:
                 return Progress(done, complete=False)

@@ -25,7 +25,7 @@ async def forget_old(application: Application, at: datetime, *, stop_at: datetim
     run."""
     before = uuid7((at - KEPT - EPOCH) // MILLISECOND, 0)
     done = 0
-    for (tenant_id,) in await application.readers.fetch(_TENANTS):
+    for (tenant_id,) in await application.across_tenants.fetch(_TENANTS):
         while forgotten := await application.writers.fetchval(_FORGET, tenant_id, before):
             done += forgotten
             if stop_at is not None and application.clock() >= stop_at:

@@ -35,7 +35,7 @@ async def relay_outbox(application: Application, bus: EventBus, *, stop_at: date
     done = 0
     behind: set[UUID] = set()
     after = (datetime.min.replace(tzinfo=UTC), NIL)
-    while messages := [_message(row) for row in await application.readers.fetch(_WAITING, *after, AT_ONCE)]:
+    while messages := [_message(row) for row in await application.across_tenants.fetch(_WAITING, *after, AT_ONCE)]:
         after = (messages[-1].at, messages[-1].id)
         for chunk in chunks(messages):
             if stop_at is not None and application.clock() >= stop_at:

@@ -17,6 +17,7 @@ from domain.ids import NIL
 from domain.rerating import Rerate, Rerated
 from infra.application import Application
 from infra.identifiers import new_id
+from infra.services.callers import Role
 from infra.transaction import BEGIN_READING, transaction
 
 EVENTS_PER_COMMAND: Final = 100
@@ -111,7 +112,7 @@ async def rerate(
     assert 0 < most <= MOST_EVENTS, "the faces limit the call"
     run = _Run(application, actor, selection, dry_run, most)
     first = NIL if after is None else after.tenant_id
-    for tenant_id, slug in await application.readers.fetch(_TENANTS, first, selection.tenant_id):
+    for tenant_id, slug in await application.across_tenants.fetch(_TENANTS, first, selection.tenant_id):
         place = after if after is not None and after.tenant_id == tenant_id else None
         end = await _rerate_tenant(run, tenant_id, slug, place)
         if end is not None:
@@ -124,7 +125,7 @@ async def count(application: Application, selection: Selection) -> int:
     statement, parameters = f"SELECT count(*) {_SELECTED}{_kind(selection)}", _parameters(selection)
     if selection.tenant_id is not None:
         statement, parameters = f"{statement} AND tenant_id = $6", (*parameters, selection.tenant_id)
-    events: int = await application.readers.fetchval(statement, *parameters)
+    events: int = await application.across_tenants.fetchval(statement, *parameters)
     return events
 
 
@@ -149,7 +150,7 @@ async def _rerate_tenant(run: _Run, tenant_id: UUID, slug: str, after: Place | N
     events = await _selected(run, tenant_id, after)
     taken = events[: run.left]
     if taken:
-        request = Request(tenant_id, run.actor, Operation.RERATE_USAGE, "", b"")
+        request = Request(tenant_id, run.actor, Operation.RERATE_USAGE, "", b"", Role.OPERATOR.value)
         now = run.application.clock()
         commands = [
             Rerate(
@@ -183,7 +184,7 @@ async def _selected(run: _Run, tenant_id: UUID, after: Place | None) -> Sequence
         f"SELECT occurred_at, id {_SELECTED} AND tenant_id = $6{_kind(run.selection)}"
         " AND (occurred_at, id) > ($7, $8) ORDER BY occurred_at, id LIMIT $9"
     )
-    rows = await run.application.readers.fetch(
+    rows = await run.application.readers.of(tenant_id).fetch(
         statement, *_parameters(run.selection), tenant_id, *reached, run.left + 1
     )
     return [(row[0], row[1]) for row in rows]
@@ -195,7 +196,10 @@ async def _submit(application: Application, commands: Sequence[Rerate]) -> list[
 
 
 async def _foresee(application: Application, commands: Sequence[Rerate]) -> list[Answer]:
-    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+    async with (
+        application.readers.of(commands[0].request.tenant_id).acquire() as connection,
+        transaction(connection, BEGIN_READING),
+    ):
         return await application.group_commit.deciding.foresee(connection, commands)
 
 

@@ -69,7 +69,7 @@ async def preview(application: Application, caller: Caller, wish: Wish) -> Previ
     problems = admission.problems(wish)
     if problems:
         return Refused(InvalidInput(problems), None)
-    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+    async with application.readers.of(caller.tenant_id).acquire() as connection, transaction(connection, BEGIN_READING):
         answer = await application.group_commit.deciding.preview(connection, caller.tenant_id, wish)
     return Refused(answer, None) if isinstance(answer, Refusal) else answer
 
@@ -112,7 +112,7 @@ async def check_task(
     tokens: Tokens | None = None,
 ) -> bool | None:
     """Whether running work goes on; None: there is no such reservation."""
-    async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+    async with application.readers.of(caller.tenant_id).acquire() as connection, transaction(connection, BEGIN_READING):
         return await application.group_commit.deciding.check_task(
             connection, caller.tenant_id, reservation_id, running_cost, tokens
         )
@@ -129,7 +129,7 @@ async def expire_due(application: Application, tenant_id: UUID) -> int:
 async def expire_all_due(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
     """Book the overdue reservations of every tenant."""
     done = 0
-    for (tenant_id,) in await application.readers.fetch(_TENANTS_WITH_DUE, at):
+    for (tenant_id,) in await application.across_tenants.fetch(_TENANTS_WITH_DUE, at):
         if stop_at is not None and application.clock() >= stop_at:
             return Progress(done, complete=False)
         done += await expire_due(application, tenant_id)

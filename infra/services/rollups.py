@@ -113,7 +113,7 @@ async def roll_up(application: Application, at: datetime, stop_at: datetime | No
     ran out, or another run is at one of the tenants."""
     done, complete, after = 0, True, NIL
     while True:
-        tenants = await application.readers.fetch(_MARKED_TENANTS, after, TENANTS_AT_ONCE)
+        tenants = await application.across_tenants.fetch(_MARKED_TENANTS, after, TENANTS_AT_ONCE)
         if not tenants:
             return Progress(done, complete)
         for (tenant_id,) in tenants:

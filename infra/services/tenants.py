@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import tenancy
+from domain.audit_log import event_by
 from domain.books import Operation, Request
 from domain.ids import NIL
 from domain.plans import Plan
@@ -17,6 +18,8 @@ from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenan
 from domain.wallets import METERED_KEY, new_wallet
 from infra.account_changes import write_wallet
 from infra.application import Application
+from infra.audit_log import record
+from infra.deciding import SYSTEM
 from infra.idempotency_keys import LOCK_KEY, USED_KEY, WRITE_KEY
 from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
@@ -52,11 +55,12 @@ class TenantCreated:
     tenant_id: UUID
 
 
-async def set_up(application: Application, order: TenantOrder, plan: Plan) -> UUID:
+async def set_up(application: Application, order: TenantOrder, plan: Plan, actor: str = SYSTEM) -> UUID:
     """The tenant of this slug with the wallets of its plan, before its first cycle; one that exists already stays as it
     is. `infra.services.cycles.start_cycle` grants the first cycle."""
+    request = Request(NIL, actor, Operation.CREATE_TENANT, "", b"")
     async with application.writers.acquire() as connection, transaction(connection):
-        created = await _insert(connection, order, plan, application.clock())
+        created = await _insert(connection, request, order, plan, application.clock())
         if created is None:
             created = await connection.fetchval("SELECT id FROM tenant WHERE slug = $1", order.slug)
         assert created is not None, "slugs are never freed"
@@ -127,14 +131,16 @@ async def _make(application: Application, request: Request, order: TenantOrder) 
         if used is not None:
             tenant_id: UUID = used[1]
             return tenant_id if used[0] == request.hash else IdempotencyKeyReused(key)
-        made = await _insert(connection, order, plan, now)
+        made = await _insert(connection, request, order, plan, now)
         if made is None:
             return invalid("slug", "another tenant has it: choose another")
         await connection.execute(WRITE_KEY, NIL, request.operation.value, key, request.hash, made, now)
         return made
 
 
-async def _insert(connection: Connection, order: TenantOrder, plan: Plan, now: datetime) -> UUID | None:
+async def _insert(
+    connection: Connection, request: Request, order: TenantOrder, plan: Plan, now: datetime
+) -> UUID | None:
     """The new tenant's id; None where the slug is taken."""
     place = (new_id(now), order.slug, order.name, order.time_zone, order.anchor_day)
     tenant_id: UUID | None = await connection.fetchval(WRITE_TENANT, *place, plan.region, plan.key, plan.unlimited, now)
@@ -144,4 +150,7 @@ async def _insert(connection: Connection, order: TenantOrder, plan: Plan, now: d
     keys = [key for key, _ in plan.allocations if key != METERED_KEY] + ([METERED_KEY] if order.metered else [])
     for key in keys:
         await write_wallet(connection, new_wallet(tenant_id, new_id(now), key))
+    details = (("slug", order.slug), ("name", order.name), ("region", plan.region), ("plan", plan.key))
+    event = event_by(request._replace(tenant_id=tenant_id), "tenant", *details, ("metered", order.metered))
+    await record(connection, event, at=now)
     return tenant_id

@@ -158,7 +158,7 @@ async def reconcile(application: Application, at: datetime, *, stop_at: datetime
     gateway = gateway_of(application)
     done = unanswered = 0
     place = (datetime.min.replace(tzinfo=at.tzinfo), NIL)
-    while rows := await application.readers.fetch(_PENDING, at - PENDING_FOR, *place):
+    while rows := await application.across_tenants.fetch(_PENDING, at - PENDING_FOR, *place):
         for tenant_id, top_up in map(top_up_of, rows):
             if stop_at is not None and application.clock() >= stop_at:
                 return Progress(done, complete=False)
@@ -184,7 +184,7 @@ async def ask(application: Application, gateway: PaymentGateway, tenant_id: UUID
     if facts.session_id is not None:
         await settle(application, tenant_id, top_up.id, await gateway.facts_of(facts.session_id, None))
     elif top_up.origin is TopUpOrigin.AUTO_RECHARGE:
-        if await application.readers.fetchval(_STILL_WANTED, tenant_id, top_up.wallet_key):
+        if await application.readers.of(tenant_id).fetchval(_STILL_WANTED, tenant_id, top_up.wallet_key):
             await charge(application, gateway, tenant_id, top_up)
         else:
             await _withdraw(application, gateway, tenant_id, top_up)
@@ -237,9 +237,9 @@ async def _ask_owner(
 
 async def customer_of(application: Application, gateway: PaymentGateway, tenant_id: UUID) -> str:
     """Whom the rail knows the tenant as; made at the first need."""
-    found: str | None = await application.readers.fetchval(_CUSTOMER, tenant_id)
+    found: str | None = await application.readers.of(tenant_id).fetchval(_CUSTOMER, tenant_id)
     if found is None:
-        name = await application.readers.fetchval(_NAME, tenant_id)
+        name = await application.readers.of(tenant_id).fetchval(_NAME, tenant_id)
         customer_id = await gateway.open_customer(tenant_id, name)
         found = await application.writers.fetchval(_KEEP_CUSTOMER, tenant_id, customer_id, application.clock())
         assert found is not None
@@ -264,7 +264,7 @@ async def _order_of(application: Application, gateway: PaymentGateway, event: Pa
     payment_id = event.facts.payment_id
     known = None
     if payment_id is not None:
-        row = await application.readers.fetchrow(_OF_PAYMENT, payment_id)
+        row = await application.across_tenants.fetchrow(_OF_PAYMENT, payment_id)
         known = None if row is None else OrderReference(*row)
     if event.order is not None:
         if known is not None and known != event.order:
@@ -282,6 +282,6 @@ async def _settled(application: Application, tenant_id: UUID, top_up: TopUp, fac
 
 
 async def _card_of(application: Application, tenant_id: UUID) -> tuple[str, str]:
-    row = await application.readers.fetchrow(_CARD, tenant_id)
+    row = await application.readers.of(tenant_id).fetchrow(_CARD, tenant_id)
     assert row is not None, "recharges are only ordered where a card is kept, and kept cards are only replaced"
     return row[0], row[1]

@@ -109,7 +109,10 @@ async def _record(
                 return await application.usage_ingest.record(request, reported)
         answer = await application.group_commit.submit(command)
     else:
-        async with application.readers.acquire() as connection, transaction(connection, BEGIN_READING):
+        async with (
+            application.readers.of(request.tenant_id).acquire() as connection,
+            transaction(connection, BEGIN_READING),
+        ):
             (answer,) = await application.group_commit.deciding.foresee(connection, [command])
     assert isinstance(answer, Recording)
     return answer

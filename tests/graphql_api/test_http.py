@@ -146,6 +146,6 @@ async def test_an_expired_key_stops_at_once_and_a_revoked_one_within_two_seconds
 
 async def test_keys_are_kept_as_hashes_only(application: Application, acme: Caller) -> None:
     token = (await new_key(application, acme.tenant_id, Role.SERVICE, "worker")).token
-    rows = await application.readers.fetch("SELECT t::text FROM api_key t")
+    rows = await application.across_tenants.fetch("SELECT t::text FROM api_key t")
     assert rows
     assert all(token not in row[0] and token.removeprefix("psk_") not in row[0] for row in rows)

@@ -86,9 +86,11 @@ async def test_queries_and_mutations_are_answered_in_one_warm_process(
         assert answers[4] == {"wallet": {"available": "298", "reserved": "2"}}
         assert await count(application, "refusal") == 1, "it was kept before the answer"
         assert await in_transaction(variables["DATABASE_URL"]) == 0, "a frozen process holds no locks"
-        backends = await application.readers.fetchval(BACKENDS)
+        backends = await application.across_tenants.fetchval(BACKENDS)
         assert (await invoke(api, ask(WALLET))).response["statusCode"] == 200
-        assert await application.readers.fetchval(BACKENDS) == backends, "a warm process has its connections already"
+        assert await application.across_tenants.fetchval(BACKENDS) == backends, (
+            "a warm process has its connections already"
+        )
     assert await balance(application, acme, "credits") == ("298", "2", "0")
     await audit(application)
 

@@ -37,7 +37,7 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "alertRaised",
 }
 PEOPLES_READS = {"providerKeys"}
-ADMINS_READS = {"channels"}
+ADMINS_READS = {"channels", "auditLog"}
 WORKERS_READS = {"providerSecret"}
 WORK = {"reserve", "consume", "release", "extend", "reserveMany", "releaseMany", "recordUsage"}
 ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "setProviderKey", "removeProviderKey"} | {
@@ -67,7 +67,15 @@ OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
     "tenantSpending",
     "jobRuns",
 }
-WITHOUT_A_TENANT = {"tenants", "jobRuns", "tenantSpending", "providers", "plans", "createTenant", "setDefaultBudget"}
+WITHOUT_A_TENANT = {
+    "tenants",
+    "jobRuns",
+    "tenantSpending",
+    "providers",
+    "plans",
+    "createTenant",
+    "setDefaultBudget",
+} | {"auditLog"}
 MAY = {
     Role.MEMBER: READS | PEOPLES_READS,
     Role.SERVICE: READS | WORKERS_READS | WORK,

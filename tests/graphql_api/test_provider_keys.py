@@ -112,7 +112,9 @@ async def test_whatever_goes_wrong_the_key_stands_in_no_answer_log_or_table(
     ]
     await clients.service.ask(READ, provider="openai")
     await application.refusals.written()
-    rows = repr(await contents(application)) + repr(await application.readers.fetch("SELECT r::text FROM refusal r"))
+    rows = repr(await contents(application)) + repr(
+        await application.across_tenants.fetch("SELECT r::text FROM refusal r")
+    )
     shown = repr(answers) + caplog.text + rows + repr(SetProviderKeyInput(**given))
     assert SECRET not in shown
     assert SECRET.encode().hex() not in shown

@@ -24,7 +24,7 @@ from infra.services.settlements import consume
 from infra.services.wallets import adjust_wallet, credit
 from infra.settings import Settings
 from tests.domain.builders import capped, nano
-from tests.infra.builders import Clock, cap, open_tenant, reserved, wish
+from tests.infra.builders import OPERATOR, Clock, cap, open_tenant, reserved, wish
 
 pytestmark = pytest.mark.anyio
 
@@ -153,7 +153,7 @@ async def settle(application: Application, caller: Caller, reservation_id: UUID,
 async def test_budgets_are_listed_by_use_with_defaults_of_the_operator(timed: Application) -> None:
     caller = await open_tenant(timed, credits="100", metered="100")
     writer = BudgetKey(BudgetScope.AGENT, "writer", BudgetPeriod.MONTH)
-    await set_default_budget(timed, writer, nano("10"))
+    await set_default_budget(timed, OPERATOR, writer, nano("10"))
     await cap(timed, caller, CAMPAIGN, "1")
     answer = await set_budget(timed, caller, "zero", capped(BudgetKey(BudgetScope.TAG, "a=b", BudgetPeriod.TOTAL), "0"))
     assert not isinstance(answer, Refused)

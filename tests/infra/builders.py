@@ -16,6 +16,7 @@ from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey
 from domain.controls import BudgetState
 from domain.holds import Reservation
+from domain.ids import NIL
 from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
 from domain.money import NANO, format_amount
 from domain.reservations import Granted
@@ -30,6 +31,8 @@ from infra.services.tenants import TenantOrder
 from infra.transaction import Connection
 from tests.domain.builders import NOW, Auditor, capped, nano
 
+# Whoever runs the installation, on no tenant.
+OPERATOR: Final = Caller(NIL, Role.OPERATOR, "key:ops")
 # What a prepaid wallet says of itself on its way down.
 BALANCE: Final = ("wallet.low", "wallet.empty")
 PER_SECOND: Final = timedelta(seconds=1)
@@ -112,7 +115,7 @@ def reported(event_id: str, cost: str | None = None, source: str = "worker", **f
 
 async def balance(application: Application, caller: Caller, wallet_key: str) -> tuple[str, str, str]:
     """Available, reserved and consumed, as decimals."""
-    row = await application.readers.fetchrow(
+    row = await application.across_tenants.fetchrow(
         "SELECT available, reserved, consumed FROM wallet WHERE tenant_id = $1 AND key = $2",
         caller.tenant_id,
         wallet_key,
@@ -125,7 +128,7 @@ async def counter(
     application: Application, caller: Caller, scope: str, scope_id: str, period_key: str
 ) -> tuple[str, str]:
     """Spent and held of a budget's counter, as decimals; zeros before anything was counted."""
-    row = await application.readers.fetchrow(
+    row = await application.across_tenants.fetchrow(
         "SELECT spent, held FROM budget_counter WHERE (tenant_id, scope, scope_id, period_key) = ($1, $2, $3, $4)",
         caller.tenant_id,
         scope,
@@ -137,13 +140,13 @@ async def counter(
 
 async def count(application: Application, table: str, where: str = "true") -> int:
     """How many rows a table holds."""
-    number: int = await application.readers.fetchval(f"SELECT count(*) FROM {table} WHERE {where}")
+    number: int = await application.across_tenants.fetchval(f"SELECT count(*) FROM {table} WHERE {where}")
     return number
 
 
 async def outbox(application: Application, caller: Caller, *without: str) -> list[tuple[str, dict[str, Any]]]:
     """The tenant's events in their order, but those of the types named."""
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT type, payload FROM outbox WHERE tenant_id = $1 ORDER BY created_at, id", caller.tenant_id
     )
     return [(kind, json.loads(payload)) for kind, payload in rows if kind not in without]
@@ -151,12 +154,12 @@ async def outbox(application: Application, caller: Caller, *without: str) -> lis
 
 async def contents(application: Application, *without: str) -> dict[str, list[str]]:
     """Every row of every table, but the record of refusals and the tables named."""
-    tables = await application.readers.fetch(
+    tables = await application.across_tenants.fetch(
         "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
         " AND relnamespace = 'public'::regnamespace AND relname NOT IN ('migration', 'refusal')"
     )
     return {
-        name: [row[0] for row in await application.readers.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
+        name: [row[0] for row in await application.across_tenants.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
         for (name,) in tables
         if name not in without
     }
@@ -174,7 +177,7 @@ async def audit(application: Application) -> None:
     """Everything that always holds, from the rows alone: each compartment and lot rebuilt from the entries, the hash
     chain, holds against open reservations, tasks, and one key for each event."""
     connection: Any
-    async with application.readers.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+    async with application.across_tenants.acquire() as connection, connection.transaction(isolation="repeatable_read"):
         await _audit_wallets(connection)
         await _audit_holds(connection)
         await _audit_identities(connection)

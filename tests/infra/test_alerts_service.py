@@ -20,7 +20,7 @@ from infra.services.callers import Caller
 from infra.services.progress import Progress
 from infra.services.usage import ReportedUsage
 from tests.domain.builders import agent_month, campaign_total, nano
-from tests.infra.builders import Clock, cap, count, nothing_moves, open_tenant, outbox, reported
+from tests.infra.builders import OPERATOR, Clock, cap, count, nothing_moves, open_tenant, outbox, reported
 
 pytestmark = pytest.mark.anyio
 
@@ -124,7 +124,7 @@ async def test_budgets_are_told_by_the_operators_default_and_only_in_their_curre
     timed: Application, clock: Clock
 ) -> None:
     acme = await open_tenant(timed)
-    await budgets.set_default_budget(timed, agent_month("writer"), nano("10"))
+    await budgets.set_default_budget(timed, OPERATOR, agent_month("writer"), nano("10"))
     await spend(timed, acme, "1", "9")
     await alerts.check_alerts(timed, clock.now)
     ((scope_id, action),) = [(alert.scope_id, alert.action) for alert in await told(timed, acme)]

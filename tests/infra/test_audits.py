@@ -27,7 +27,7 @@ async def test_an_imbalance_is_told_to_its_tenant_once_a_day(timed: Application,
         assert audited.progress.complete
         assert audited.imbalances is not None
         assert audited.imbalances > 0
-    rows = await timed.readers.fetch("SELECT tenant_id, kind, message FROM alert")
+    rows = await timed.across_tenants.fetch("SELECT tenant_id, kind, message FROM alert")
     assert [(row[0], row[1]) for row in rows] == [(acme.tenant_id, "ledger_imbalance")]
     assert "acme/credits" in rows[0][2]
     clock.advance(days=1)

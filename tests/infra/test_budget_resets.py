@@ -48,7 +48,7 @@ async def with_pauses(application: Application, slug: str = "acme", time_zone: s
 
 
 async def paused(application: Application, caller: Caller) -> set[str]:
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT id FROM scope WHERE tenant_id = $1 AND status = 'PAUSED'", caller.tenant_id
     )
     return {identifier for (identifier,) in rows}

@@ -14,6 +14,7 @@ from infra.services.callers import Caller, Refused
 from tests.domain.builders import agent_month, campaign_total, capped, later, nano, task_cap, tenant_month
 from tests.infra.builders import (
     BALANCE,
+    OPERATOR,
     Clock,
     audit,
     cap,
@@ -51,7 +52,7 @@ async def test_caps_that_are_raised_while_hundreds_reserve_admit_what_each_allow
         ]
     )
     granted = [answer for answer in answers if isinstance(answer, Granted)]
-    row = await application.readers.fetchrow("SELECT cap FROM budget")
+    row = await application.across_tenants.fetchrow("SELECT cap FROM budget")
     assert row is not None
     held = nano((await counter(application, caller, "CAMPAIGN", "spring", "TOTAL"))[1])
     assert held == len(granted) * nano("0.6") <= row[0]
@@ -186,7 +187,7 @@ async def test_an_operators_default_caps_roles_that_have_no_cap_of_their_own(
     application: Application, caller: Caller
 ) -> None:
     default = agent_month("writer")
-    assert await budgets.set_default_budget(application, default, nano("1")) == Budget(default, nano("1"))
+    assert await budgets.set_default_budget(application, OPERATOR, default, nano("1")) == Budget(default, nano("1"))
     work = Attribution(agent_role="writer")
     refused = await reservations.reserve(application, caller, "1", wish("llm_call", "2", work))
     assert isinstance(refused, Refused)
@@ -195,7 +196,7 @@ async def test_an_operators_default_caps_roles_that_have_no_cap_of_their_own(
     state = await budgets.remove_budget(application, caller, "r", default)
     assert isinstance(state, BudgetState)
     assert state.budget == Budget(default, nano("1"))
-    assert await budgets.set_default_budget(application, default, None) is None
+    assert await budgets.set_default_budget(application, OPERATOR, default, None) is None
     assert isinstance(await reservations.reserve(application, caller, "2", wish("llm_call", "2", work)), Granted)
 
 

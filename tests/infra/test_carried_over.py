@@ -51,7 +51,7 @@ async def test_a_running_cycle_is_not_granted_again_and_the_next_one_is(
     assert (await cycles.start_due(timed, clock.now)).done == 1
     assert (await balance(timed, caller, "credits"))[0] == "100"
     assert (await balance(timed, caller, "lead_storage"))[0] == "25000", "a ceiling is no monthly grant"
-    rows = await timed.readers.fetch(
+    rows = await timed.across_tenants.fetch(
         "SELECT cycle_start, amount FROM allocation WHERE wallet_key = 'credits' ORDER BY 1"
     )
     assert [tuple(row) for row in rows] == [(START, nano("100")), (END, nano("100"))]

@@ -194,8 +194,8 @@ async def test_a_channel_is_removed_once_and_its_address_forgotten(
         assert isinstance(answer, Refused)
         assert isinstance(answer.refusal, NotFound)
     assert await list_channels(application, caller.tenant_id) == []
-    assert await application.readers.fetchval("SELECT sealed FROM channel") == b""
-    async with application.readers.acquire() as connection:
+    assert await application.across_tenants.fetchval("SELECT sealed FROM channel") == b""
+    async with application.across_tenants.acquire() as connection:
         assert (await proven(connection)).findings == (), "keys of channels and tests refer to something"
     late = await added(application, caller, "k", ChannelKind.WEBHOOK, receiver.url)
     assert late == ChannelAdded(made.channel, None), "its secret is gone"

@@ -81,7 +81,7 @@ async def route_and_deliver(application: Application) -> tuple[int, int]:
 
 
 async def states(application: Application) -> list[tuple[str, int, str | None]]:
-    rows = await application.readers.fetch("SELECT state, attempts, last_error FROM delivery ORDER BY 1, 2, 3")
+    rows = await application.across_tenants.fetch("SELECT state, attempts, last_error FROM delivery ORDER BY 1, 2, 3")
     return [tuple(row) for row in rows]
 
 
@@ -94,7 +94,7 @@ async def test_a_webhook_is_signed_so_that_the_library_verifies_it(
     assert await route_and_deliver(application) == (1, 1)
     ((headers, body),) = receiver.taken
     assert added.secret is not None
-    event = await application.readers.fetchrow("SELECT id, created_at, payload FROM outbox")
+    event = await application.across_tenants.fetchrow("SELECT id, created_at, payload FROM outbox")
     assert event is not None
     assert Webhook(added.secret).verify(body, headers) == {
         "type": "alert.raised",
@@ -160,7 +160,7 @@ async def test_events_that_call_for_an_alert_raise_it_in_the_same_step(timed: Ap
     for _ in range(2):
         await emit(timed, acme, "usage.unpriced", provider="openai", model="gpt-9", operation=None)
     assert await deliveries.route_events(timed, timed.clock()) == Progress(5 + 4)
-    rows = await timed.readers.fetch("SELECT kind, scope_id FROM alert ORDER BY 1")
+    rows = await timed.across_tenants.fetch("SELECT kind, scope_id FROM alert ORDER BY 1")
     assert [tuple(row) for row in rows] == [
         ("auto_recharge_disabled", "metered"),
         ("top_up_failed", "top_1"),
@@ -410,7 +410,7 @@ async def test_no_transaction_is_open_while_the_network_is_waited_for(
 
     async def watched(*given: Any) -> Any:
         open_ones.append(
-            await application.readers.fetchval(
+            await application.across_tenants.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
                 " AND datname = current_database()"
             )
@@ -420,4 +420,4 @@ async def test_no_transaction_is_open_while_the_network_is_waited_for(
     monkeypatch.setattr(notifications, "send", watched)
     assert await route_and_deliver(application) == (1, 1)
     assert open_ones == [0]
-    assert datetime.now(UTC) > await application.readers.fetchval("SELECT ended_at FROM delivery")
+    assert datetime.now(UTC) > await application.across_tenants.fetchval("SELECT ended_at FROM delivery")

@@ -27,7 +27,7 @@ BUCKETS = {
 
 
 async def granted(application: Application, slug: str) -> dict[str, str]:
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT key, available / 1000000000 FROM wallet JOIN tenant ON tenant.id = tenant_id WHERE slug = $1", slug
     )
     return {key: str(whole) for key, whole in rows}
@@ -38,7 +38,7 @@ async def test_the_tenants_have_their_plans_and_both_live_in_utc(application: Ap
     buckets = {key: str(amount) for key, amount in BUCKETS.items()}
     assert await granted(application, "acme") == {"credits": "300", "metered": "50", **buckets}
     assert await granted(application, "globex") == {"credits": "100", **buckets}
-    rows = await application.readers.fetch("SELECT slug, region, plan, time_zone FROM tenant ORDER BY slug")
+    rows = await application.across_tenants.fetch("SELECT slug, region, plan, time_zone FROM tenant ORDER BY slug")
     assert [tuple(row) for row in rows] == [
         ("acme", "india", "professional", "UTC"),
         ("globex", "middle_east", "growth", "UTC"),
@@ -85,7 +85,7 @@ async def test_each_key_opens_its_role_and_tenant(application: Application) -> N
 
 async def test_another_secret_ends_the_old_keys_and_the_first_one_brings_them_back(application: Application) -> None:
     await demo.seed(application)
-    tenant_id = await application.readers.fetchval("SELECT id FROM tenant WHERE slug = 'acme'")
+    tenant_id = await application.across_tenants.fetchval("SELECT id FROM tenant WHERE slug = 'acme'")
     own = (await new_key(application, tenant_id, Role.SERVICE, "worker")).token
     changed = replace(application, settings=replace(application.settings, demo_secret="another secret"))
     first, second = demo_tokens(application.settings)["admin"], demo_tokens(changed.settings)["admin"]

@@ -193,7 +193,7 @@ async def test_what_a_lot_that_expired_gets_back_expires_at_once(timed: Applicat
     assert refused.refusal == InsufficientFunds("credits", nano("1"), 0)
     await reservations.release(timed, caller, "1", first.id)
     await settlements.consume(timed, caller, "2", second.id, nano("0.5"), [])
-    rows = await timed.readers.fetch("SELECT type, amount FROM ledger_entry ORDER BY sequence")
+    rows = await timed.across_tenants.fetch("SELECT type, amount FROM ledger_entry ORDER BY sequence")
     assert [(row[0], row[1] / NANO) for row in rows] == [
         ("ALLOCATED", 10),
         ("RESERVED", 5),
@@ -229,7 +229,7 @@ async def test_time_never_runs_backwards_in_a_ledger_of_two_processes(
             for number in range(200)
         ]
     )
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT e.created_at FROM ledger_entry e JOIN wallet w ON w.id = wallet_id WHERE key = 'credits' ORDER BY e.sequence"
     )
     times = [row[0] for row in rows]

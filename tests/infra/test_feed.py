@@ -250,7 +250,7 @@ async def test_thousands_of_followers_share_one_connection_and_one_look(
         assert await told(follower, 1) == [ids[tenant]]
     assert sum(looks) == len(tenants), "each tenant is looked at once, however many follow it"
     assert len(looks) < 20, "and many of them at once"
-    assert await application.readers.fetchval(FEEDS) == 1
+    assert await application.across_tenants.fetchval(FEEDS) == 1
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -307,11 +307,11 @@ async def test_nothing_runs_before_the_first_follower_or_after_the_last_moment(
     settings: Settings, database_url: str, application: Application
 ) -> None:
     async with open_application(settings, database_url) as opened:
-        assert await application.readers.fetchval(FEEDS) == 0
+        assert await application.across_tenants.fetchval(FEEDS) == 0
         follower = await follow(opened)
-        assert await application.readers.fetchval(FEEDS) == 1
+        assert await application.across_tenants.fetchval(FEEDS) == 1
         follower.leave()
-    while await application.readers.fetchval(FEEDS):  # noqa: ASYNC110  # the server's process ends by itself
+    while await application.across_tenants.fetchval(FEEDS):  # noqa: ASYNC110  # the server's process ends by itself
         await asyncio.sleep(0.001)
 
 

@@ -376,7 +376,7 @@ async def test_backends_that_are_terminated_at_any_time_lose_and_double_nothing(
     running = asyncio.create_task(mixed_load(application, caller))
     terminated = 0
     while not running.done():
-        terminated += await second_application.readers.fetchval(
+        terminated += await second_application.across_tenants.fetchval(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name = 'purser-ledger' AND (xact_start IS NOT NULL OR query LIKE 'COMMIT%')"
         )

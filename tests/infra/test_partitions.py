@@ -39,7 +39,7 @@ async def test_the_next_thirteen_months_are_made_once(application: Application) 
     assert await make_ahead(application, FEBRUARY) == Progress(3)
     assert await make_ahead(application, FEBRUARY) == Progress(0)
     connection: Connection
-    async with application.readers.acquire() as connection:
+    async with application.across_tenants.acquire() as connection:
         indexes = "SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass"
         assert await connection.fetchval(indexes, "usage_event_2028_03") == await connection.fetchval(
             indexes, "usage_event_2027_12"
@@ -51,7 +51,7 @@ async def test_usage_goes_to_its_month(application: Application) -> None:
     await make_ahead(application, FEBRUARY)
     for at in (datetime(2020, 5, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC), datetime(2028, 3, 31, tzinfo=UTC)):
         await application.writers.execute(RECORD, at)
-    places = [place for (place,) in await application.readers.fetch(PLACES)]
+    places = [place for (place,) in await application.across_tenants.fetch(PLACES)]
     assert places == ["usage_event_default", "usage_event_2028_01", "usage_event_2028_03"]
 
 
@@ -63,7 +63,7 @@ async def test_a_month_whose_usage_lies_in_the_default_partition_stays_there_and
         assert await make_partitions(database_url, FEBRUARY) == Made(("2028_01", "2028_03"), ("2028_02",), ())
     assert "2028_02" in caplog.text
     await application.writers.execute(RECORD, datetime(2028, 2, 29, 13, tzinfo=UTC))
-    assert {place for (place,) in await application.readers.fetch(PLACES)} == {"usage_event_default"}
+    assert {place for (place,) in await application.across_tenants.fetch(PLACES)} == {"usage_event_default"}
 
 
 async def test_a_month_that_has_begun_is_made_too(database_url: str) -> None:
@@ -104,4 +104,4 @@ async def test_usage_is_recorded_meanwhile(application: Application, database_ur
         await application.writers.execute(RECORD, datetime(2027, 2, 1, tzinfo=UTC))
         recorded += 2
     assert (await making).months == NEXT
-    assert await application.readers.fetchval("SELECT count(*) FROM usage_event") == recorded
+    assert await application.across_tenants.fetchval("SELECT count(*) FROM usage_event") == recorded

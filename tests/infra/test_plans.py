@@ -181,7 +181,7 @@ async def test_the_group_commits_own_connections_have_pinned_plans(application: 
 
 
 async def test_no_index_holds_a_column_that_every_command_changes(application: Application) -> None:
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT i.indrelid::regclass::text, a.attname FROM pg_index i"
         " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)"
         " WHERE i.indrelid IN ('wallet'::regclass, 'lot'::regclass, 'budget_counter'::regclass)"

@@ -43,7 +43,7 @@ async def keep(
 
 
 async def own_key_providers(application: Application, caller: Caller) -> list[str]:
-    found: list[str] = await application.readers.fetchval(
+    found: list[str] = await application.across_tenants.fetchval(
         "SELECT own_key_providers FROM tenant WHERE id = $1", caller.tenant_id
     )
     return found
@@ -208,8 +208,10 @@ async def test_the_key_stands_nowhere_in_clear(
         ]
         assert await provider_secret(leaving, caller, "openai") == SECRET
         answers.append(await set_provider_key(replace(leaving, settings=hosted(settings)), caller, "openai", SECRET))
-    dump = repr(await contents(application)) + repr(await application.readers.fetch("SELECT r::text FROM refusal r"))
-    assert dump.count("setProviderKey") == 3, "the dump holds the refusals too"
+    dump = repr(await contents(application)) + repr(
+        await application.across_tenants.fetch("SELECT r::text FROM refusal r")
+    )
+    assert dump.count("setProviderKey") == 5, "the dump holds three refusals and two decisions"
     shown = dump + caplog.text + repr(answers) + repr(settings)
     for form in (SECRET, SECRET.encode().hex(), b64encode(SECRET.encode()).decode()):
         assert form not in shown

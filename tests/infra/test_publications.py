@@ -232,7 +232,7 @@ async def test_two_publishers_at_once_get_numbers_of_their_own_and_lose_nothing(
         await process.current_catalog()
         assert process.catalogs.version == 12
         assert {card.version for card in process.catalog.rate_cards} == set(range(1, 14))
-    rows = await application.readers.fetch("SELECT published_at FROM publication ORDER BY sequence")
+    rows = await application.across_tenants.fetch("SELECT published_at FROM publication ORDER BY sequence")
     moments = [row[0] for row in rows]
     assert moments == sorted(moments)
 
@@ -470,6 +470,6 @@ async def test_prices_that_are_published_together_are_published_all_or_none(appl
 async def test_a_publication_can_neither_be_changed_nor_deleted(application: Application) -> None:
     await dearer(application)
     for statement in ("DELETE FROM publication", "UPDATE publication SET actor = 'x'"):
-        for pool in (application.writers, application.readers):
+        for pool in (application.writers, application.across_tenants):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.execute(statement)

@@ -65,7 +65,7 @@ async def due(shop: Shop) -> int:
 
 
 async def setting(shop: Shop, caller: Caller) -> AutoRecharge:
-    row = await shop.application.readers.fetchrow(
+    row = await shop.application.across_tenants.fetchrow(
         "SELECT wallet_key, enabled, threshold, amount, monthly_limit, in_flight, declines, retry_at, disabled_reason,"
         " month, month_amount FROM auto_recharge WHERE tenant_id = $1",
         caller.tenant_id,
@@ -75,7 +75,7 @@ async def setting(shop: Shop, caller: Caller) -> AutoRecharge:
 
 
 async def newest(shop: Shop, caller: Caller) -> TopUp:
-    identifier = await shop.application.readers.fetchval(
+    identifier = await shop.application.across_tenants.fetchval(
         "SELECT id FROM top_up WHERE tenant_id = $1 AND origin = 'AUTO_RECHARGE' ORDER BY created_at DESC LIMIT 1",
         caller.tenant_id,
     )
@@ -314,10 +314,10 @@ async def test_late_word_of_an_old_order_does_not_bring_its_card_back(shop: Shop
     await shop.deliver()
     await shop.paid(caller, "new", amount=nano("10"))
     kept = "SELECT card_id FROM payment_customer"
-    card = await shop.application.readers.fetchval(kept)
+    card = await shop.application.across_tenants.fetchval(kept)
     shop.stripe.refund(str((await shop.look(caller, old)).facts.payment_id), 100)
     await shop.deliver()
-    assert await shop.application.readers.fetchval(kept) == card
+    assert await shop.application.across_tenants.fetchval(kept) == card
 
 
 @pytest.mark.parametrize("lost", [0, 2])

@@ -35,7 +35,7 @@ async def test_every_refusal_is_kept_with_its_figures_under_the_id_that_was_answ
             await reservations.reserve(leaving, caller, "", wish()),
             await reservations.release(leaving, caller, "4", caller.tenant_id),
         ]
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT id, operation, code, message, figures FROM refusal ORDER BY created_at, id"
     )
     assert len(rows) == 4

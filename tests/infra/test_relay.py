@@ -49,7 +49,7 @@ class Bus:
     async def put(self, messages: Sequence[Message]) -> list[bool]:
         self.calls.append([message.type for message in messages])
         self.in_transaction.append(
-            await self._application.readers.fetchval(
+            await self._application.across_tenants.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
             )
         )

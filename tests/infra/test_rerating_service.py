@@ -96,7 +96,7 @@ async def proven(application: Application) -> None:
         assert (await prove(connection)).findings == ()
     finally:
         await connection.close()
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT w.tenant_id, w.key, (SELECT coalesce(sum(CASE WHEN e.type = 'CONSUMED' THEN e.amount ELSE -e.amount END), 0)"
         " FROM ledger_entry e WHERE e.tenant_id = w.tenant_id AND e.wallet_id = w.id"
         " AND (e.type = 'CONSUMED' OR e.type = 'ADJUSTED' AND e.reference = 'rerate')) AS booked,"
@@ -142,7 +142,7 @@ async def test_unpriced_usage_gets_its_price_and_the_dry_run_says_what_it_comes_
     assert await rerated(timed, clock) == foreseen
     assert await balance(timed, caller, "metered") == ("49.48", "0", "1.3")
     assert await counter(timed, caller, "TENANT", "", "2026-11") == ("0.4", "0")
-    row = await timed.readers.fetchrow(
+    row = await timed.across_tenants.fetchrow(
         "SELECT cost_usd, charges, settled_events FROM reservation WHERE id = $1", work.id
     )
     assert row is not None
@@ -324,5 +324,5 @@ async def test_what_was_recorded_before_there_was_re_rating_is_re_rated_too(
     clock.advance(60)
     (totals,) = (await rerated(timed, clock, model="gpt-99")).tenants
     assert (totals.rerated.corrected, totals.rerated.priced) == (2, 2)
-    assert await timed.readers.fetchval("SELECT cost_usd FROM reservation") == nano("0.4000025")
+    assert await timed.across_tenants.fetchval("SELECT cost_usd FROM reservation") == nano("0.4000025")
     await proven(timed)

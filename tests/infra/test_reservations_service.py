@@ -462,7 +462,7 @@ async def test_ids_are_registered_when_first_seen_and_a_campaign_knows_its_clien
         caller,
         [ReportedUsage(reported("e", "0.01"), attribution=Attribution(campaign="fall", client="c2"))],
     )
-    rows = await application.readers.fetch("SELECT kind, id, client, status FROM scope ORDER BY kind, id")
+    rows = await application.across_tenants.fetch("SELECT kind, id, client, status FROM scope ORDER BY kind, id")
     assert [tuple(row) for row in rows] == [
         ("ACCOUNT", "a", None, "ACTIVE"),
         ("AGENT", "writer", None, "ACTIVE"),

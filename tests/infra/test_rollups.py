@@ -96,7 +96,7 @@ class Reference:
 
 
 async def reference_of(application: Application, tenant_id: UUID, zone: str) -> Reference:
-    async with application.readers.acquire() as connection:
+    async with application.across_tenants.acquire() as connection:
         events = await connection.fetch("SELECT * FROM usage_event WHERE tenant_id = $1", tenant_id)
         amended = await connection.fetch("SELECT * FROM usage_amendment WHERE tenant_id = $1", tenant_id)
         scopes = await connection.fetch(
@@ -330,7 +330,7 @@ async def test_a_question_that_is_asked_again_and_again_is_planned_for_its_span(
         wanted = UsageFilter(NOW - timedelta(days=3000), NOW)
         for _ in range(8):
             await usage_breakdown(application, caller.tenant_id, wanted, [Dimension.SESSION])
-        async with application.readers.acquire() as connection:
+        async with application.readers.of(caller.tenant_id).acquire() as connection:
             plans = await connection.fetch(
                 "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%WITH grouped%'"
                 " AND statement NOT LIKE '%pg_prepared_statements%'"
@@ -345,7 +345,7 @@ async def test_reports_take_turns_and_wait_without_a_connection(application: App
         waiting = asyncio.create_task(usage_breakdown(application, caller.tenant_id, wanted, []))
         await usage_breakdown(application, other.tenant_id, wanted, [])
         assert not waiting.done()
-        assert application.readers.get_idle_size() == application.readers.get_size()
+        assert application.readers._pool.get_idle_size() == application.readers._pool.get_size()
     assert (await waiting).total == UsageTotals()
 
 

@@ -19,7 +19,7 @@ async def test_two_processes_may_migrate_at_once_and_again(application: Applicat
 
 
 async def test_a_fresh_database_has_no_statistics_of_empty_tables(application: Application) -> None:
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         " AND relname <> 'migration' AND reltuples >= 0"
     )

@@ -106,7 +106,7 @@ async def test_spend_above_the_hold_is_a_debt_that_stops_the_next_admission_unti
     reservation = await reserved(application, caller, feature="llm_call", cost="0.5")
     await consumed(application, caller, "c", reservation, Usage(cost=nano("2")))
     assert await balance(application, caller, "metered") == ("-1.6", "0", "2.6")
-    overdraft = await application.readers.fetchrow(
+    overdraft = await application.across_tenants.fetchrow(
         "SELECT l.available, l.consumed, l.is_open FROM lot l JOIN wallet w ON w.id = l.id"
     )
     assert overdraft is not None
@@ -123,7 +123,7 @@ async def test_spend_above_the_hold_is_a_debt_that_stops_the_next_admission_unti
         ("wallet.debt_repaid", {"wallet": "metered", "available": nano("0.4")})
     ]
     assert isinstance(await reservations.reserve(application, caller, "next", wish("llm_call", "0.01")), Granted)
-    rows = await application.readers.fetch(
+    rows = await application.across_tenants.fetch(
         "SELECT granted, available, reserved, consumed FROM lot WHERE tenant_id = $1 ORDER BY granted_at, id",
         caller.tenant_id,
     )
@@ -136,7 +136,7 @@ async def test_spend_above_the_hold_is_a_debt_that_stops_the_next_admission_unti
             (nano("1"), nano("0.387"), nano("0.013"), nano("0.6")),
         ]
     )
-    repaid = await application.readers.fetch(
+    repaid = await application.across_tenants.fetch(
         "SELECT repayments FROM ledger_entry WHERE repayments IS NOT NULL ORDER BY sequence"
     )
     assert [json.loads(row[0])[0][1:] for row in repaid] == [[nano("1"), 0], [nano("0.6"), 0]]
@@ -236,7 +236,7 @@ async def test_an_extended_hold_is_settled_as_one(application: Application, call
     assert isinstance(answers[1], Consumed)
     assert isinstance(answers[2], Refused)
     assert answers[2].refusal == ReservationEnded(ReservationState.CONSUMED)
-    row = await application.readers.fetchrow("SELECT state, held_usd, remaining_usd, cost_usd FROM reservation")
+    row = await application.across_tenants.fetchrow("SELECT state, held_usd, remaining_usd, cost_usd FROM reservation")
     assert row is not None
     assert tuple(row) == ("CONSUMED", nano("1"), 0, nano("0.9"))
     assert await balance(application, caller, "metered") == ("48.83", "0", "1.17")

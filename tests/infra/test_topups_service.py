@@ -71,7 +71,7 @@ async def test_a_bundle_expires_with_the_cycle_in_which_it_is_credited(shop: Sho
     # Word of it comes in the next cycle.
     shop.advance(days=10)
     await shop.deliver()
-    expires_at = await shop.application.readers.fetchval("SELECT expires_at FROM lot WHERE id = $1", top_up.id)
+    expires_at = await shop.application.across_tenants.fetchval("SELECT expires_at FROM lot WHERE id = $1", top_up.id)
     assert expires_at == datetime(2027, 1, 1, tzinfo=UTC)
 
 
@@ -184,7 +184,7 @@ async def test_a_page_that_nobody_was_shown_expires_with_the_job_and_money_outwe
     shop.stripe.is_unavailable = False
     shop.advance(days=2)
     await topups.reconcile(shop.application, shop.clock.now)
-    assert await shop.application.readers.fetchval("SELECT state FROM top_up") == "EXPIRED"
+    assert await shop.application.across_tenants.fetchval("SELECT state FROM top_up") == "EXPIRED"
 
 
 async def test_a_refund_takes_back_what_is_left_and_books_the_rest_as_debt(shop: Shop, caller: Caller) -> None:

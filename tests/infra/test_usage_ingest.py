@@ -80,7 +80,10 @@ def story(clock: Clock) -> list[ReportedUsage]:
 
 
 async def books_of(application: Application, caller: Caller) -> list[list[tuple[Any, ...]]]:
-    return [[tuple(row) for row in await application.readers.fetch(statement, caller.tenant_id)] for statement in BOOKS]
+    return [
+        [tuple(row) for row in await application.across_tenants.fetch(statement, caller.tenant_id)]
+        for statement in BOOKS
+    ]
 
 
 async def test_a_large_batch_leaves_the_books_that_single_events_would(
@@ -120,7 +123,7 @@ async def test_the_same_events_by_every_way_at_once_count_once(
     consumed = reports.pop()
     assert sum(report.accepted for report in reports) + len(consumed.events) == MANY
     assert await count(application, "usage_event") == await count(application, "usage_key") == MANY
-    charged = await application.readers.fetchval("SELECT consumed FROM wallet WHERE key = 'metered'")
+    charged = await application.across_tenants.fetchval("SELECT consumed FROM wallet WHERE key = 'metered'")
     assert charged == nano("0.0013") * MANY
     await audit(application)
 

@@ -66,7 +66,7 @@ async def test_start_cycles_grants_each_cycle_once(
         ):
             answer = await invoke(start_cycles, {"time": at})
             assert answer == Answered({"done": done, "complete": True}), at
-    wallet = await application.readers.fetchrow(
+    wallet = await application.across_tenants.fetchrow(
         "SELECT granted, available, expired FROM wallet WHERE tenant_id = $1 AND key = 'credits'", caller.tenant_id
     )
     assert tuple(wallet or ()) == (nano("600"), nano("300"), nano("300")), "last month's are expired"
@@ -203,7 +203,7 @@ async def test_a_job_that_is_killed_half_way_is_done_by_the_next_run_and_told_as
         assert await invoke(expire_lots, {"at": SPRING}) == Answered({"done": 1, "complete": True})
         assert await invoke(expire_lots, {"at": SPRING}) == Answered({"done": 0, "complete": True})
     assert await count(application, "ledger_entry", "type = 'EXPIRED'") == 3
-    outcomes = await application.readers.fetch("SELECT outcome, done FROM job_run ORDER BY id")
+    outcomes = await application.across_tenants.fetch("SELECT outcome, done FROM job_run ORDER BY id")
     assert [tuple(row) for row in outcomes] == [("FAILED", 0), ("DONE", 1), ("DONE", 0)]
     await audit(application)
 

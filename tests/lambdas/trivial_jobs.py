@@ -17,7 +17,7 @@ async def shown(run: Run) -> Progress:
     """Fails unless the clock starts at the time that the job is for; answers how often this process ran it."""
     global runs  # noqa: PLW0603  # what a warm process remembers is what is tested
     runs += 1
-    backends: int = await run.application.readers.fetchval("SELECT pg_backend_pid()")
+    backends: int = await run.application.across_tenants.fetchval("SELECT pg_backend_pid()")
     logging.getLogger("infra.somewhere").info("on backend %d", backends)
     behind = (run.application.clock() - run.at).total_seconds()
     assert 0 <= behind < 60, behind
@@ -40,7 +40,7 @@ async def failing(run: Run) -> Progress:
     global runs  # noqa: PLW0603  # as above
     runs += 1
     if runs == 1:
-        await run.application.readers.execute("SELECT 1 / 0")
+        await run.application.across_tenants.execute("SELECT 1 / 0")
     return Progress(runs)
 
 

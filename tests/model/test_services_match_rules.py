@@ -165,7 +165,7 @@ async def settle(rules: Rules, clock: Clock, waiting: list[tuple[Step, Any]]) ->
 async def compare(rules: Rules, application: Application) -> None:
     """Every row says what the rules say."""
     keeper = rules.keeper
-    fetch = application.readers.fetch
+    fetch = application.across_tenants.fetch
     wallets = await fetch(
         "SELECT key, granted, available, reserved, consumed, expired, sequence, head_hash FROM wallet"
     )
