@@ -13,6 +13,7 @@ from infra.catalog.publications import CatalogKeeper
 from infra.deciding import Clock, Deciding, utc_now
 from infra.feed import Feed
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
+from infra.key_uses import KeyUses
 from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
 from infra.report_turns import ReportTurns
@@ -42,6 +43,7 @@ class Application:
     group_commit: GroupCommit
     usage_ingest: UsageIngest
     refusals: RefusalLog
+    key_uses: KeyUses
     readers: asyncpg.Pool
     reports: ReportTurns
     writers: asyncpg.Pool
@@ -86,7 +88,7 @@ async def open_application(
     ):
         deciding = Deciding(catalogs, own_keys_allowed=settings.own_keys_allowed, clock=clock)
         group_commit = GroupCommit(writers, deciding, lanes=lanes, largest_batch=largest_batch)
-        refusals = RefusalLog(writers)
+        refusals, key_uses = RefusalLog(writers), KeyUses(writers)
         async with readers.acquire() as connection:
             await catalogs.load(connection)
         rail = gateway or _payment_rail(settings)
@@ -101,6 +103,7 @@ async def open_application(
                 group_commit,
                 UsageIngest(writers, deciding),
                 refusals,
+                key_uses,
                 readers,
                 ReportTurns(max(1, most_readers // 2)),
                 writers,
@@ -114,6 +117,7 @@ async def open_application(
             await feed.close()
             await group_commit.close()
             await refusals.close()
+            await key_uses.close()
             if rail is not None and rail is not gateway:
                 await rail.close()
 

@@ -35,7 +35,8 @@ END $$"""
 _GRANT: Final = f"""
 GRANT USAGE ON SCHEMA public TO {APPLICATION}, {LEDGER};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {APPLICATION}, {LEDGER};
-GRANT INSERT, UPDATE ON api_key TO {APPLICATION};
+GRANT INSERT, UPDATE ON api_key TO {APPLICATION}, {LEDGER};
+GRANT INSERT, UPDATE ON identity_provider TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON provider_key TO {LEDGER};
 GRANT INSERT, UPDATE ON payment_customer, top_up, auto_recharge, allocation TO {LEDGER};
 GRANT INSERT ON ledger_entry, usage_event, usage_amendment, usage_key, idempotency_key, refusal, publication, alert

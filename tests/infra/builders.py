@@ -150,13 +150,17 @@ async def outbox(application: Application, caller: Caller, *without: str) -> lis
 
 
 async def contents(application: Application, *without: str) -> dict[str, list[str]]:
-    """Every row of every table, but the record of refusals and the tables named."""
+    """Every row of every table, but the record of refusals, when keys were last used, and the tables named."""
     tables = await application.readers.fetch(
         "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
         " AND relnamespace = 'public'::regnamespace AND relname NOT IN ('migration', 'refusal')"
     )
+    row_of = {"api_key": "(to_jsonb(t) - 'last_used_at')::text"}
     return {
-        name: [row[0] for row in await application.readers.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
+        name: [
+            row[0]
+            for row in await application.readers.fetch(f"SELECT {row_of.get(name, 't::text')} FROM {name} t ORDER BY 1")
+        ]
         for (name,) in tables
         if name not in without
     }
