@@ -68,14 +68,14 @@ class SetIdentityProviderInput:
         description="The claim that says what a person is: a text or a list of texts. A name with dots also finds what lies "
         "deeper, such as realm_access.roles; scope and scp are taken apart at blanks."
     )
-    admin_values: list[str] = strawberry.field(
-        default_factory=list, description="Values that make an admin. Of several roles, admin counts before service."
+    admin_values: list[str] | None = strawberry.field(
+        default=None, description="Values that make an admin. Of several roles, admin counts before service."
     )
-    service_values: list[str] = strawberry.field(
-        default_factory=list, description="Values that make a worker. Of several roles, service counts before member."
+    service_values: list[str] | None = strawberry.field(
+        default=None, description="Values that make a worker. Of several roles, service counts before member."
     )
-    member_values: list[str] = strawberry.field(
-        default_factory=list, description="Values that make a member. Who has no value of all these has no access."
+    member_values: list[str] | None = strawberry.field(
+        default=None, description="Values that make a member. Who has no value of all these has no access."
     )
 
 
@@ -125,9 +125,9 @@ class IdentityProviderMutations:
     ) -> SetIdentityProviderResult:
         context = info.context
         values = (
-            (GrantedRole.ADMIN, tuple(given.admin_values)),
-            (GrantedRole.SERVICE, tuple(given.service_values)),
-            (GrantedRole.MEMBER, tuple(given.member_values)),
+            (GrantedRole.ADMIN, tuple(given.admin_values or ())),
+            (GrantedRole.SERVICE, tuple(given.service_values or ())),
+            (GrantedRole.MEMBER, tuple(given.member_values or ())),
         )
         answer = await service.set_identity_provider(
             context.application,

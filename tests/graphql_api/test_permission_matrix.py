@@ -127,7 +127,7 @@ def value_of(name: str, of: GraphQLInputType) -> str:
     if isinstance(of, GraphQLList):
         return f"[{value_of(name, of.of_type)}]"
     if isinstance(of, GraphQLEnumType):
-        return next(iter(of.values))
+        return str(next(iter(of.values)))
     if isinstance(of, GraphQLInputObjectType):
         needed = [f"{part}: {value_of(part, each.type)}" for part, each in of.fields.items() if must_be_given(each)]
         return f"{{{', '.join(needed)}}}"
