@@ -7,12 +7,12 @@
     ping                                   -> pong: whatever was subscribed before has begun
 
 Credentials come as `authorization` and, for operators, `purserTenant` in the payload of connection_init, or as the
-headers of a request. They are checked again and again: a key that ends ends the connection. A connection whose client
-takes nothing for too long is dropped. Queries and mutations go by POST.
+headers of a request. They are checked again and again: a key that ends ends the connection, and one that expires ends it
+at that moment. A connection whose client takes nothing for too long is dropped. Queries and mutations go by POST.
 
 Codes of closing: 4400 what was sent is malformed, 4401 subscribed before connection_ack, 4403 the credentials are none,
-4406 another subprotocol, 4408 no connection_init, 4409 an id is used twice, 4429 too many of something, 1009 a message is
-too large, 1011 a mistake of ours, 1012 the server restarts, 1013 it is full.
+4406 another subprotocol, 4408 no connection_init, 4409 an id is used twice, 4429 too many of something, or too often, 1009
+a message is too large, 1011 a mistake of ours, 1012 the server restarts, 1013 it is full.
 """
 
 import asyncio
@@ -182,7 +182,7 @@ class _Connection:
         """See that the credentials stay what they were. One that ends by itself ends the connection at that moment."""
         while True:
             await asyncio.sleep(_seconds_to_check(caller))
-            if _has_ended(caller):
+            if caller.has_ended(datetime.now(UTC)):
                 raise ClosedError(FORBIDDEN, "the key or token has expired")
             try:
                 found = await self._caller()
@@ -306,11 +306,6 @@ def _seconds_to_check(caller: Caller) -> float:
     if ends is None:
         return SECONDS_BETWEEN_CHECKS
     return min(SECONDS_BETWEEN_CHECKS, max(0.0, (ends - datetime.now(UTC)).total_seconds()))
-
-
-def _has_ended(caller: Caller) -> bool:
-    ends = None if caller.credential is None else caller.credential.expires_at
-    return ends is not None and ends <= datetime.now(UTC)
 
 
 def _id_of(message: dict[str, Any]) -> str:

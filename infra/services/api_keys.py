@@ -1,4 +1,4 @@
-"""API keys: who may act on which tenant.
+"""API keys: who may act on which tenant, by a key or by a token of an identity provider.
 
 A key is shown once, when it is made; only its SHA-256 is kept. It holds 256 random bits, so a plain hash is
 as good as a slow one. What a hash stands for is remembered for two seconds, so that requests do not wait for
@@ -84,7 +84,7 @@ class Keyring:
             return None
         digest = _hash(token)
         caller = self._callers.recall(digest)
-        if caller is None or _has_ended(caller):
+        if caller is None or caller.has_ended(datetime.now(UTC)):
             caller = await self._found(token, digest, address, is_key=is_key)
         if caller is None or tenant is None or caller.role is not Role.OPERATOR:
             return caller
@@ -138,11 +138,6 @@ class Keyring:
             if found is not None:
                 self._tenants.remember(tenant, found)
         return found
-
-
-def _has_ended(caller: Caller) -> bool:
-    ends = None if caller.credential is None else caller.credential.expires_at
-    return ends is not None and ends <= datetime.now(UTC)
 
 
 async def find_tenant(application: Application, name: str) -> UUID | None:

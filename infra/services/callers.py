@@ -28,6 +28,10 @@ class Credential:
     expires_at: datetime | None = None
     requests_per_minute: int | None = None
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether it has stopped by itself."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -38,6 +42,10 @@ class Caller:
     role: Role
     actor: str
     credential: Credential | None = field(default=None, compare=False, repr=False)
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether what they came with has stopped by itself."""
+        return self.credential is not None and self.credential.has_ended(now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,7 @@ async def set_identity_provider(
     values = [list(mapping.of(role)) for role in (GrantedRole.ADMIN, GrantedRole.SERVICE, GrantedRole.MEMBER)]
     asked = (issuer, audience, jwks_url, mapping.claim, values)
     request = request_of(caller, Operation.SET_IDENTITY_PROVIDER, idempotency_key, asked)
-    local_allowed = application.settings.local_identity_providers_allowed
-    wrong: Refusal | None = None
-    if problems := identity.problems(issuer, audience, jwks_url, mapping, local_allowed=local_allowed):
-        wrong = InvalidInput(problems)
-    elif not await reachable(jwks_url, local_allowed=local_allowed):
-        wrong = invalid("jwksUrl", "its host must have an address, and one that is public")
+    wrong = await _unfit(application, issuer, audience, jwks_url, mapping)
 
     async def write(connection: Connection) -> UUID | Refusal:
         if wrong is not None:
@@ -102,6 +97,18 @@ async def remove_identity_provider(
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
     return await _one(application, tenant_id, removed)
+
+
+async def _unfit(
+    application: Application, issuer: str, audience: str, jwks_url: str, mapping: RoleMapping
+) -> InvalidInput | None:
+    local_allowed = application.settings.local_identity_providers_allowed
+    problems = identity.problems(issuer, audience, jwks_url, mapping, local_allowed=local_allowed)
+    if problems:
+        return InvalidInput(problems)
+    if not await reachable(jwks_url, local_allowed=local_allowed):
+        return invalid("jwksUrl", "its host must have an address, and one that is public")
+    return None
 
 
 async def _one(application: Application, tenant_id: UUID, provider_id: UUID) -> IdentityProviderView:
