@@ -47,7 +47,6 @@ INSERT INTO api_key
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"""
 _PLAN: Final = "SELECT region, plan FROM tenant WHERE id = $1"
 _SEATS: Final = f"SELECT count(*) FROM api_key WHERE tenant_id = $1 AND {TAKES_A_SEAT}"
-_REVOKE: Final = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL"
 
 Name = TypeVar("Name")
 Found = TypeVar("Found")
@@ -221,12 +220,6 @@ async def _seats_limit(
     plan = application.catalog.plan(row[0], row[1], now)
     used: int = await connection.fetchval(_SEATS, tenant_id, now)
     return None if plan is None or used < plan.seats else PlanLimit("seats", plan.seats, used)
-
-
-async def revoke_key(application: Application, key_id: UUID) -> bool:
-    """End a key, within two seconds everywhere; False where there is none, or it was revoked before."""
-    done = await application.readers.execute(_REVOKE, key_id, datetime.now(UTC))
-    return bool(done == "UPDATE 1")
 
 
 class _Memory(Generic[Name, Found]):
