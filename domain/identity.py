@@ -3,25 +3,24 @@
 Deny first: a person without a role that is mapped has no access, and no token makes an operator.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final
 
+from domain import urls
 from domain.attribution import is_identifier
 from domain.refusals import FieldProblem
 
 MOST_VALUES: Final = 50
 LONGEST_URL: Final = 1_000
+# Of an issuer or audience: both stand in one index.
+LONGEST_NAME: Final = 300
 LONGEST_SUBJECT: Final = 100
 
 # Claims that hold several values in one text, by their standards (RFC 8693, and what others call it).
 _LISTS_IN_TEXT: Final = ("scope", "scp")
-_HOST: Final = r"(?:\[[^/?#@\s\]]+\]|[^/?#@\s:\[\]]+)(?::[0-9]{1,5})?(?:[/?][^#\s]*)?"
-_HTTPS: Final = re.compile(f"https://{_HOST}", re.ASCII)
-_HTTP: Final = re.compile(f"https?://{_HOST}", re.ASCII)
 _DIGITS_OF_DIGEST: Final = 16
 
 
@@ -51,9 +50,9 @@ def problems(
     """What is wrong with an identity provider. `local_allowed`: its keys may also come over plain http."""
     found: list[FieldProblem] = []
     for path, text in (("issuer", issuer), ("audience", audience)):
-        if not _storable(text):
-            found.append(FieldProblem(path, f"must be the claim of its tokens as it is, 1 to {LONGEST_URL} characters"))
-    if len(jwks_url) > LONGEST_URL or (_HTTP if local_allowed else _HTTPS).fullmatch(jwks_url) is None:
+        if not _can_be_named(text):
+            found.append(FieldProblem(path, f"must be as its tokens say it, 1 to {LONGEST_NAME} characters of ASCII"))
+    if len(jwks_url) > LONGEST_URL or urls.form(local_allowed=local_allowed).fullmatch(jwks_url) is None:
         found.append(
             FieldProblem("jwksUrl", "must be a URL such as https://id.example.com/jwks.json, without user and fragment")
         )
@@ -87,7 +86,7 @@ def names_in(claim: object) -> list[str]:
     """The issuers or audiences that a claim names: one text, or a list of them. What no provider can be called is left
     out."""
     named = claim if isinstance(claim, list) else [claim]
-    return [each for each in named[:MOST_VALUES] if isinstance(each, str) and _storable(each)]
+    return [each for each in named[:MOST_VALUES] if isinstance(each, str) and _can_be_named(each)]
 
 
 def _values(claims: Mapping[str, Any], name: str) -> Iterable[str]:
@@ -102,5 +101,5 @@ def _values(claims: Mapping[str, Any], name: str) -> Iterable[str]:
     return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []
 
 
-def _storable(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_URL and text.isprintable()
+def _can_be_named(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isascii() and text.isprintable()

@@ -147,8 +147,8 @@ def usable_keys(body: bytes) -> dict[str, Mapping[str, Any]]:
         raise UnusableKeysError("there are private or symmetric keys among them")
     found: dict[str, Mapping[str, Any]] = {}
     for number, key in enumerate(keys):
-        operations = key.get("key_ops")
-        if key.get("use", "sig") != "sig" or (operations is not None and "verify" not in operations):
+        operations = key.get("key_ops", ["verify"])
+        if key.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
             continue
         if any(key.get("kty") == kind for kind, _ in ALGORITHMS.values()):
             key_id = key.get("kid")
@@ -185,7 +185,7 @@ def _key(published: Mapping[str, Any], algorithm: str) -> "PyJWK | None":
         return None
     try:
         found = jwt.PyJWK(dict(published), algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
         _log.warning("a key of an identity provider cannot be read: it is passed over")
         return None
     if isinstance(found.key, RSAPublicKey) and found.key.key_size < SMALLEST_RSA:

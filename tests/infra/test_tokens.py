@@ -120,6 +120,9 @@ async def test_nobody_is_let_in_by_anything_else(keyring: Keyring, provider: Ide
         "said to be not signed": forged({"alg": "none", "kid": "ec"}, claims),
         "an algorithm that is none": forged({"alg": ["ES256"], "kid": "ec"}, claims),
         "by another key": provider.token(key=other),
+        "by a key that it brings along": provider.token(
+            key=other, headers={"kid": "ec", "jwk": published(other, "ec"), "jku": provider.url}
+        ),
         "by an unknown key": provider.token(headers={"kid": "unknown"}),
         "by no key of several": provider.token(headers={}),
         "a key id that is none": forged({"alg": "ES256", "kid": 5}, claims),
@@ -230,6 +233,7 @@ async def test_a_key_that_cannot_be_read_is_passed_over(
 ) -> None:
     provider.keys += [
         {"kty": "EC", "crv": "P-256", "x": "!", "y": "?", "kid": "broken"},
+        published(ec_key(), "odd", key_ops=5),
         {"kty": "RSA", "n": "A" * 9_000, "e": "AQAB", "kid": "huge"},
     ]
     assert await keyring.authenticate(provider.token(headers={"kid": "broken"}), None) is None
