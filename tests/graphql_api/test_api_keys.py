@@ -1,5 +1,6 @@
 """API keys over GraphQL: made, listed, replaced and revoked; a token is shown once, and stands in no row, log or error."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 
 from domain import ids
+from domain.identity import GrantedRole
 from infra.application import Application
 from infra.audit import audit
 from infra.database import connect_to_books
 from infra.services import api_keys
 from infra.services.api_keys import Keyring
-from infra.services.callers import Caller, Role
+from infra.services.callers import Caller, Refused, Role
+from infra.services.key_changes import KeyMade, create_api_key
 from tests.graphql_api.client import API_KEY, Client, mutation
 from tests.graphql_api.conftest import Clients
 from tests.infra.builders import new_key
@@ -166,6 +169,17 @@ async def test_a_key_is_revoked_but_not_the_last_of_an_admin_nor_ones_own_unaske
     assert not await works(clients.admin, other["token"])
 
 
+async def test_of_requests_that_come_at_once_one_makes_the_key(clients: Clients) -> None:
+    answers = await asyncio.gather(*[made(clients.admin, "k", "worker") for _ in range(4)])
+    (key_id,) = {answer["apiKey"]["id"] for answer in answers}
+    assert len([answer for answer in answers if answer["token"] is not None]) == 1
+    given = {"id": key_id, "overlapSeconds": 60}
+    both = await asyncio.gather(
+        *[clients.admin.do("rotateApiKey", idempotencyKey=f"r{number}", **given) for number in range(2)]
+    )
+    assert sorted(answer["__typename"] for answer in both) == ["ApiKeyRotated", "Conflict"]
+
+
 async def test_what_does_not_go_is_refused(clients: Clients, application: Application) -> None:
     wrong = await made(clients.admin, "k", " x", expiresAt="2020-01-01T00:00:00Z", requestsPerMinute=0)
     assert [field["path"] for field in wrong["fields"]] == ["name", "expiresAt", "requestsPerMinute"]
@@ -212,10 +226,6 @@ async def test_only_operators_allow_a_key_more_than_the_installation_does(
     application: Application, acme: Caller
 ) -> None:
     object.__setattr__(application, "settings", replace(application.settings, requests_per_minute=60))
-    from domain.identity import GrantedRole
-    from infra.services.callers import Refused
-    from infra.services.key_changes import KeyMade, create_api_key
-
     answer = await create_api_key(application, acme, "k", "big", GrantedRole.SERVICE, None, 61)
     assert isinstance(answer, Refused)
     operator = Caller(acme.tenant_id, Role.OPERATOR, "key:op")
