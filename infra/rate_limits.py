@@ -3,11 +3,14 @@
 A bounded number is remembered, in two generations: what was not asked for during a whole one is forgotten.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic_ns
 from typing import Final
+from weakref import WeakValueDictionary
 
 from domain import rate_limits
-from domain.rate_limits import MINUTE
 
 MOST_REMEMBERED: Final = 50_000
 SECOND: Final = 10**9
@@ -39,7 +42,26 @@ class RateLimits:
         if wait > 0:
             raise RateLimitedError(-(-wait // SECOND), per_minute)
 
-    def give_back(self, name: str, per_minute: int) -> None:
-        """A request that was counted is not to count."""
-        if name in self._due:
-            self._due[name] -= MINUTE // per_minute
+    def check(self, name: str, per_minute: int) -> None:
+        """Raises RateLimitedError where the next request would be one too many; counts nothing."""
+        due = self._due.get(name, self._before.get(name, 0))
+        wait = rate_limits.admit(due, monotonic_ns(), per_minute).wait
+        if wait > 0:
+            raise RateLimitedError(-(-wait // SECOND), per_minute)
+
+
+class Turns:
+    """So many at once for each name; the others wait."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait for a turn, and keep it for the body."""
+        places = self._places.get(name)
+        if places is None:
+            places = self._places[name] = asyncio.Semaphore(self._most)
+        async with places:
+            yield

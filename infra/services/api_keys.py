@@ -20,7 +20,7 @@ from domain.ids import NIL
 from domain.refusals import PlanLimit
 from infra.application import Application
 from infra.identifiers import new_id
-from infra.rate_limits import RateLimits
+from infra.rate_limits import RateLimits, Turns
 from infra.services.callers import Caller, Credential, Role
 from infra.services.once import LOCK_TENANT
 from infra.services.tokens import Tokens
@@ -29,8 +29,9 @@ from infra.transaction import Connection, transaction
 
 SECONDS_REMEMBERED: Final = 2.0
 MOST_REMEMBERED: Final = 10_000
-# Wrong keys and tokens from one address.
-STRANGERS_PER_MINUTE: Final = 120
+# Wrong keys and tokens from one address, and those that are looked up at once: a fleet that comes back waits for its turn.
+WRONG_PER_MINUTE: Final = 120
+MOST_STRANGERS: Final = 8
 # Roles of people; infra.tenant_rows counts them.
 SEATED: Final = frozenset({Role.ADMIN, Role.MEMBER})
 
@@ -68,7 +69,8 @@ class Keyring:
         self._tenants: _Memory[str, UUID] = _Memory()
         self._tokens = Tokens(application)
         self._requests = RateLimits()
-        self._strangers = RateLimits()
+        self._wrong = RateLimits()
+        self._strangers = Turns(MOST_STRANGERS)
 
     async def authenticate(self, token: str, tenant: str | None, address: str = "") -> Caller | None:
         """The caller; None for an unknown, expired or revoked key, and for a token that is not to be trusted.
@@ -102,18 +104,26 @@ class Keyring:
         self._requests.admit(credential.name, credential.requests_per_minute)
 
     async def _found(self, token: str, digest: bytes, address: str, *, is_key: bool) -> Caller | None:
-        """Look a credential up. One that was good before is looked up in any case, so that nobody is locked out by others
-        who share an address; all else costs its address until it proves good."""
-        known = self._callers.knows(digest)
-        if not known:
-            self._strangers.admit(address, STRANGERS_PER_MINUTE)
+        """Look a credential up. One that was good before is looked up at once, so that nobody is locked out by others who
+        share an address. All else takes its turn among those of its address, where too many were wrong already."""
+        if self._callers.knows(digest):
+            return await self._looked_up(token, digest, is_key=is_key)
+        async with self._strangers.turn(address):
+            caller = self._callers.recall(digest)
+            if caller is not None:
+                return caller
+            self._wrong.check(address, WRONG_PER_MINUTE)
+            caller = await self._looked_up(token, digest, is_key=is_key)
+            if caller is None:
+                self._wrong.admit(address, WRONG_PER_MINUTE)
+            return caller
+
+    async def _looked_up(self, token: str, digest: bytes, *, is_key: bool) -> Caller | None:
         caller = await (self._key(digest) if is_key else self._tokens.caller(token))
         if caller is None:
             self._callers.forget(digest)
-            return None
-        if not known:
-            self._strangers.give_back(address, STRANGERS_PER_MINUTE)
-        self._callers.remember(digest, caller)
+        else:
+            self._callers.remember(digest, caller)
         return caller
 
     async def _key(self, digest: bytes) -> Caller | None:

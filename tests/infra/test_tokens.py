@@ -56,7 +56,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_keys, "SECONDS_REMEMBERED", 0.0)
-    monkeypatch.setattr(api_keys, "STRANGERS_PER_MINUTE", 10_000)
+    monkeypatch.setattr(api_keys, "WRONG_PER_MINUTE", 10_000)
 
 
 @pytest.fixture
