@@ -62,6 +62,11 @@ class Operation(StrEnum):
     ADD_CHANNEL = "addChannel"
     REMOVE_CHANNEL = "removeChannel"
     TEST_CHANNEL = "testChannel"
+    CREATE_API_KEY = "createApiKey"
+    ROTATE_API_KEY = "rotateApiKey"
+    REVOKE_API_KEY = "revokeApiKey"
+    SET_IDENTITY_PROVIDER = "setIdentityProvider"
+    REMOVE_IDENTITY_PROVIDER = "removeIdentityProvider"
 
 
 class Request(NamedTuple):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
+from domain import urls
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.books import EventType
 from domain.refusals import FieldProblem
@@ -62,14 +63,6 @@ _EMAIL: Final = re.compile(
     r"@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}",
     re.ASCII,
 )
-# Its host is an address in brackets, or a name; a port is 1 to 65535.
-_PLACE: Final = (
-    r"(?:\[[^/?#@\s\]]+\]|[^/?#@\s:\[\]]+)"
-    r"(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-    r"(?:[/?][^#\s]*)?"
-)
-_WEBHOOK: Final = re.compile(f"https://{_PLACE}", re.ASCII)
-_LOCAL_WEBHOOK: Final = re.compile(f"https?://{_PLACE}", re.ASCII)
 _RULES: Final = {
     ChannelKind.SLACK: "must be the URL of an incoming webhook: https://hooks.slack.com/services/T.../B.../...",
     ChannelKind.EMAIL: "must be one e-mail address, such as alerts@example.com",
@@ -132,6 +125,6 @@ def _form(kind: ChannelKind, *, local_allowed: bool) -> re.Pattern[str]:
         case ChannelKind.EMAIL:
             return _EMAIL
         case ChannelKind.WEBHOOK:
-            return _LOCAL_WEBHOOK if local_allowed else _WEBHOOK
+            return urls.form(local_allowed=local_allowed)
         case _ as never:
             assert_never(never)

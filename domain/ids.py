@@ -22,6 +22,7 @@ PREFIXES: Final = {
     "channel": "chn",
     "event": "evt",
     "audit_event": "aud",
+    "identity_provider": "idp",
 }
 KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 

@@ -196,6 +196,71 @@ def create_key(
         print(asyncio.run(make_key(settings, url, tenant, role, name)))
 
 
+@command()
+def keys(
+    tenant: Annotated[str | None, typer.Option(help="Slug of a tenant.", show_default="keys of operators")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the keys as JSON.")] = False,
+) -> None:
+    """List API keys, newest first: who uses them, when they end, when they were last used. Never the keys themselves.
+
+    Examples:
+      purser keys
+      purser keys --tenant acme --json
+    """
+    from graphql_api.key_commands import list_keys
+    from infra.database import database
+
+    settings = _settings()
+    with database(settings) as url:
+        asyncio.run(list_keys(settings, url, tenant, as_json=as_json))
+
+
+@command("rotate-key")
+def rotate_key(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id: key_..., as `purser keys` shows it.")],
+    overlap_seconds: Annotated[
+        int, typer.Option(min=0, max=604_800, help="How long the old key works on: 0 to 604800 (seven days).")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print both keys as JSON, the new one with its token.")
+    ] = False,
+) -> None:
+    """Put a new API key in the place of one, and print it: of the same name, role and seat. It is shown this once.
+
+    Example, with a day for all workers to change over:
+      purser rotate-key key_0199... --overlap-seconds 86400
+    """
+    from graphql_api.key_commands import rotate_key as run
+    from infra.database import database
+
+    settings = _settings()
+    with database(settings) as url:
+        asyncio.run(run(settings, url, key, overlap_seconds, as_json=as_json))
+
+
+@command("revoke-key")
+def revoke_key(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id: key_..., as `purser keys` shows it.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also the last key of a tenant's admins or of operators.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the key as JSON.")] = False,
+) -> None:
+    """End an API key, an operator's or a tenant's: within two seconds it is refused everywhere.
+
+    Example:
+      purser revoke-key key_0199...
+
+    One that has ended stays as it is.
+    """
+    from graphql_api.key_commands import revoke_key as run
+    from infra.database import database
+
+    settings = _settings()
+    with database(settings) as url:
+        asyncio.run(run(settings, url, key, force=force, as_json=as_json))
+
+
 @command("import-usage")
 def import_usage(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file; - for standard input.")],

@@ -9,6 +9,7 @@ from domain.breakdowns import Dimension
 from domain.budget_steps import Measure
 from domain.budgets import BudgetPeriod, ScopeStatus
 from domain.channels import ChannelKind
+from domain.identity import GrantedRole
 from domain.ledger import EntryType
 from domain.payments import TopUpOrigin, TopUpState
 from domain.rates import ChargeType, RouteClass
@@ -196,6 +197,14 @@ _describe(
     SLACK="An incoming webhook of Slack.",
     EMAIL="An e-mail address.",
     WEBHOOK="A URL that takes signed messages (Standard Webhooks).",
+)
+_describe(
+    GrantedRole,
+    "What a key, or a person of an identity provider, may do in the tenant.",
+    name="TenantRole",
+    ADMIN="Everything that the tenant may do, its budgets, plan and keys included.",
+    SERVICE="A worker: reserves, consumes and records.",
+    MEMBER="Reads.",
 )
 _describe(
     TaskVerdict,

@@ -26,10 +26,12 @@ class ErrorCode(StrEnum):
     TENANT_REQUIRED = "TENANT_REQUIRED"  # an operator must name the tenant
     BAD_USER_INPUT = "BAD_USER_INPUT"  # the request is malformed: sending it again will not help
     TOO_COMPLEX = "TOO_COMPLEX"  # the request asks for more than one request may
+    RATE_LIMITED = "RATE_LIMITED"  # too many requests of one key, or wrong ones from one address: wait
     OVERLOADED = "OVERLOADED"  # nothing was done: send it again
     TIMEOUT = "TIMEOUT"  # the outcome is unknown: send it again with the same idempotency key
     PAYMENTS_UNAVAILABLE = "PAYMENTS_UNAVAILABLE"  # the outcome is unknown: send it again with the same key
     PAYMENTS_NOT_SET_UP = "PAYMENTS_NOT_SET_UP"  # there is no payment service here
+    IDENTITY_PROVIDER_UNAVAILABLE = "IDENTITY_PROVIDER_UNAVAILABLE"  # a token cannot be verified now: send it again
     FELL_BEHIND = "FELL_BEHIND"  # a subscription was read too slowly and has ended
     INTERNAL = "INTERNAL"  # our mistake; the error's id finds it in the log
 

@@ -5,6 +5,7 @@ whatever goes wrong; their status is 200 as soon as there was a request to execu
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv6Network
 from typing import Any, Final
 
 import orjson
@@ -14,10 +15,15 @@ from starlette.types import Receive, Scope, Send
 from graphql_api import errors, limits
 from graphql_api.errors import ErrorCode, RequestError
 from graphql_api.execution import Engine
+from infra.jwks import ProviderUnavailableError
+from infra.rate_limits import RateLimitedError
 from infra.services.api_keys import Keyring, NoSuchTenantError
 from infra.services.callers import Caller
 
 _JSON: Final = (b"content-type", b"application/json")
+UNTRUSTED: Final = (
+    "the token is not trusted here, or has expired: issuer, audience, signature, role and end must be right"
+)
 
 Header = tuple[bytes, bytes]
 ContextOf = Callable[[Caller], object]
@@ -46,7 +52,7 @@ class GraphQLEndpoint:
         extra: Sequence[Header] = ()
         try:
             headers: dict[bytes, bytes] = dict(scope["headers"])
-            caller = await self._caller(scope["method"], headers)
+            caller = await self._caller(scope, headers)
             query, variables, operation_name = _read(await _body(headers, receive))
             answer = await self._engine.answer(query, variables, operation_name, self._context_of(caller))
         except HttpError as error:
@@ -62,15 +68,15 @@ class GraphQLEndpoint:
         await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *extra]})
         await send({"type": "http.response.body", "body": body})
 
-    async def _caller(self, method: str, headers: Mapping[bytes, bytes]) -> Caller:
-        if method != "POST":
+    async def _caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
+        if scope["method"] != "POST":
             raise HttpError(
                 405, ErrorCode.BAD_USER_INPUT, 'send POST with a JSON body: {"query": "..."}', (b"allow", b"POST")
             )
         if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
             raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send the header Content-Type: application/json")
         authorization, tenant = credentials_in(headers)
-        return await authenticated(self._keyring, authorization, tenant)
+        return await authenticated(self._keyring, authorization, tenant, address_of(scope))
 
 
 def credentials_in(headers: Mapping[bytes, bytes]) -> tuple[str, str | None]:
@@ -79,18 +85,52 @@ def credentials_in(headers: Mapping[bytes, bytes]) -> tuple[str, str | None]:
     return headers.get(b"authorization", b"").decode("latin-1"), tenant.decode("latin-1") if tenant else None
 
 
-async def authenticated(keyring: Keyring, authorization: str, tenant: str | None) -> Caller:
-    """Who calls with these credentials. Raises HttpError where nobody does."""
+def address_of(scope: Scope) -> str:
+    """Where a request comes from: an IPv4 address, or the network of an IPv6 one, since who has one has all of it."""
+    host = (scope.get("client") or ("", 0))[0]
+    if ":" not in host:
+        return host
+    try:
+        return str(IPv6Network((host.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return host
+
+
+async def authenticated(keyring: Keyring, authorization: str, tenant: str | None, address: str = "") -> Caller:
+    """Who asks with these credentials, for one request that counts. Raises HttpError where nobody does, or too often."""
+    caller = await identified(keyring, authorization, tenant, address)
+    count(keyring, caller)
+    return caller
+
+
+def count(keyring: Keyring, caller: Caller) -> None:
+    """One more request of a caller. Raises HttpError where there were too many."""
+    try:
+        keyring.count(caller)
+    except RateLimitedError as error:
+        raise _rate_limited(error) from error
+
+
+async def identified(keyring: Keyring, authorization: str, tenant: str | None, address: str = "") -> Caller:
+    """Who has these credentials. Raises HttpError where nobody does."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise _unauthenticated("send a key in the header Authorization: Bearer psk_...")
     try:
-        caller = await keyring.authenticate(token.strip(), tenant)
+        caller = await keyring.authenticate(token.strip(), tenant, address)
+    except RateLimitedError as error:
+        raise _rate_limited(error) from error
+    except ProviderUnavailableError as error:
+        raise HttpError(503, ErrorCode.IDENTITY_PROVIDER_UNAVAILABLE, str(error)) from error
     except NoSuchTenantError as error:
         raise HttpError(400, ErrorCode.TENANT_REQUIRED, str(error)) from error
     if caller is None:
-        raise _unauthenticated("the key is unknown, expired or revoked")
+        raise _unauthenticated(UNTRUSTED if token.count(".") == 2 else "the key is unknown, expired or revoked")
     return caller
+
+
+def _rate_limited(error: RateLimitedError) -> HttpError:
+    return HttpError(429, ErrorCode.RATE_LIMITED, str(error), (b"retry-after", b"%d" % error.seconds))
 
 
 def _unauthenticated(message: str) -> HttpError:

@@ -9,10 +9,12 @@ from graphql_api.admissions import AdmissionMutations
 from graphql_api.agent_budgets import AgentBudgetQueries
 from graphql_api.alert_subscription import AlertSubscriptions
 from graphql_api.alerts import AlertQueries
+from graphql_api.api_keys import ApiKeyMutations, ApiKeyQueries
 from graphql_api.audit_log import AuditLogQueries
 from graphql_api.budgets import BudgetMutations, BudgetQueries
 from graphql_api.catalog import CatalogQueries
 from graphql_api.channels import ChannelMutations, ChannelQueries
+from graphql_api.identity_providers import IdentityProviderMutations, IdentityProviderQueries
 from graphql_api.job_runs import JobRunQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
@@ -59,6 +61,8 @@ class Query(
     AlertQueries,
     ChannelQueries,
     AuditLogQueries,
+    ApiKeyQueries,
+    IdentityProviderQueries,
     NodeQueries,
 ):
     """What can be asked."""
@@ -80,6 +84,8 @@ class Mutation(
     PublicationMutations,
     RerateMutations,
     ChannelMutations,
+    ApiKeyMutations,
+    IdentityProviderMutations,
 ):
     """What can be done."""
 

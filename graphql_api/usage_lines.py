@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from graphql_api import errors
 from graphql_api.errors import ErrorCode, RequestError, bad_input
-from graphql_api.http import HttpError, authenticated, credentials_in
+from graphql_api.http import HttpError, address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from graphql_api.usage_report import as_document
 from infra.application import Application
@@ -94,7 +94,7 @@ def usage_lines(application: Application, keyring: Keyring) -> Callable[[Request
 async def _intake(application: Application, keyring: Keyring, request: Request) -> UsageIntake:
     """What the request's lines are for. Nothing of its body is looked at before the key is known."""
     headers: dict[bytes, bytes] = dict(request.scope["headers"])
-    caller = await authenticated(keyring, *credentials_in(headers))
+    caller = await authenticated(keyring, *credentials_in(headers), address_of(request.scope))
     check(caller, ALLOWED["Mutation.recordUsage"], "POST /usage", needs_tenant=True)
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() not in CONTENT_TYPES:
         message = "send one JSON object a line, with the header Content-Type: application/x-ndjson"

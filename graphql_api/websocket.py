@@ -7,12 +7,12 @@
     ping                                   -> pong: whatever was subscribed before has begun
 
 Credentials come as `authorization` and, for operators, `purserTenant` in the payload of connection_init, or as the
-headers of a request. They are checked again and again: a key that ends ends the connection. A connection whose client
-takes nothing for too long is dropped. Queries and mutations go by POST.
+headers of a request. They are checked again and again: a key that ends ends the connection, and one that expires ends it
+at that moment. A connection whose client takes nothing for too long is dropped. Queries and mutations go by POST.
 
 Codes of closing: 4400 what was sent is malformed, 4401 subscribed before connection_ack, 4403 the credentials are none,
-4406 another subprotocol, 4408 no connection_init, 4409 an id is used twice, 4429 too many of something, 1009 a message is
-too large, 1011 a mistake of ours, 1012 the server restarts, 1013 it is full.
+4406 another subprotocol, 4408 no connection_init, 4409 an id is used twice, 4429 too many of something, or too often, 1009
+a message is too large, 1011 a mistake of ours, 1012 the server restarts, 1013 it is full.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import asyncpg
@@ -28,7 +29,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from graphql_api.errors import ErrorCode, RequestError, bad_input, internal
 from graphql_api.execution import Answer, Engine, failed
-from graphql_api.http import ContextOf, HttpError, authenticated, credentials_in, read_request
+from graphql_api.http import (
+    ContextOf,
+    HttpError,
+    address_of,
+    count,
+    credentials_in,
+    identified,
+    read_request,
+)
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
 
@@ -78,7 +87,7 @@ class WebsocketEndpoint:
         self._open_by_caller: Counter[Caller] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = _Connection(self, dict(scope["headers"]), receive, send)
+        connection = _Connection(self, scope, receive, send)
         self._open += 1
         try:
             await receive()
@@ -110,11 +119,12 @@ class WebsocketEndpoint:
 
 
 class _Connection:
-    def __init__(self, endpoint: WebsocketEndpoint, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+    def __init__(self, endpoint: WebsocketEndpoint, scope: Scope, receive: Receive, send: Send) -> None:
         self._endpoint = endpoint
         self._receive_event = receive
         self._send_event = send
-        self._authorization, self._tenant = credentials_in(headers)
+        self._address = address_of(scope)
+        self._authorization, self._tenant = credentials_in(dict(scope["headers"]))
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def accept(self, protocols: Sequence[str]) -> None:
@@ -136,7 +146,7 @@ class _Connection:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._check(caller))
-                    await self._obey(tasks, self._endpoint.context_of(caller))
+                    await self._obey(tasks, caller)
             except ExceptionGroup as ended:
                 raise _why(ended) from ended
 
@@ -164,14 +174,16 @@ class _Connection:
 
     async def _caller(self) -> Caller:
         try:
-            return await authenticated(self._endpoint.keyring, self._authorization, self._tenant)
+            return await identified(self._endpoint.keyring, self._authorization, self._tenant, self._address)
         except HttpError as error:
-            raise ClosedError(FORBIDDEN, str(error)) from error
+            raise ClosedError(TOO_MANY if error.status == 429 else FORBIDDEN, str(error)) from error
 
     async def _check(self, caller: Caller) -> None:
-        """See that the credentials stay what they were."""
+        """See that the credentials stay what they were. One that ends by itself ends the connection at that moment."""
         while True:
-            await asyncio.sleep(SECONDS_BETWEEN_CHECKS)
+            await asyncio.sleep(_seconds_to_check(caller))
+            if caller.has_ended(datetime.now(UTC)):
+                raise ClosedError(FORBIDDEN, "the key or token has expired")
             try:
                 found = await self._caller()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -180,13 +192,16 @@ class _Connection:
                 continue
             if found != caller:
                 raise ClosedError(FORBIDDEN, "the key stands for somebody else by now")
+            # A key may have been given an end.
+            caller = found
 
-    async def _obey(self, tasks: asyncio.TaskGroup, context: object) -> None:
+    async def _obey(self, tasks: asyncio.TaskGroup, caller: Caller) -> None:
+        context = self._endpoint.context_of(caller)
         while True:
             message = await self._receive()
             match message["type"]:
                 case "subscribe":
-                    await self._subscribe(tasks, message, context)
+                    await self._subscribe(tasks, message, caller, context)
                 case "complete":
                     task = self._running.pop(_id_of(message), None)
                     if task is not None:
@@ -200,7 +215,9 @@ class _Connection:
                 case _:
                     raise ClosedError(MALFORMED, "the message has no type that a client sends")
 
-    async def _subscribe(self, tasks: asyncio.TaskGroup, message: dict[str, Any], context: object) -> None:
+    async def _subscribe(
+        self, tasks: asyncio.TaskGroup, message: dict[str, Any], caller: Caller, context: object
+    ) -> None:
         """Begin a subscription; what is sent after it is looked at once it has begun."""
         identifier, payload = _id_of(message), message.get("payload")
         if not isinstance(payload, dict):
@@ -210,6 +227,11 @@ class _Connection:
         if len(self._running) >= MOST_SUBSCRIPTIONS:
             full = f"a connection has at most {MOST_SUBSCRIPTIONS} subscriptions: complete one, or connect once more"
             await self._refuse(identifier, failed(RequestError(ErrorCode.TOO_COMPLEX, full)))
+            return
+        try:
+            count(self._endpoint.keyring, caller)
+        except HttpError as error:
+            await self._refuse(identifier, failed(RequestError(error.code, str(error))))
             return
         begun = asyncio.Event()
         task = tasks.create_task(self._run(identifier, payload, context, begun))
@@ -277,6 +299,13 @@ class _Connection:
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise ClosedError(MALFORMED, "a message is a JSON object with a type")
         return cast("dict[str, Any]", message)
+
+
+def _seconds_to_check(caller: Caller) -> float:
+    ends = None if caller.credential is None else caller.credential.expires_at
+    if ends is None:
+        return SECONDS_BETWEEN_CHECKS
+    return min(SECONDS_BETWEEN_CHECKS, max(0.0, (ends - datetime.now(UTC)).total_seconds()))
 
 
 def _id_of(message: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from infra.catalog.publications import CatalogKeeper
 from infra.deciding import Clock, Deciding, utc_now
 from infra.feed import Feed
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
+from infra.key_uses import KeyUses
 from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
 from infra.report_turns import ReportTurns
@@ -45,6 +46,7 @@ class Application:
     group_commit: GroupCommit
     usage_ingest: UsageIngest
     refusals: RefusalLog
+    key_uses: KeyUses
     readers: TenantReaders
     across_tenants: asyncpg.Pool
     reports: ReportTurns
@@ -96,7 +98,7 @@ async def open_application(
     ):
         deciding = Deciding(catalogs, own_keys_allowed=settings.own_keys_allowed, clock=clock)
         group_commit = GroupCommit(writers, deciding, lanes=lanes, largest_batch=largest_batch)
-        refusals = RefusalLog(writers)
+        refusals, key_uses = RefusalLog(writers), KeyUses(writers)
         async with across_tenants.acquire() as connection:
             await catalogs.load(connection)
         rail = gateway or _payment_rail(settings)
@@ -111,6 +113,7 @@ async def open_application(
                 group_commit,
                 UsageIngest(writers, deciding),
                 refusals,
+                key_uses,
                 TenantReaders(readers),
                 across_tenants,
                 ReportTurns(max(1, most_readers // 2)),
@@ -125,6 +128,7 @@ async def open_application(
             await feed.close()
             await group_commit.close()
             await refusals.written()
+            await key_uses.close()
             if rail is not None and rail is not gateway:
                 await rail.close()
 

@@ -143,8 +143,10 @@ LEFT JOIN top_up o ON o.tenant_id = k.tenant_id AND o.id = result_id
 LEFT JOIN tenant t ON t.id = result_id
 LEFT JOIN channel c ON c.tenant_id = k.tenant_id AND c.id = result_id
 LEFT JOIN delivery d ON k.operation = 'testChannel' AND d.tenant_id = k.tenant_id AND d.event_id = result_id
+LEFT JOIN api_key a ON k.operation LIKE '%ApiKey' AND a.tenant_id = k.tenant_id AND a.id = result_id
+LEFT JOIN identity_provider i ON k.operation LIKE '%IdentityProvider' AND i.tenant_id = k.tenant_id AND i.id = result_id
 LEFT JOIN publication p ON k.operation LIKE 'publish%' AND lpad(to_hex(p.sequence), 32, '0')::uuid = result_id
-WHERE result_id IS NOT NULL AND coalesce(r.id, o.id, t.id, c.id, d.event_id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
+WHERE result_id IS NOT NULL AND coalesce(r.id, o.id, t.id, c.id, d.event_id, a.id, i.id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
 
 # Each order's entries carry its public id as their reference.
 TOP_UPS: Final = """
@@ -196,6 +198,7 @@ FROM (
     UNION ALL SELECT tenant_id, 'outbox' FROM outbox
     UNION ALL SELECT tenant_id, 'alert' FROM alert
     UNION ALL SELECT tenant_id, 'channel' FROM channel
+    UNION ALL SELECT tenant_id, 'identity_provider' FROM identity_provider
     UNION ALL SELECT tenant_id, 'top_up' FROM top_up
     UNION ALL SELECT tenant_id, 'allocation' FROM allocation
     UNION ALL SELECT tenant_id, 'auto_recharge' FROM auto_recharge

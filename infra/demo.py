@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
+from domain.api_keys import hint
 from domain.money import NANO
 from domain.wallets import METERED_KEY, LotSource
 from infra.application import Application
@@ -19,7 +20,8 @@ from infra.services.tenants import TenantOrder
 from infra.transaction import transaction
 
 _WRITE_KEY: Final = """
-INSERT INTO api_key (id, tenant_id, name, role, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO api_key (id, tenant_id, name, role, hash, created_at, hint, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'demo')
 ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL WHERE api_key.revoked_at IS NOT NULL"""
 _REVOKE_OTHERS: Final = """
 UPDATE api_key SET revoked_at = $3 WHERE name = ANY($1::text[]) AND hash <> ALL($2::bytea[]) AND revoked_at IS NULL"""
@@ -69,5 +71,8 @@ async def _store_keys(application: Application, tenant_ids: dict[str, UUID]) -> 
     async with application.writers.acquire() as connection, transaction(connection):
         for key in DEMO_KEYS:
             tenant_id = None if key.tenant is None else tenant_ids[key.tenant]
-            await connection.execute(_WRITE_KEY, new_id(now), tenant_id, key.name, key.role, hashes[key.label], now)
+            shown = hint(tokens[key.label])
+            await connection.execute(
+                _WRITE_KEY, new_id(now), tenant_id, key.name, key.role, hashes[key.label], now, shown
+            )
         await connection.execute(_REVOKE_OTHERS, [key.name for key in DEMO_KEYS], list(hashes.values()), now)

@@ -37,7 +37,7 @@ END $$"""
 _GRANT: Final = f"""
 GRANT USAGE ON SCHEMA public TO {APPLICATION}, {LEDGER}, {OVERSEER};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {LEDGER}, {OVERSEER};
-GRANT INSERT, UPDATE ON api_key TO {LEDGER};
+GRANT INSERT, UPDATE ON api_key, identity_provider TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON provider_key TO {LEDGER};
 GRANT INSERT, UPDATE ON payment_customer, top_up, auto_recharge, allocation TO {LEDGER};
 GRANT INSERT ON ledger_entry, usage_event, usage_amendment, usage_key, usage_batch, idempotency_key, refusal, publication,

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from domain.api_keys import MOST_REQUESTS_PER_MINUTE
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 # What may lie in AWS Secrets Manager instead: DATABASE_URL_ARN is where DATABASE_URL is kept, and so on.
 KEPT_AT_AWS: Final = (
@@ -43,6 +45,8 @@ class Settings:
     what happens; None: none is.
     `email_url` is the mail server that alerts go out by, as Apprise writes it; None: no e-mail. `local_webhooks_allowed`:
     webhooks may also go to plain http and to addresses that are not public, where all tenants are trusted.
+    `local_identity_providers_allowed`: keys of identity providers may also come from there. `requests_per_minute`: what a
+    key may ask that has no limit of its own; None: as much as it likes.
     """
 
     database_url: str | None = field(repr=False)
@@ -58,6 +62,8 @@ class Settings:
     event_bus: str | None = None
     email_url: str | None = field(default=None, repr=False)
     local_webhooks_allowed: bool = False
+    local_identity_providers_allowed: bool = False
+    requests_per_minute: int | None = None
 
     @property
     def own_keys_allowed(self) -> bool:
@@ -81,6 +87,8 @@ class Settings:
             email_url=_email_url(environ),
             local_webhooks_allowed=_flag(environ, "PURSER_LOCAL_WEBHOOKS"),
             event_bus=environ.get("PURSER_EVENT_BUS") or None,
+            local_identity_providers_allowed=_flag(environ, "PURSER_LOCAL_IDENTITY_PROVIDERS"),
+            requests_per_minute=_requests_per_minute(environ),
         )
 
 
@@ -171,6 +179,18 @@ def _flag(environ: Mapping[str, str], variable: str) -> bool:
     if value not in ("0", "1"):
         raise SettingsError(f"{variable} is {value!r}: set it to 1, or leave it out.")
     return value == "1"
+
+
+def _requests_per_minute(environ: Mapping[str, str]) -> int | None:
+    text = environ.get("PURSER_REQUESTS_PER_MINUTE") or None
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= MOST_REQUESTS_PER_MINUTE:
+        raise SettingsError(
+            f"PURSER_REQUESTS_PER_MINUTE is {text[:80]!r}: set it to 1 to {MOST_REQUESTS_PER_MINUTE}, "
+            "or leave it out for no limit."
+        )
+    return int(text)
 
 
 def _secret_key(environ: Mapping[str, str]) -> bytes | None:

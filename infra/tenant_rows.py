@@ -12,8 +12,10 @@ from domain.tenants import Tenant, TenantStatus
 TENANT_COLUMNS: Final = """id, slug, name, status, time_zone, cycle_anchor_day, region, plan, unlimited_plan, own_key_providers,
     cycle_start, cycle_end, next_plan, next_anchor_day, next_time_zone"""
 TENANT_WIDTH: Final = 15
-# Of API keys, with the moment as $2: seats are people who can get in (document 004: users).
-TAKES_A_SEAT: Final = "role IN ('ADMIN', 'MEMBER') AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"
+# Of API keys, with the moment as $2: seats are people who can get in (document 004: users). A key that was replaced works
+# on for a while beside its successor, on the same seat.
+TAKES_A_SEAT: Final = """role IN ('ADMIN', 'MEMBER') AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+    AND replaced_by IS NULL"""
 
 
 def tenant_of(row: "asyncpg.Record | tuple[Any, ...]") -> Tenant:

@@ -1,4 +1,4 @@
-"""API keys: who may act on which tenant.
+"""API keys: who may act on which tenant, by a key or by a token of an identity provider.
 
 A key is shown once, when it is made; only its SHA-256 is kept. It holds 256 random bits, so a plain hash is
 as good as a slow one. What a hash stands for is remembered for two seconds, so that requests do not wait for
@@ -7,7 +7,7 @@ the database, and a revoked key stops within that time. Only what was found is r
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import monotonic
@@ -15,32 +15,39 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from domain import ids
+from domain.api_keys import hint
 from domain.ids import NIL
 from domain.refusals import PlanLimit
 from infra.application import Application
 from infra.identifiers import new_id
-from infra.services.callers import Caller, Role
+from infra.rate_limits import RateLimits, Turns
+from infra.services.callers import Caller, Credential, Role
+from infra.services.once import LOCK_TENANT
+from infra.services.tokens import Tokens
 from infra.tenant_rows import TAKES_A_SEAT
 from infra.transaction import Connection, transaction
 
 SECONDS_REMEMBERED: Final = 2.0
 MOST_REMEMBERED: Final = 10_000
+# Wrong keys and tokens from one address, and those that are looked up at once: a fleet that comes back waits for its turn.
+WRONG_PER_MINUTE: Final = 120
+MOST_STRANGERS: Final = 8
 # Roles of people; infra.tenant_rows counts them.
 SEATED: Final = frozenset({Role.ADMIN, Role.MEMBER})
 
 _TOKEN: Final = re.compile(r"psk_[A-Za-z0-9_-]{43}", re.ASCII)
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _KEY: Final = """
-SELECT tenant_id, role, name, expires_at FROM api_key
+SELECT id, tenant_id, role, name, expires_at, requests_per_minute FROM api_key
 WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"""
 _TENANT_BY_SLUG: Final = "SELECT id FROM tenant WHERE slug = $1"
 _TENANT_BY_ID: Final = "SELECT id FROM tenant WHERE id = $1"
 _CREATE: Final = """
-INSERT INTO api_key (id, tenant_id, name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
-_LOCK_SEATS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('seats:' || $1::text, 0))"
+INSERT INTO api_key
+    (id, tenant_id, name, role, hash, hint, created_at, created_by, expires_at, requests_per_minute)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"""
 _PLAN: Final = "SELECT region, plan FROM tenant WHERE id = $1"
 _SEATS: Final = f"SELECT count(*) FROM api_key WHERE tenant_id = $1 AND {TAKES_A_SEAT}"
-_REVOKE: Final = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL"
 
 Name = TypeVar("Name")
 Found = TypeVar("Found")
@@ -51,46 +58,87 @@ class NoSuchTenantError(Exception):
 
 
 class Keyring:
-    """Tells whom a key stands for, and remembers for two seconds what it found."""
+    """Tells whom a key or a token stands for, remembers for two seconds what it found, and counts how often they ask.
+
+    What it counts it keeps in memory: each process has its own limits, and forgets who has not asked for long.
+    """
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._keys: _Memory[bytes, _Key] = _Memory()
+        self._callers: _Memory[bytes, Caller] = _Memory()
         self._tenants: _Memory[str, UUID] = _Memory()
+        self._tokens = Tokens(application)
+        self._requests = RateLimits()
+        self._wrong = RateLimits()
+        self._strangers = Turns(MOST_STRANGERS)
 
-    async def authenticate(self, token: str, tenant: str | None) -> Caller | None:
-        """The caller; None for an unknown, expired or revoked key.
+    async def authenticate(self, token: str, tenant: str | None, address: str = "") -> Caller | None:
+        """The caller; None for an unknown, expired or revoked key, and for a token that is not to be trusted.
 
-        `tenant` (slug or `ten_...` id) says on which tenant an operator's key acts, NIL where it says none; other keys
-        have their own. Raises NoSuchTenantError where an operator names one that does not exist.
+        `tenant` (slug or `ten_...` id) says on which tenant an operator's key acts, NIL where it says none; all others
+        have their own. Raises NoSuchTenantError where an operator names one that does not exist, RateLimitedError where
+        too much that was wrong came from an `address`, ProviderUnavailableError where an identity provider's keys cannot
+        be had.
         """
-        if _TOKEN.fullmatch(token) is None:
+        is_key = _TOKEN.fullmatch(token) is not None
+        if not is_key and not Tokens.may_be(token):
             return None
-        key = await self._find_key(_hash(token))
-        if key is None:
-            return None
-        if key.tenant_id is not None:
-            return Caller(key.tenant_id, key.role, key.actor)
-        if tenant is None:
-            return Caller(NIL, key.role, key.actor)
+        digest = _hash(token)
+        caller = self._callers.recall(digest)
+        if caller is None or caller.has_ended(datetime.now(UTC)):
+            caller = await self._found(token, digest, address, is_key=is_key)
+        if caller is None or tenant is None or caller.role is not Role.OPERATOR:
+            return caller
         tenant_id = await self._find_tenant(tenant)
         if tenant_id is None:
             raise NoSuchTenantError(
                 f"there is no tenant {tenant[:80]!r}: the header Purser-Tenant takes a slug or an id"
             )
-        return Caller(tenant_id, key.role, key.actor)
+        return Caller(tenant_id, caller.role, caller.actor, caller.credential)
 
-    async def _find_key(self, digest: bytes) -> "_Key | None":
-        key = self._keys.recall(digest)
-        now = datetime.now(UTC)
-        if key is None:
-            row = await self._application.across_tenants.fetchrow(_KEY, digest, now)
-            if row is None:
-                return None
-            tenant_id, role, name, expires_at = row
-            key = _Key(tenant_id, Role(role), f"key:{name}", expires_at)
-            self._keys.remember(digest, key)
-        return None if key.expires_at is not None and key.expires_at <= now else key
+    def count(self, caller: Caller) -> None:
+        """One more request of a caller. Raises RateLimitedError where there were too many."""
+        credential = caller.credential
+        if credential is None or credential.requests_per_minute is None:
+            return
+        self._requests.admit(credential.name, credential.requests_per_minute)
+
+    async def _found(self, token: str, digest: bytes, address: str, *, is_key: bool) -> Caller | None:
+        """Look a credential up. One that was good before is looked up at once, so that nobody is locked out by others who
+        share an address. All else takes its turn among those of its address, where too many were wrong already."""
+        if self._callers.knows(digest):
+            return await self._looked_up(token, digest, is_key=is_key)
+        async with self._strangers.turn(address):
+            caller = self._callers.recall(digest)
+            if caller is not None:
+                return caller
+            self._wrong.check(address, WRONG_PER_MINUTE)
+            caller = await self._looked_up(token, digest, is_key=is_key)
+            if caller is None:
+                self._wrong.admit(address, WRONG_PER_MINUTE)
+            return caller
+
+    async def _looked_up(self, token: str, digest: bytes, *, is_key: bool) -> Caller | None:
+        caller = await (self._key(digest) if is_key else self._tokens.caller(token))
+        if caller is None:
+            self._callers.forget(digest)
+        else:
+            self._callers.remember(digest, caller)
+        return caller
+
+    async def _key(self, digest: bytes) -> Caller | None:
+        row = await self._application.across_tenants.fetchrow(_KEY, digest, datetime.now(UTC))
+        if row is None:
+            return None
+        key_id, tenant_id, role, name, expires_at, own_limit = row
+        self._application.key_uses.note(key_id)
+        limit = own_limit or self._application.settings.requests_per_minute
+        return Caller(
+            NIL if tenant_id is None else tenant_id,
+            Role(role),
+            f"key:{name}",
+            Credential(f"key:{key_id}", key_id, expires_at, limit),
+        )
 
     async def _find_tenant(self, tenant: str) -> UUID | None:
         found = self._tenants.recall(tenant)
@@ -113,11 +161,23 @@ async def find_tenant(application: Application, name: str) -> UUID | None:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyOrder:
+    """A key that is to be made. `tenant_id` None: an operator's. `requests_per_minute` None: the installation's limit."""
+
+    tenant_id: UUID | None
+    role: Role
+    name: str
+    actor: str
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewKey:
     """A key that was made. `token` is the key itself, which cannot be had again."""
 
     id: UUID
-    token: str
+    token: str = field(repr=False)
 
 
 async def create_key(
@@ -125,28 +185,39 @@ async def create_key(
     tenant_id: UUID | None,
     role: Role,
     name: str,
-    secret: str | None = None,
     expires_at: datetime | None = None,
+    actor: str = "cli:create-key",
 ) -> NewKey | PlanLimit:
-    """Make a key. Keys of people (admins and members) take a seat each, and the plan says how many there are.
-
-    Without `secret` (43 url-safe characters) it is drawn at random. An operator's key has no tenant, every
-    other one has.
-    """
-    assert (tenant_id is None) == (role is Role.OPERATOR), "an operator's key has no tenant, every other one has"
-    token = f"psk_{secret or secrets.token_urlsafe(32)}"
-    assert _TOKEN.fullmatch(token) is not None, "a secret is 43 url-safe characters"
-    now = datetime.now(UTC)
-    key = (new_id(now), tenant_id, name, role.value, _hash(token), now, expires_at)
+    """Make a key. Keys of people (admins and members) take a seat each, and the plan says how many there are. An
+    operator's key has no tenant, every other one has."""
+    order = KeyOrder(tenant_id, role, name, actor, expires_at)
     async with application.writers.acquire() as connection, transaction(connection):
-        if tenant_id is not None and role in SEATED:
+        if tenant_id is not None:
             # Of two that come at once the second counts the first, so the lock comes in a statement of its own.
-            await connection.execute(_LOCK_SEATS, tenant_id.hex)
-            full = await _seats_limit(application, connection, tenant_id, now)
-            if full is not None:
-                return full
-        await connection.execute(_CREATE, *key)
-    return NewKey(key[0], token)
+            await connection.execute(LOCK_TENANT, tenant_id)
+        return await write_key(application, connection, order)
+
+
+async def write_key(
+    application: Application,
+    connection: Connection,
+    order: KeyOrder,
+    identifier: UUID | None = None,
+    *,
+    seat: bool = True,
+) -> NewKey | PlanLimit:
+    """Make a key in a transaction that has locked its tenant. `seat` False: it takes over the seat of another."""
+    tenant_id = order.tenant_id
+    assert (tenant_id is None) == (order.role is Role.OPERATOR), "an operator's key has no tenant, every other one has"
+    now = application.clock()
+    if tenant_id is not None and order.role in SEATED and seat:
+        full = await _seats_limit(application, connection, tenant_id, now)
+        if full is not None:
+            return full
+    made = NewKey(identifier or new_id(now), f"psk_{secrets.token_urlsafe(32)}")
+    whose = (made.id, tenant_id, order.name, order.role.value, _hash(made.token), hint(made.token))
+    await connection.execute(_CREATE, *whose, now, order.actor, order.expires_at, order.requests_per_minute)
+    return made
 
 
 async def _seats_limit(
@@ -156,23 +227,9 @@ async def _seats_limit(
     assert row is not None, "keys are made for tenants that exist"
     # On this connection: who waits for the lock may hold all the others.
     await application.catalogs.load(connection)
-    plan = application.catalog.plan(row[0], row[1], application.clock())
+    plan = application.catalog.plan(row[0], row[1], now)
     used: int = await connection.fetchval(_SEATS, tenant_id, now)
     return None if plan is None or used < plan.seats else PlanLimit("seats", plan.seats, used)
-
-
-async def revoke_key(application: Application, key_id: UUID) -> bool:
-    """End a key, within two seconds everywhere; False where there is none, or it was revoked before."""
-    done = await application.writers.execute(_REVOKE, key_id, datetime.now(UTC))
-    return bool(done == "UPDATE 1")
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    tenant_id: UUID | None
-    role: Role
-    actor: str
-    expires_at: datetime | None
 
 
 class _Memory(Generic[Name, Found]):
@@ -184,6 +241,13 @@ class _Memory(Generic[Name, Found]):
     def recall(self, name: Name) -> Found | None:
         entry = self._entries.get(name)
         return entry[1] if entry is not None and entry[0] > monotonic() else None
+
+    def knows(self, name: Name) -> bool:
+        """Whether there is a finding, however old."""
+        return name in self._entries
+
+    def forget(self, name: Name) -> None:
+        self._entries.pop(name, None)
 
     def remember(self, name: Name, found: Found) -> None:
         if len(self._entries) >= MOST_REMEMBERED:

@@ -4,7 +4,7 @@ the vault to send alone.
 A webhook's signing secret is in the answer that adds it, and in the same answer again for the same idempotency key.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,27 +17,26 @@ from domain.admission import closed_as
 from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation, Request
 from domain.channels import MOST_CHANNELS, MOST_TESTS_AN_HOUR, ChannelKind, DeliveryState
-from domain.refusals import Conflict, IdempotencyKeyReused, InvalidInput, NotFound, Refusal, invalid
+from domain.refusals import Conflict, InvalidInput, NotFound, Refusal, invalid
 from domain.reservations import key_problems
 from domain.tenants import TenantStatus
 from infra import notifications, webhooks
 from infra.application import Application
 from infra.audit_log import record
-from infra.idempotency_keys import USED_KEY, WRITE_KEY
+from infra.guarded_requests import reachable
 from infra.identifiers import new_id
 from infra.notifications import NO_EMAIL, Address, Message
 from infra.queries.channels import CHANNEL_COLUMNS, ChannelView, channel_of
 from infra.sending import Sent
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused, request_of
-from infra.transaction import Connection, transaction
+from infra.services.once import once
+from infra.transaction import Connection
 from infra.vault import Vault
 
 REMOVED: Final = "the channel was removed"
 INTERRUPTED: Final = "the test was interrupted"
 
-# Whoever changes a tenant's channels comes one after the other.
-_LOCK: Final = "SELECT FROM tenant WHERE id = $1 FOR UPDATE"
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _COUNT: Final = "SELECT count(*) FROM channel WHERE tenant_id = $1 AND removed_at IS NULL"
 _ADD: Final = """
@@ -108,7 +107,7 @@ async def add_channel(
         await record(connection, _event(request, view.id, ("kind", kind.value), ("name", name)), at=now)
         return view.id
 
-    added = await _once(application, request, add)
+    added = await once(application, request, add)
     if not isinstance(added, UUID):
         return refused(application, tenant_id, request.operation, added)
     if added == view.id:
@@ -130,7 +129,7 @@ async def remove_channel(
         await record(connection, _event(request, channel_id), at=now)
         return channel_id
 
-    removed = await _once(application, request, remove)
+    removed = await once(application, request, remove)
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
     row = await application.readers.of(tenant_id).fetchrow(_ONE, tenant_id, channel_id)
@@ -159,7 +158,7 @@ async def test_channel(
         found.append((row[0], channel_of(tuple(row)[1:])))
         return test_id
 
-    begun = await _once(application, request, begin)
+    begun = await once(application, request, begin)
     if not isinstance(begun, UUID):
         return refused(application, tenant_id, request.operation, begun)
     if not found:
@@ -219,29 +218,9 @@ async def _unfit(
         return InvalidInput(wrong)
     if kind is ChannelKind.EMAIL and application.settings.email_url is None:
         return invalid("kind", NO_EMAIL)
-    if kind is ChannelKind.WEBHOOK and not await webhooks.check(target, local_allowed=local_allowed):
+    if kind is ChannelKind.WEBHOOK and not await reachable(target, local_allowed=local_allowed):
         return invalid("target", "its host must have an address, and one that is public")
     return None
-
-
-async def _once(
-    application: Application, request: Request, work: Callable[[Connection], Awaitable[UUID | Refusal]]
-) -> UUID | Refusal:
-    """Do the work of a request unless it is done; what it made, now or then."""
-    key, place = request.idempotency_key, (request.tenant_id, request.operation.value, request.idempotency_key)
-    problems = key_problems(key)
-    if problems:
-        return InvalidInput(problems)
-    async with application.writers.acquire() as connection, transaction(connection):
-        await connection.execute(_LOCK, request.tenant_id)
-        used = await connection.fetchrow(USED_KEY, *place)
-        if used is not None:
-            made: UUID = used[1]
-            return made if used[0] == request.hash else IdempotencyKeyReused(key)
-        outcome = await work(connection)
-        if isinstance(outcome, UUID):
-            await connection.execute(WRITE_KEY, *place, request.hash, outcome, application.clock())
-        return outcome
 
 
 async def _as_added(application: Application, tenant_id: UUID, channel_id: UUID) -> ChannelAdded:

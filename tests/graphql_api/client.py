@@ -32,6 +32,8 @@ TOP_UP = f"""
   id state walletKey amount price {MONEY} bundle origin checkoutUrl createdAt creditedAt takenBack failure
 """
 CHANNEL = "id kind name hint eventTypes actor createdAt"
+API_KEY = "id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt requestsPerMinute replacedBy"
+IDENTITY_PROVIDER = "id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues actor createdAt"
 AUTO_RECHARGE = "enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id state }"
 RESERVATION = """
   id state feature taskKey route holds { amount wallet { key } } heldUsd maxCostUsd
@@ -72,6 +74,11 @@ SELECTIONS = {
     "addChannel": f"... on ChannelAdded {{ channel {{ {CHANNEL} }} signingSecret }}",
     "removeChannel": f"... on Channel {{ {CHANNEL} }}",
     "testChannel": "... on ChannelTested { delivered error }",
+    "createApiKey": f"... on ApiKeyCreated {{ apiKey {{ {API_KEY} }} token }}",
+    "rotateApiKey": f"... on ApiKeyRotated {{ apiKey {{ {API_KEY} }} token replaced {{ {API_KEY} }} }}",
+    "revokeApiKey": f"... on ApiKey {{ {API_KEY} }}",
+    "setIdentityProvider": f"... on IdentityProvider {{ {IDENTITY_PROVIDER} }}",
+    "removeIdentityProvider": f"... on IdentityProvider {{ {IDENTITY_PROVIDER} }}",
     "setProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "removeProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "previewReservation": """... on ReservationPreview {

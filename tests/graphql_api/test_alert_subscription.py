@@ -22,13 +22,12 @@ from infra.application import Application
 from infra.identifiers import new_id
 from infra.queries import alerts as alert_query
 from infra.services import alerts, api_keys
-from infra.services.api_keys import revoke_key
 from infra.services.callers import Caller, Role
 from tests.graphql_api.client import SCHEMA
 from tests.graphql_api.conftest import Clients
 from tests.graphql_api.websockets_client import Watcher, watching
 from tests.in_process import Listener
-from tests.infra.builders import new_key
+from tests.infra.builders import new_key, revoke_key
 
 pytestmark = pytest.mark.anyio
 

@@ -12,10 +12,10 @@ import pytest
 from graphql_api.limits import MOST_BYTES
 from infra.application import Application
 from infra.services import api_keys
-from infra.services.api_keys import Keyring, revoke_key
+from infra.services.api_keys import Keyring
 from infra.services.callers import Caller, Role
 from tests.graphql_api.conftest import Clients
-from tests.infra.builders import new_key
+from tests.infra.builders import new_key, revoke_key
 
 pytestmark = pytest.mark.anyio
 

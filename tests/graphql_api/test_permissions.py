@@ -37,7 +37,7 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "alertRaised",
 }
 PEOPLES_READS = {"providerKeys"}
-ADMINS_READS = {"channels", "auditLog"}
+ADMINS_READS = {"channels", "auditLog", "apiKeys"}
 WORKERS_READS = {"providerSecret"}
 WORK = {"reserve", "consume", "release", "extend", "reserveMany", "releaseMany", "recordUsage"}
 ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "setProviderKey", "removeProviderKey"} | {
@@ -46,6 +46,9 @@ ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "set
     "addChannel",
     "removeChannel",
     "testChannel",
+    "createApiKey",
+    "rotateApiKey",
+    "revokeApiKey",
     "startTopUp",
     "setAutoRecharge",
     "changePlan",
@@ -66,6 +69,9 @@ OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
     "tenantUsage",
     "tenantSpending",
     "jobRuns",
+    "identityProviders",
+    "setIdentityProvider",
+    "removeIdentityProvider",
 }
 WITHOUT_A_TENANT = {
     "tenants",

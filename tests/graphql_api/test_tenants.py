@@ -8,12 +8,12 @@ import pytest
 from domain.refusals import PlanLimit
 from graphql_api.administration import AdministrationError, make_key
 from infra.application import Application
-from infra.services.api_keys import NewKey, create_key, revoke_key
+from infra.services.api_keys import NewKey, create_key
 from infra.services.callers import Caller, Role
 from infra.settings import Settings
 from tests.graphql_api.client import TENANT, Client
 from tests.graphql_api.conftest import Clients
-from tests.infra.builders import new_key, nothing_moves
+from tests.infra.builders import new_key, nothing_moves, revoke_key
 
 pytestmark = pytest.mark.anyio
 

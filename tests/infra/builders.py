@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,9 +24,11 @@ from domain.usage import Usage
 from domain.wallets import LotSource
 from infra.application import Application
 from infra.identifiers import new_id
+from infra.queries.api_keys import ApiKeyView
 from infra.services import budgets, reservations, tenants, wallets
 from infra.services.api_keys import NewKey, create_key
 from infra.services.callers import Caller, Refused, Role
+from infra.services.key_changes import revoke_any_key
 from infra.services.tenants import TenantOrder
 from infra.transaction import Connection
 from tests.domain.builders import NOW, Auditor, capped, nano
@@ -73,6 +75,14 @@ async def new_key(
     made = await create_key(application, tenant_id, role, name, expires_at=expires_at)
     assert isinstance(made, NewKey), made
     return made
+
+
+async def revoke_key(application: Application, key_id: UUID) -> bool:
+    """End a key; False where it had ended before."""
+    before = datetime.now(UTC)
+    revoked = await revoke_any_key(application, key_id, force=True)
+    assert isinstance(revoked, ApiKeyView), revoked
+    return revoked.revoked_at is not None and revoked.revoked_at >= before
 
 
 def request_by(caller: Caller, operation: Operation, key: str, request_hash: bytes = b"same") -> Request:
@@ -153,13 +163,19 @@ async def outbox(application: Application, caller: Caller, *without: str) -> lis
 
 
 async def contents(application: Application, *without: str) -> dict[str, list[str]]:
-    """Every row of every table, but the record of refusals and the tables named."""
+    """Every row of every table, but the record of refusals, when keys were last used, and the tables named."""
     tables = await application.across_tenants.fetch(
         "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
         " AND relnamespace = 'public'::regnamespace AND relname NOT IN ('migration', 'refusal')"
     )
+    row_of = {"api_key": "(to_jsonb(t) - 'last_used_at')::text"}
     return {
-        name: [row[0] for row in await application.across_tenants.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
+        name: [
+            row[0]
+            for row in await application.across_tenants.fetch(
+                f"SELECT {row_of.get(name, 't::text')} FROM {name} t ORDER BY 1"
+            )
+        ]
         for (name,) in tables
         if name not in without
     }

@@ -123,6 +123,21 @@ def test_webhooks_go_to_public_addresses_alone_unless_the_operator_says_so() -> 
         Settings.from_environment({"PURSER_LOCAL_WEBHOOKS": "yes"})
 
 
+def test_keys_of_identity_providers_come_from_public_addresses_unless_the_operator_says_so() -> None:
+    assert not Settings.from_environment({}).local_identity_providers_allowed
+    assert Settings.from_environment({"PURSER_LOCAL_IDENTITY_PROVIDERS": "1"}).local_identity_providers_allowed
+
+
+def test_requests_are_limited_only_where_the_operator_says_so() -> None:
+    assert Settings.from_environment({}).requests_per_minute is None
+    assert Settings.from_environment({"PURSER_REQUESTS_PER_MINUTE": "600"}).requests_per_minute == 600
+    for wrong in ("0", "-1", "many", "1.5", "10000001", "9" * 5_000, "²"):
+        with pytest.raises(
+            SettingsError, match=r"PURSER_REQUESTS_PER_MINUTE is .*: set it to 1 to 10000000, or leave it"
+        ):
+            Settings.from_environment({"PURSER_REQUESTS_PER_MINUTE": wrong})
+
+
 def test_a_secret_that_is_set_itself_is_not_fetched() -> None:
     environ = {"DATABASE_URL": "postgresql://here/purser", "DATABASE_URL_ARN": "arn:aws:secretsmanager:nowhere"}
     assert Settings.from_environment(environ).database_url == "postgresql://here/purser"

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from infra import public_addresses, webhooks
+from infra import guarded_requests, public_addresses, webhooks
 from infra.public_addresses import NotPublicError, is_public, public_address
 from infra.sending import DELIVERED, Sent
 
@@ -174,8 +174,8 @@ async def test_the_certificate_must_be_for_the_name_though_the_address_is_connec
         asked.append(host)
         return "127.0.0.1"
 
-    monkeypatch.setattr(webhooks, "public_address", here)
-    monkeypatch.setattr(webhooks, "_trusted", lambda: ssl.create_default_context(cafile=str(certificate)))
+    monkeypatch.setattr(guarded_requests, "public_address", here)
+    monkeypatch.setattr(guarded_requests, "_trusted", lambda: ssl.create_default_context(cafile=str(certificate)))
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
     async with speaking(taking, tls) as port:
