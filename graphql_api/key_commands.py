@@ -17,7 +17,8 @@ from infra.services import key_changes
 from infra.services.key_changes import KeyMade, Rotation
 from infra.settings import Settings
 
-ACTOR: Final = "cli:rotate-key"
+ROTATES: Final = "cli:rotate-key"
+REVOKES: Final = "cli:revoke-key"
 
 _COLUMNS: Final = ("ID", "NAME", "ROLE", "HINT", "STATE", "LAST USED")
 
@@ -41,7 +42,7 @@ async def rotate_key(settings: Settings, url: str, key: str, overlap_seconds: in
     """Put a new key in the place of one, and print it."""
     key_id = _id_of(key)
     async with opened_for(settings, url) as application:
-        made = await key_changes.rotate_any_key(application, Rotation(key_id, overlap_seconds), ACTOR)
+        made = await key_changes.rotate_any_key(application, Rotation(key_id, overlap_seconds), ROTATES)
     if not isinstance(made, KeyMade):
         raise AdministrationError(_none(key) if isinstance(made, NotFound) else made.message)
     assert made.replaced is not None, "a rotation replaces a key"
@@ -58,7 +59,7 @@ async def revoke_key(settings: Settings, url: str, key: str, *, force: bool, as_
     """End a key."""
     key_id = _id_of(key)
     async with opened_for(settings, url) as application:
-        revoked = await key_changes.revoke_any_key(application, key_id, force=force)
+        revoked = await key_changes.revoke_any_key(application, key_id, REVOKES, force=force)
     if isinstance(revoked, NotFound):
         raise AdministrationError(_none(key))
     if isinstance(revoked, Conflict):

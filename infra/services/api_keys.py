@@ -16,9 +16,12 @@ from uuid import UUID
 
 from domain import ids
 from domain.api_keys import hint
+from domain.audit_log import AuditEvent
+from domain.books import Operation
 from domain.ids import NIL
 from domain.refusals import PlanLimit
 from infra.application import Application
+from infra.audit_log import record
 from infra.identifiers import new_id
 from infra.rate_limits import RateLimits, Turns
 from infra.services.callers import Caller, Credential, Role
@@ -195,7 +198,14 @@ async def create_key(
         if tenant_id is not None:
             # Of two that come at once the second counts the first, so the lock comes in a statement of its own.
             await connection.execute(LOCK_TENANT, tenant_id)
-        return await write_key(application, connection, order)
+        made = await write_key(application, connection, order)
+        if isinstance(made, NewKey):
+            whose = NIL if tenant_id is None else tenant_id
+            told = (("name", name), ("role", role.value))
+            subject = f"api_key:{ids.public('api_key', made.id)}"
+            event = AuditEvent(whose, actor, Role.OPERATOR, Operation.CREATE_API_KEY, subject, told)
+            await record(connection, event, at=application.clock())
+        return made
 
 
 async def write_key(

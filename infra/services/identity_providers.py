@@ -7,11 +7,13 @@ Issuer and audience together lead to one provider; who has several tenants at on
 from typing import Final
 from uuid import UUID
 
-from domain import identity
-from domain.books import Operation
+from domain import identity, ids
+from domain.audit_log import AuditEvent, Detail, event_by
+from domain.books import Operation, Request
 from domain.identity import GrantedRole, RoleMapping
 from domain.refusals import Conflict, InvalidInput, NotFound, Refusal, invalid
 from infra.application import Application
+from infra.audit_log import record
 from infra.guarded_requests import reachable
 from infra.idempotency_keys import LOCK_KEY
 from infra.identifiers import new_id
@@ -56,6 +58,7 @@ async def set_identity_provider(
     asked = (issuer, audience, jwks_url, mapping.claim, values)
     request = request_of(caller, Operation.SET_IDENTITY_PROVIDER, idempotency_key, asked)
     wrong = await _unfit(application, issuer, audience, jwks_url, mapping)
+    told = (("issuer", issuer), ("audience", audience), ("jwksUrl", jwks_url), ("roleClaim", mapping.claim))
 
     async def write(connection: Connection) -> UUID | Refusal:
         if wrong is not None:
@@ -69,11 +72,13 @@ async def set_identity_provider(
                 return Conflict("Issuer and audience lead to another tenant: give this tenant an audience of its own.")
             await connection.execute(_CHANGE, tenant_id, known[1], *columns)
             found: UUID = known[1]
+            await record(connection, _event(request, found, *told), at=now)
             return found
         if await connection.fetchval(_COUNT, tenant_id) >= MOST_PROVIDERS:
             return Conflict(f"A tenant has at most {MOST_PROVIDERS} identity providers: remove one first.")
         made = new_id(now)
         await connection.execute(_ADD, tenant_id, made, issuer, audience, *columns, now)
+        await record(connection, _event(request, made, *told), at=now)
         return made
 
     written = await once(application, request, write)
@@ -90,13 +95,20 @@ async def remove_identity_provider(
     request = request_of(caller, Operation.REMOVE_IDENTITY_PROVIDER, idempotency_key, provider_id)
 
     async def remove(connection: Connection) -> UUID | Refusal:
-        done = await connection.execute(_REMOVE, tenant_id, provider_id, application.clock())
-        return provider_id if done == "UPDATE 1" else NotFound("identity provider")
+        now = application.clock()
+        if await connection.execute(_REMOVE, tenant_id, provider_id, now) != "UPDATE 1":
+            return NotFound("identity provider")
+        await record(connection, _event(request, provider_id), at=now)
+        return provider_id
 
     removed = await once(application, request, remove)
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
     return await _one(application, tenant_id, removed)
+
+
+def _event(request: Request, provider_id: UUID, *details: Detail) -> AuditEvent:
+    return event_by(request, f"identity_provider:{ids.public('identity_provider', provider_id)}", *details)
 
 
 async def _unfit(

@@ -11,12 +11,16 @@ from typing import Final
 from uuid import UUID
 
 from domain import api_keys as rules
+from domain import ids
 from domain.admission import closed_as
+from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation
 from domain.identity import GrantedRole
+from domain.ids import NIL
 from domain.refusals import Conflict, InvalidInput, NotFound, Refusal
 from domain.tenants import TenantStatus
 from infra.application import Application
+from infra.audit_log import record
 from infra.demo_keys import DEMO_KEYS
 from infra.identifiers import new_id
 from infra.queries.api_keys import ApiKeyView, one
@@ -93,6 +97,8 @@ async def create_api_key(
         if not isinstance(key, NewKey):
             return key
         made.append(key)
+        details = (("name", name), ("role", role.value))
+        await record(connection, event_by(request, _subject(key.id), *details), at=now)
         return key.id
 
     created = await once(application, request, create)
@@ -119,6 +125,9 @@ async def rotate_api_key(
         if not isinstance(new, NewKey):
             return new
         made.append(new)
+        overlap = ("overlapSeconds", rotation.overlap_seconds)
+        event = event_by(request, _subject(key.id), ("replacedBy", ids.public("api_key", new.id)), overlap)
+        await record(connection, event, at=application.clock())
         return new.id
 
     rotated = await once(application, request, rotate)
@@ -146,6 +155,8 @@ async def revoke_api_key(
             if await _is_last(connection, key, now):
                 return Conflict(_LAST)
         await connection.execute(_REVOKE, key_id, now)
+        if key.in_force(now):
+            await record(connection, event_by(request, _subject(key_id), ("name", key.name)), at=now)
         return key_id
 
     revoked = await once(application, request, revoke)
@@ -161,11 +172,15 @@ async def rotate_any_key(application: Application, rotation: Rotation, actor: st
         if key is None:
             return NotFound("API key")
         made = await _replace(application, connection, key, rotation, actor)
+        if isinstance(made, NewKey):
+            details = (("replacedBy", ids.public("api_key", made.id)), ("overlapSeconds", rotation.overlap_seconds))
+            event = _by_operator(key, actor, Operation.ROTATE_API_KEY, *details)
+            await record(connection, event, at=application.clock())
     return await _rotated(application, rotation, made.id, made.token) if isinstance(made, NewKey) else made
 
 
 async def revoke_any_key(
-    application: Application, key_id: UUID, *, force: bool = False
+    application: Application, key_id: UUID, actor: str, *, force: bool = False
 ) -> ApiKeyView | NotFound | Conflict:
     """End a key, an operator's or a tenant's, from the command line. Refused unless forced: the last one of a tenant's
     admins, or of operators."""
@@ -177,7 +192,20 @@ async def revoke_any_key(
         if not force and key.in_force(now) and await _is_last(connection, key, now):
             return Conflict(_LAST)
         await connection.execute(_REVOKE, key_id, now)
+        if key.in_force(now):
+            event = _by_operator(key, actor, Operation.REVOKE_API_KEY, ("name", key.name))
+            await record(connection, event, at=now)
     return await _key(application, key_id)
+
+
+def _subject(key_id: UUID) -> str:
+    return f"api_key:{ids.public('api_key', key_id)}"
+
+
+def _by_operator(key: ApiKeyView, actor: str, operation: Operation, *details: Detail) -> AuditEvent:
+    """What somebody did at the command line of the installation, to a tenant's key or an operator's."""
+    tenant_id = NIL if key.tenant_id is None else key.tenant_id
+    return AuditEvent(tenant_id, actor, Role.OPERATOR, operation.value, _subject(key.id), details)
 
 
 async def _locked(connection: Connection, key_id: UUID) -> ApiKeyView | None:

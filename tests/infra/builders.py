@@ -80,7 +80,7 @@ async def new_key(
 async def revoke_key(application: Application, key_id: UUID) -> bool:
     """End a key; False where it had ended before."""
     before = datetime.now(UTC)
-    revoked = await revoke_any_key(application, key_id, force=True)
+    revoked = await revoke_any_key(application, key_id, "test", force=True)
     assert isinstance(revoked, ApiKeyView), revoked
     return revoked.revoked_at is not None and revoked.revoked_at >= before
 
