@@ -61,6 +61,11 @@ class Operation(StrEnum):
     ADD_CHANNEL = "addChannel"
     REMOVE_CHANNEL = "removeChannel"
     TEST_CHANNEL = "testChannel"
+    ADD_EXPENSE = "addExpense"
+    CHANGE_EXPENSE = "changeExpense"
+    DELETE_EXPENSE = "deleteExpense"
+    IMPORT_EXPENSES = "importExpenses"
+    RECORD_CUSTOMERS_WON = "recordCustomersWon"
 
 
 class Request(NamedTuple):

@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "alert": "alt",
     "channel": "chn",
     "event": "evt",
+    "expense": "exp",
 }
 KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 

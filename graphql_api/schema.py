@@ -10,8 +10,10 @@ from graphql_api.agent_budgets import AgentBudgetQueries
 from graphql_api.alert_subscription import AlertSubscriptions
 from graphql_api.alerts import AlertQueries
 from graphql_api.budgets import BudgetMutations, BudgetQueries
+from graphql_api.campaign_costs import CampaignCostsQueries, CustomersWonMutations
 from graphql_api.catalog import CatalogQueries
 from graphql_api.channels import ChannelMutations, ChannelQueries
+from graphql_api.expenses import ExpenseMutations, ExpenseQueries
 from graphql_api.job_runs import JobRunQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
@@ -55,6 +57,8 @@ class Query(
     JobRunQueries,
     AlertQueries,
     ChannelQueries,
+    ExpenseQueries,
+    CampaignCostsQueries,
     NodeQueries,
 ):
     """What can be asked."""
@@ -76,6 +80,8 @@ class Mutation(
     PublicationMutations,
     RerateMutations,
     ChannelMutations,
+    ExpenseMutations,
+    CustomersWonMutations,
 ):
     """What can be done."""
 

@@ -31,6 +31,12 @@ TENANT = """
 TOP_UP = f"""
   id state walletKey amount price {MONEY} bundle origin checkoutUrl createdAt creditedAt takenBack failure
 """
+FACTS = f"campaign kind money {MONEY} hours hourlyRate incurredOn description"
+EXPENSE = f"id {FACTS} reference actor createdAt version changedAt deletedAt"
+COSTS = f"""
+  campaign name expenseTotals {MONEY} expenseCount autoTrackedUsd autoTrackedLlmUsd unpriced
+  models {{ provider model costUsd calls }} customersWon cac {MONEY} cacStatus
+"""
 CHANNEL = "id kind name hint eventTypes actor createdAt"
 AUTO_RECHARGE = "enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id state }"
 RESERVATION = """
@@ -72,6 +78,8 @@ SELECTIONS = {
     "addChannel": f"... on ChannelAdded {{ channel {{ {CHANNEL} }} signingSecret }}",
     "removeChannel": f"... on Channel {{ {CHANNEL} }}",
     "testChannel": "... on ChannelTested { delivered error }",
+    **dict.fromkeys(("addExpense", "changeExpense", "deleteExpense"), f"... on Expense {{ {EXPENSE} }}"),
+    "recordCustomersWon": f"... on CampaignCosts {{ {COSTS} }}",
     "setProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "removeProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "previewReservation": """... on ReservationPreview {

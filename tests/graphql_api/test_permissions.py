@@ -35,6 +35,10 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "agentBudgets",
     "alerts",
     "alertRaised",
+    "expenses",
+    "campaignCosts",
+    "campaignCostsList",
+    "accountCosts",
 }
 PEOPLES_READS = {"providerKeys"}
 ADMINS_READS = {"channels"}
@@ -46,6 +50,10 @@ ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "set
     "addChannel",
     "removeChannel",
     "testChannel",
+    "addExpense",
+    "changeExpense",
+    "deleteExpense",
+    "recordCustomersWon",
     "startTopUp",
     "setAutoRecharge",
     "changePlan",
