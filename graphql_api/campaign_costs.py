@@ -3,6 +3,7 @@
 A campaign's figures are read when they are asked for, those of all campaigns of a request together.
 """
 
+import asyncio
 from datetime import date
 from typing import Annotated, Final
 
@@ -114,8 +115,12 @@ class CampaignCosts:
         return await info.context.loaders.tracked_of_campaigns.load(self.key)
 
     async def _cac(self, info: Info) -> Cac:
-        entered = await info.context.loaders.entered.load(self.key)
-        return cac(entered.totals, await info.context.loaders.customers_won.load(self.key))
+        loaders = info.context.loaders
+        # At once, so that all that is asked of the request's campaigns is asked together.
+        entered, customers = await asyncio.gather(
+            loaders.entered.load(self.key), loaders.customers_won.load(self.key)
+        )
+        return cac(entered.totals, customers)
 
     @classmethod
     def of(cls, campaign: str, days: Days) -> "CampaignCosts":
