@@ -117,9 +117,7 @@ class CampaignCosts:
     async def _cac(self, info: Info) -> Cac:
         loaders = info.context.loaders
         # At once, so that all that is asked of the request's campaigns is asked together.
-        entered, customers = await asyncio.gather(
-            loaders.entered.load(self.key), loaders.customers_won.load(self.key)
-        )
+        entered, customers = await asyncio.gather(loaders.entered.load(self.key), loaders.customers_won.load(self.key))
         return cac(entered.totals, customers)
 
     @classmethod
