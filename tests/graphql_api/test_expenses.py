@@ -105,11 +105,12 @@ async def test_wrong_fields_are_named_and_nothing_is_written(clients: Clients, a
 
 
 async def test_the_list_turns_pages_and_takes_filters(clients: Clients) -> None:
+    added: Any = None
     for number, (campaign, kind, day) in enumerate(
         [("spring", "AGENCY", 1), ("spring", "ADWORDS", 2), ("autumn", "AGENCY", 2), ("spring", "EVENT", 3)]
     ):
         given = {"campaign": campaign, "kind": kind, "incurredOn": f"2026-11-0{day}", "description": str(number)}
-        last = await add(clients.admin, f"k{number}", **given)
+        added = await add(clients.admin, f"k{number}", **given)
     assert await described(clients.member) == ["3", "2", "1", "0"]
     assert await described(clients.member, campaign="spring", kinds=["AGENCY", "EVENT"]) == ["3", "0"]
     assert await described(clients.member, **{"from": "2026-11-02", "to": "2026-11-02"}) == ["2", "1"]
@@ -122,7 +123,7 @@ async def test_the_list_turns_pages_and_takes_filters(clients: Clients) -> None:
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert found == ["3", "2", "1", "0"]
-    await clients.admin.do("deleteExpense", idempotencyKey="d", id=last["id"])
+    await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"])
     assert await described(clients.member, deleted=True) == ["3"]
     assert await described(clients.member) == ["2", "1", "0"]
 
