@@ -284,7 +284,8 @@ def import_expenses(
     """
     from graphql_api.expense_import import Import, import_file
     from infra.database import database
-    from infra.importers.expenses import Charset, DecimalSign
+    from infra.expense_cells import DecimalSign
+    from infra.expense_files import Charset
     from infra.services.expense_imports import ImportOrder
 
     if charset not in set(Charset):

@@ -14,7 +14,7 @@ import typer
 from graphql_api.administration import AdministrationError, opened_for, tenant_named
 from graphql_api.expense_verdicts import as_document, as_text, report_document, report_text
 from graphql_api.imported_files import Bar, opened
-from infra.importers.files import UnreadableFileError
+from infra.file_errors import UnreadableFileError
 from infra.services.callers import Caller, Refused, Role
 from infra.services.expense_imports import ImportOrder, ImportReport, Outcome, Verdict, import_expenses
 from infra.settings import Settings

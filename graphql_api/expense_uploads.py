@@ -27,8 +27,9 @@ from graphql_api.expense_verdicts import as_document, report_document
 from graphql_api.http import HttpError, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from infra.application import Application
-from infra.importers.expenses import Charset, DecimalSign
-from infra.importers.files import UnreadableFileError
+from infra.expense_cells import DecimalSign
+from infra.expense_files import Charset
+from infra.file_errors import UnreadableFileError
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller, Refused
 from infra.services.expense_imports import ImportOrder, ImportReport, Verdict, import_expenses

@@ -10,7 +10,7 @@ import typer
 from graphql_api.administration import AdministrationError, opened_for, tenant_named
 from graphql_api.imported_files import Bar, opened
 from graphql_api.usage_report import as_document, as_text
-from infra.importers.files import UnreadableFileError
+from infra.file_errors import UnreadableFileError
 from infra.importers.reading import Format, read_events
 from infra.services.callers import Caller, Role
 from infra.services.usage_intake import IntakeReport, UsageIntake

@@ -27,9 +27,10 @@ from domain.money import Money
 from domain.refusals import Conflict, FieldProblem, Refusal
 from domain.tenants import TenantStatus
 from infra.application import Application
+from infra.expense_cells import DecimalSign
+from infra.expense_files import Charset, Row, read_rows
 from infra.expense_rows import FACT_COLUMNS, row_of_facts
 from infra.identifiers import new_id
-from infra.importers.expenses import Charset, DecimalSign, Row, read_rows
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused
 from infra.transaction import Connection, transaction
@@ -45,6 +46,8 @@ _TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 _UNPIN: Final = """
 SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on;
 SET LOCAL plan_cache_mode = auto"""
+# A page of verdicts must not read all rows.
+_BY_PAGES: Final = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 _TABLES: Final = """
 CREATE TEMPORARY TABLE read_expense (
     line integer PRIMARY KEY, past integer, id uuid, campaign text, kind text, minor bigint, currency text, hours bigint,
@@ -171,8 +174,8 @@ async def import_expenses(
             await connection.execute(_JUDGE, tenant_id, Operation.IMPORT_EXPENSES.value)
             await connection.execute("ANALYZE judged_expense")
             written = order.apply and (order.skip_errors or not await connection.fetchval(_REJECTED))
-            counts = await _tell(connection, written, take)
             totals = [Money(int(minor), currency) for currency, minor in await connection.fetch(_TOTALS)]
+            counts = await _tell(connection, written, take)
             if written:
                 await _write(connection, caller, now)
             return ImportReport(counts, tuple(totals), written)
@@ -218,6 +221,7 @@ def _content(facts: ExpenseFacts) -> bytes:
 async def _tell(connection: Connection, written: bool, take: Callable[[Verdict, bool], None]) -> Mapping[Outcome, int]:
     counts: Counter[Outcome] = Counter()
     line = 0
+    await connection.execute(_BY_PAGES)
     while rows := await connection.fetch(_VERDICTS, line, VERDICTS_AT_ONCE):
         for row in rows:
             verdict = _verdict(*row)
@@ -260,6 +264,7 @@ def _verdict(
 
 async def _write(connection: Connection, caller: Caller, now: datetime) -> None:
     place = (caller.tenant_id, now)
+    await connection.execute(_UNPIN)
     keys, *others = _WRITE
     await connection.execute(keys, *place)
     for statement in others:

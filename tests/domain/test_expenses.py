@@ -30,8 +30,10 @@ currencies = st.sampled_from(sorted(CURRENCIES))
 
 
 def entry(kind: ExpenseKind = ExpenseKind.AGENCY, **fields: Any) -> ExpenseEntry:
-    usual: dict[str, Any] = {} if kind is ExpenseKind.LABOR else {"amount": nano("100")}
-    return ExpenseEntry("spring", kind, **({"currency": "EUR", "incurred_on": TODAY} | usual | fields))
+    usual: dict[str, Any] = {"currency": "EUR", "incurred_on": TODAY}
+    if kind is not ExpenseKind.LABOR:
+        usual["amount"] = nano("100")
+    return ExpenseEntry("spring", kind, **(usual | fields))
 
 
 def labor(hours: str | None = "7.5", rate: str | None = "60", **fields: Any) -> ExpenseEntry:

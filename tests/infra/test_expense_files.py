@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from domain.expenses import ExpenseKind
-from infra.importers import expenses
-from infra.importers.expenses import LONGEST_ROW, Charset, DecimalSign, Row, read_rows
-from infra.importers.files import UnreadableFileError
+from infra import expense_files
+from infra.expense_cells import DecimalSign
+from infra.expense_files import LONGEST_ROW, Charset, Row, read_rows
+from infra.file_errors import UnreadableFileError
 from tests.domain.builders import nano
 
 HEADER = "campaign,kind,amount,hours,hourlyRate,currency,incurredOn,description,reference\n"
@@ -209,7 +210,7 @@ def test_after_a_broken_row_the_next_line_begins_a_row() -> None:
 
 
 def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expenses, "MOST_ROWS", 3)
+    monkeypatch.setattr(expense_files, "MOST_ROWS", 3)
     assert len(rows(HEADER + GOOD * 3 + "\n")) == 4
     assert "more than 3 rows" in unreadable(HEADER + GOOD * 4)
 

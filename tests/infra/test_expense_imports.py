@@ -7,13 +7,14 @@ import tempfile
 from datetime import date
 
 import pytest
+from typing_extensions import override
 
 from domain.expenses import ExpenseEntry, ExpenseKind
 from domain.money import Money
 from domain.refusals import Conflict
 from infra.application import Application
 from infra.expense_rows import ExpenseView
-from infra.importers.files import UnreadableFileError
+from infra.file_errors import UnreadableFileError
 from infra.services import expenses
 from infra.services.callers import Caller, Refused
 from infra.services.expense_imports import ImportOrder, ImportReport, Outcome, Verdict, import_expenses
@@ -150,6 +151,7 @@ async def test_two_files_of_a_tenant_are_not_imported_at_once(
     class Slow(io.BytesIO):
         """Tells when it is read."""
 
+        @override
         def read1(self, size: int | None = -1, /) -> bytes:
             gate.set()
             return super().read1(-1 if size is None else size)

@@ -1,8 +1,7 @@
 """Expenses from CSV, row by row: each becomes an entry or says what is wrong with it. The file may be of any size.
 
 The first line names the columns and shows the separator. Texts are taken as they are, also where a spreadsheet would take
-them for a formula: whoever exports them must see to that. Figures are plain decimals, never guessed at: a comma is the
-decimal sign only where the caller says so, and then a point is none.
+them for a formula: whoever exports them must see to that.
 """
 
 import csv
@@ -10,15 +9,21 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from typing import IO, Final, NamedTuple
 
-from domain.attribution import IDENTIFIER_RULE, is_identifier
-from domain.expenses import ExpenseEntry, ExpenseKind
-from domain.money import AmountError, parse_amount
+from domain.expenses import ExpenseEntry
 from domain.refusals import FieldProblem
-from infra.importers.files import UnreadableFileError
+from infra.expense_cells import (
+    CellProblem,
+    DecimalSign,
+    date_in,
+    figure_in,
+    figure_with_comma_in,
+    kind_in,
+    reference_in,
+)
+from infra.file_errors import UnreadableFileError
 
 # Of one row, in characters; a line of a row in quotes counts with the others.
 LONGEST_ROW: Final = 65_536
@@ -47,9 +52,6 @@ _MARKS: Final = (
     (b"PK\x03\x04", None),
 )
 _UNDECODED: Final = re.compile("[\udc80-\udcff]")
-_ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_WITH_COMMA: Final = re.compile(r"-?[0-9]+(,[0-9]+)?", re.ASCII)
-_FORMULA: Final = ("=", "+", "@")
 
 
 class Charset(StrEnum):
@@ -57,13 +59,6 @@ class Charset(StrEnum):
 
     UTF_8 = "utf-8"
     CP1252 = "cp1252"
-
-
-class DecimalSign(StrEnum):
-    """What stands before the fraction of a figure."""
-
-    POINT = "point"
-    COMMA = "comma"
 
 
 class Row(NamedTuple):
@@ -74,10 +69,6 @@ class Row(NamedTuple):
     entry: ExpenseEntry | None = None
     reference: str | None = None
     problems: tuple[FieldProblem, ...] = ()
-
-
-class _CellProblem(ValueError):
-    """A cell cannot be taken; the message says what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +102,7 @@ def _rows(lines: "_Lines", sign: DecimalSign) -> Iterator[Row]:
             cells = next(reader)
         except StopIteration:
             break
-        except (csv.Error, _CellProblem) as error:
+        except (csv.Error, CellProblem) as error:
             row = _wrong(lines, "line", _as_message(error, lines))
         else:
             if not any(cell and not cell.isspace() for cell in cells):
@@ -160,13 +151,13 @@ class _Lines:
                 f"is not in the encoding that its first bytes say, after line {self.number}: save it as UTF-8"
             ) from error
         if self._size > LONGEST_ROW:
-            raise _CellProblem(f"is longer than {LONGEST_ROW} characters")
+            raise CellProblem(f"is longer than {LONGEST_ROW} characters")
         if not line.isascii() and (undecoded := _UNDECODED.search(line)):
             byte = ord(undecoded[0]) - 0xDC00
             remedy = "save the file as UTF-8" + (
                 ", or say charset=cp1252 if that is what it is" if self.charset is Charset.UTF_8 else ""
             )
-            raise _CellProblem(f"holds the byte 0x{byte:02X}, which is none in {self.charset}: {remedy}")
+            raise CellProblem(f"holds the byte 0x{byte:02X}, which is none in {self.charset}: {remedy}")
         return line
 
     def _skip(self, line: str) -> None:
@@ -200,7 +191,7 @@ def _header(lines: _Lines) -> tuple[str, _Header]:
             line = next(lines)
         except StopIteration:
             raise UnreadableFileError(f"is empty: its first line must name the columns: {', '.join(COLUMNS)}") from None
-        except _CellProblem as error:
+        except CellProblem as error:
             raise UnreadableFileError(f"cannot be read: line {lines.number} {error}") from None
     if "\0" in line:
         raise UnreadableFileError(
@@ -254,88 +245,28 @@ def _row(lines: _Lines, header: _Header, cells: Sequence[str], sign: DecimalSign
         cell = "" if place is None else cells[place]
         try:
             if "\0" in cell:
-                raise _CellProblem("holds the character NUL")
+                raise CellProblem("holds the character NUL")
             return how(cell)
-        except _CellProblem as error:
+        except CellProblem as error:
             problems.append(FieldProblem(column, str(error)))
             return None
 
-    figure = _figure if sign is DecimalSign.POINT else _figure_with_comma
+    figure = figure_in if sign is DecimalSign.POINT else figure_with_comma_in
     values = {
         "campaign": read("campaign", lambda cell: cell.strip(" ")),
-        "kind": read("kind", _kind),
+        "kind": read("kind", kind_in),
         "currency": read("currency", lambda cell: cell.strip().upper()),
-        "incurred_on": read("incurredOn", _date),
+        "incurred_on": read("incurredOn", date_in),
         "amount": read("amount", figure),
         "hours": read("hours", figure),
         "hourly_rate": read("hourlyRate", figure),
         "description": read("description", lambda cell: cell or None),
     }
-    reference = read("reference", _reference)
+    reference = read("reference", reference_in)
     if problems:
         return Row(lines.first, lines.number, problems=tuple(problems))
     entry = ExpenseEntry(**values)  # type: ignore[arg-type]  # each was read as what its column holds
     return Row(lines.first, lines.number, entry, reference)  # type: ignore[arg-type]  # as above
-
-
-def _kind(cell: str) -> ExpenseKind:
-    name = cell.strip().upper().replace(" ", "_").replace("-", "_")
-    if name not in ExpenseKind.__members__:
-        raise _CellProblem(f"must be one of {', '.join(kind.lower() for kind in ExpenseKind)}, and is {_shown(cell)}")
-    return ExpenseKind(name)
-
-
-def _date(cell: str) -> date:
-    text = cell.strip()
-    try:
-        if _ISO_DATE.fullmatch(text) is not None:
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise _CellProblem(f"must be a day such as 2026-11-21, and is {_shown(cell)}")
-
-
-def _figure(cell: str) -> int | None:
-    text = _plain(cell)
-    if text is None:
-        return None
-    if "," in text:
-        raise _CellProblem(
-            f"is {_shown(cell)}: write 1234.56, without signs between thousands; if the comma is the decimal sign of the "
-            "whole file, say decimal=comma"
-        )
-    return _amount(cell, text)
-
-
-def _figure_with_comma(cell: str) -> int | None:
-    text = _plain(cell)
-    if text is None:
-        return None
-    if _WITH_COMMA.fullmatch(text) is None:
-        raise _CellProblem(f"is {_shown(cell)}: with decimal=comma, write 1234,56, without signs between thousands")
-    return _amount(cell, text.replace(",", "."))
-
-
-def _plain(cell: str) -> str | None:
-    text = cell.strip(" ")
-    if text.startswith(_FORMULA):
-        raise _CellProblem(f"is {_shown(cell)}, a formula or a sign too many: write the figure alone")
-    return text or None
-
-
-def _amount(cell: str, text: str) -> int:
-    try:
-        return parse_amount(text)
-    except AmountError as error:
-        message = str(error).replace(" in a string", "")
-        raise _CellProblem(f"is {_shown(cell)}: {message}, and nothing beside it") from None
-
-
-def _reference(cell: str) -> str | None:
-    text = cell.strip(" ")
-    if text and not is_identifier(text):
-        raise _CellProblem(IDENTIFIER_RULE)
-    return text or None
 
 
 def _wrong(lines: _Lines, path: str, message: str) -> Row:
@@ -344,10 +275,6 @@ def _wrong(lines: _Lines, path: str, message: str) -> Row:
 
 def _as_message(error: Exception, lines: _Lines) -> str:
     until = f", up to line {lines.number}" if lines.number > lines.first else ""
-    if isinstance(error, _CellProblem):
+    if isinstance(error, CellProblem):
         return f"{error}{': a quote may be open' + until if until else ''}"
     return f"has quotes that do not go{until} ({error}): put a text in quotes as a whole, and double those within it"
-
-
-def _shown(cell: str) -> str:
-    return ascii(cell[:40])
