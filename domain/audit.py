@@ -41,6 +41,7 @@ class FindingKind(StrEnum):
     IDEMPOTENCY_KEY = "idempotency_key"  # what a key has made is there
     TOP_UP = "top_up"  # what orders credited and took back is what the ledger says
     ALLOCATION = "allocation"  # what the plan gave is what the ledger says
+    EXPENSE = "expense"  # an expense is the newest of its versions, and none of them is missing
     REFERENCE = "reference"  # what a row refers to is there
 
 

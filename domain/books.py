@@ -67,6 +67,11 @@ class Operation(StrEnum):
     REVOKE_API_KEY = "revokeApiKey"
     SET_IDENTITY_PROVIDER = "setIdentityProvider"
     REMOVE_IDENTITY_PROVIDER = "removeIdentityProvider"
+    ADD_EXPENSE = "addExpense"
+    CHANGE_EXPENSE = "changeExpense"
+    DELETE_EXPENSE = "deleteExpense"
+    IMPORT_EXPENSES = "importExpenses"
+    RECORD_CUSTOMERS_WON = "recordCustomersWon"
 
 
 class Request(NamedTuple):

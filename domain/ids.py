@@ -23,6 +23,7 @@ PREFIXES: Final = {
     "event": "evt",
     "audit_event": "aud",
     "identity_provider": "idp",
+    "expense": "exp",
 }
 KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 

@@ -150,6 +150,13 @@ def nano_to_minor(nano: int, currency: str) -> int | None:
     return None if beyond else minor
 
 
+def product_rounding_half_up(left: int, right: int, currency: str) -> Money:
+    """The product of two nano-amounts, such as hours and what one costs, in minor units; half of one rounds up, as on
+    invoices."""
+    per_minor: int = NANO * 10 ** (FRACTION_DIGITS - minor_digits(currency))
+    return Money((2 * left * right + per_minor) // (2 * per_minor), currency)
+
+
 def share_rounding_down(amount: int, part: int, whole: int) -> int:
     """The share of an amount that goes with a part of a whole, rounded down; all of it for the whole."""
     assert 0 <= part <= whole

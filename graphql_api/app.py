@@ -15,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from graphql_api import limits
 from graphql_api.context import Context
 from graphql_api.execution import Engine
+from graphql_api.expense_uploads import expense_uploads
 from graphql_api.front_page import front_page
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
@@ -53,6 +54,7 @@ def create_app(
         Route("/", front_page),
         Route("/healthz", health),
         Route("/usage", usage_lines(application, keyring), methods=["POST"]),
+        Route("/expenses", expense_uploads(application, keyring), methods=["POST"]),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=_lifespan)

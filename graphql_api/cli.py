@@ -309,6 +309,62 @@ def import_usage(
         raise typer.Exit(1)
 
 
+@command("import-expenses")
+def import_expenses(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The CSV file; - for standard input.")],
+    tenant: Annotated[str, typer.Option(help="Slug of the tenant whose expenses they are.")],
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write them. Without this, only say what would become of each row.")
+    ] = False,
+    skip_errors: Annotated[
+        bool, typer.Option("--skip-errors", help="Write the good rows although others are rejected.")
+    ] = False,
+    charset: Annotated[str, typer.Option(help="utf-8, or cp1252 of older Windows.")] = "utf-8",
+    decimal: Annotated[str, typer.Option(help="Decimal sign of the whole file: point or comma.")] = "point",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report and every row's verdict as JSON lines.")
+    ] = False,
+) -> None:
+    """Enter expenses from a CSV file. Writes nothing unless --apply is given, and nothing while a row is rejected.
+
+    The first line names the columns, separated by commas, semicolons or tabs:
+      campaign, kind, currency and incurredOn (or date); amount, or for labor hours and hourlyRate;
+      description and reference as one likes
+
+    Examples:
+      purser import-expenses --tenant acme expenses.csv
+      purser import-expenses --tenant acme --apply expenses.csv
+      purser import-expenses --tenant acme --apply --skip-errors --charset cp1252 --decimal comma ausgaben.csv
+
+    A file of two rows:
+      campaign,kind,amount,hours,hourlyRate,currency,incurredOn,description,reference
+      spring,adwords,1250.00,,,EUR,2026-11-03,"October, search",inv-77
+      spring,labor,,7.5,60,EUR,2026-11-04,Landing page,
+
+    Importing a file again books nothing again: a row is known by its reference, and without one by what it says (the
+    same said twice in one file is two expenses). Kinds: adwords, meta_ads, linkedin_ads, other_ads, agency, labor,
+    software, content, event, other.
+
+    Exit codes: 0 no row was rejected; 1 some were, and are named with the remedy; 2 it could not be done.
+    """
+    from graphql_api.expense_import import Import, import_file
+    from infra.database import database
+    from infra.expense_cells import DecimalSign
+    from infra.expense_files import Charset
+    from infra.services.expense_imports import ImportOrder
+
+    if charset not in set(Charset):
+        raise typer.BadParameter(f"{charset!r} is none: there are {', '.join(Charset)}", param_hint="--charset")
+    if decimal not in set(DecimalSign):
+        raise typer.BadParameter(f"{decimal!r} is none: there are {', '.join(DecimalSign)}", param_hint="--decimal")
+    settings = _settings()
+    order = ImportOrder(apply, skip_errors, Charset(charset), DecimalSign(decimal))
+    with database(settings) as url:
+        clean = asyncio.run(import_file(settings, url, Import(file, tenant, order, as_json)))
+    if not clean:
+        raise typer.Exit(1)
+
+
 @command()
 def migrate() -> None:
     """Bring the database's schema up to date. `serve` does it by itself."""

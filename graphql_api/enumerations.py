@@ -9,6 +9,7 @@ from domain.breakdowns import Dimension
 from domain.budget_steps import Measure
 from domain.budgets import BudgetPeriod, ScopeStatus
 from domain.channels import ChannelKind
+from domain.expenses import CacStatus, ExpenseChange, ExpenseKind
 from domain.identity import GrantedRole
 from domain.ledger import EntryType
 from domain.payments import TopUpOrigin, TopUpState
@@ -260,4 +261,33 @@ _describe(
     DAY="The day in the tenant's time zone, such as 2026-11-21.",
     WEEK="The week from Monday in the tenant's time zone, by its Monday.",
     MONTH="The month in the tenant's time zone, such as 2026-11.",
+)
+_describe(
+    ExpenseKind,
+    "What an expense went to.",
+    ADWORDS="Google Ads.",
+    META_ADS="Ads on Facebook and Instagram.",
+    LINKEDIN_ADS="Ads on LinkedIn.",
+    OTHER_ADS="Ads elsewhere.",
+    AGENCY="An agency's fees.",
+    LABOR="Hours of people: hours times an hourly rate.",
+    SOFTWARE="Software and subscriptions.",
+    CONTENT="Production of content.",
+    EVENT="An event.",
+    OTHER="Anything else.",
+)
+_describe(
+    ExpenseChange,
+    "How a version of an expense came to be.",
+    ADDED="It was entered.",
+    CHANGED="It was changed.",
+    DELETED="It was deleted; the facts are the last ones.",
+)
+_describe(
+    CacStatus,
+    "Whether the cost of acquisition can be told.",
+    OK="It can.",
+    NO_EXPENSES="No expense was entered.",
+    MIXED_CURRENCIES="The expenses are in several currencies, and nothing is converted.",
+    NO_CUSTOMERS="No customer was won.",
 )

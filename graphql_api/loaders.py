@@ -15,9 +15,12 @@ from domain.usage import UsageEvent
 from domain.wallets import Lot
 from infra.alert_rows import RaisedAlert
 from infra.application import Application
+from infra.expense_rows import ExpenseView
 from infra.queries import (
     alerts,
     budgets,
+    campaign_costs,
+    expenses,
     ledger_entries,
     lots,
     recharges,
@@ -29,6 +32,8 @@ from infra.queries import (
     wallets,
 )
 from infra.queries.budgets import BudgetView
+from infra.queries.campaign_costs import CostsKey, Entered, ModelsKey, ModelSpend, NewestKey, Tracked
+from infra.queries.expenses import ExpenseVersion
 from infra.queries.recharges import RechargeView
 from infra.queries.tenants import TenantView
 from infra.queries.wallets import WalletView
@@ -91,6 +96,46 @@ class Loaders:
     @cached_property
     def tenants(self) -> DataLoader[UUID, TenantView | None]:
         return self._of(tenants.get_many)
+
+    @cached_property
+    def expenses(self) -> DataLoader[UUID, ExpenseView | None]:
+        return self._of(expenses.get_many)
+
+    @cached_property
+    def expense_histories(self) -> DataLoader[UUID, tuple[ExpenseVersion, ...]]:
+        return self._of(expenses.histories)
+
+    @cached_property
+    def newest_expenses(self) -> DataLoader[NewestKey, tuple[ExpenseView, ...]]:
+        return self._of(campaign_costs.newest)
+
+    @cached_property
+    def campaign_names(self) -> DataLoader[str, str | None]:
+        return self._of(campaign_costs.names)
+
+    @cached_property
+    def entered(self) -> DataLoader[CostsKey, Entered]:
+        return self._of(campaign_costs.entered)
+
+    @cached_property
+    def customers_won(self) -> DataLoader[CostsKey, int]:
+        return self._of(campaign_costs.customers_won)
+
+    @cached_property
+    def tracked_of_campaigns(self) -> DataLoader[CostsKey, Tracked]:
+        return self._of(campaign_costs.tracked_of_campaigns)
+
+    @cached_property
+    def tracked_of_accounts(self) -> DataLoader[CostsKey, Tracked]:
+        return self._of(campaign_costs.tracked_of_accounts)
+
+    @cached_property
+    def models_of_campaigns(self) -> DataLoader[ModelsKey, tuple[ModelSpend, ...]]:
+        return self._of(campaign_costs.models_of_campaigns)
+
+    @cached_property
+    def models_of_accounts(self) -> DataLoader[ModelsKey, tuple[ModelSpend, ...]]:
+        return self._of(campaign_costs.models_of_accounts)
 
     def _of(
         self, get_many: Callable[[Application, UUID, Sequence[Key]], Awaitable[list[Found]]]

@@ -10,6 +10,7 @@ from graphql_api.alerts import Alert
 from graphql_api.budgets import Budget
 from graphql_api.catalog import Provider, RateCard
 from graphql_api.context import Context, Info
+from graphql_api.expenses import Expense
 from graphql_api.fields import field
 from graphql_api.identifiers import parse_budget_id, parse_ledger_entry_id, parse_scope_id
 from graphql_api.interfaces import Node
@@ -37,7 +38,7 @@ class NodeQueries:
         return await _by_address(info.context, kind, public_id)
 
 
-_BY_UUID = frozenset({"wallet", "lot", "reservation", "usage_event", "top_up", "tenant", "alert"})
+_BY_UUID = frozenset({"wallet", "lot", "reservation", "usage_event", "top_up", "tenant", "alert", "expense"})
 
 
 async def _by_uuid(context: Context, kind: str, public_id: str) -> Node | None:
@@ -61,6 +62,9 @@ async def _by_uuid(context: Context, kind: str, public_id: str) -> Node | None:
         case "alert":
             alert = await loaders.alerts.load(identifier)
             return None if alert is None else Alert.of(alert)
+        case "expense":
+            expense = await loaders.expenses.load(identifier)
+            return None if expense is None else Expense.of(expense)
         case "tenant":
             own = identifier == context.caller.tenant_id
             tenant = await tenants_query.get(context.application, identifier) if own else None

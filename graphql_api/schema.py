@@ -12,8 +12,10 @@ from graphql_api.alerts import AlertQueries
 from graphql_api.api_keys import ApiKeyMutations, ApiKeyQueries
 from graphql_api.audit_log import AuditLogQueries
 from graphql_api.budgets import BudgetMutations, BudgetQueries
+from graphql_api.campaign_costs import CampaignCostsQueries, CustomersWonMutations
 from graphql_api.catalog import CatalogQueries
 from graphql_api.channels import ChannelMutations, ChannelQueries
+from graphql_api.expenses import ExpenseMutations, ExpenseQueries
 from graphql_api.identity_providers import IdentityProviderMutations, IdentityProviderQueries
 from graphql_api.job_runs import JobRunQueries
 from graphql_api.nodes import NodeQueries
@@ -63,6 +65,8 @@ class Query(
     AuditLogQueries,
     ApiKeyQueries,
     IdentityProviderQueries,
+    ExpenseQueries,
+    CampaignCostsQueries,
     NodeQueries,
 ):
     """What can be asked."""
@@ -86,6 +90,8 @@ class Mutation(
     ChannelMutations,
     ApiKeyMutations,
     IdentityProviderMutations,
+    ExpenseMutations,
+    CustomersWonMutations,
 ):
     """What can be done."""
 

@@ -1,28 +1,22 @@
 """The command `import-usage`: usage that others have kept, from a file, and what became of it."""
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from graphql_api.administration import AdministrationError, opened_for, tenant_named
+from graphql_api.imported_files import Bar, opened
 from graphql_api.usage_report import as_document, as_text
-from infra.importers.files import UnreadableFileError
+from infra.file_errors import UnreadableFileError
 from infra.importers.reading import Format, read_events
 from infra.services.callers import Caller, Role
 from infra.services.usage_intake import IntakeReport, UsageIntake
 from infra.settings import Settings
 
 ACTOR: Final = "cli:import-usage"
-STANDARD_INPUT: Final = Path("-")
 
 _ROWS_PER_STEP: Final = 200
 
@@ -44,7 +38,7 @@ async def import_usage(settings: Settings, url: str, order: Import) -> bool:
     async with opened_for(settings, url) as application:
         tenant_id = await tenant_named(application, order.tenant)
         intake = UsageIntake(application, Caller(tenant_id, Role.SERVICE, ACTOR), dry_run=order.dry_run)
-        with _opened(order.file) as file, _Bar(file) as bar:
+        with opened(order.file) as file, Bar(file) as bar:
             try:
                 for number, (line, read) in enumerate(read_events(file, order.form), 1):
                     if read is None:
@@ -62,58 +56,6 @@ async def import_usage(settings: Settings, url: str, order: Import) -> bool:
             await intake.flush()
     typer.echo((_as_json if order.as_json else _as_text)(order, intake.report, skipped))
     return intake.report.rejections == 0
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if path == STANDARD_INPUT:
-        yield sys.stdin.buffer
-        return
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise AdministrationError(f"{path} cannot be read: {error.strerror}.") from error
-    with file:
-        yield file
-
-
-class _Bar:
-    """How far a file is read, on a terminal; elsewhere nothing."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        console = Console(stderr=True)
-        self._file = file
-        self._seekable = file.seekable()
-        self._progress = Progress(
-            TextColumn("Importing"),
-            BarColumn(),
-            TextColumn("{task.fields[rows]:,} rows"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=self._size(), rows=0)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def show(self, rows: int) -> None:
-        """How far it is."""
-        self._progress.update(self._task, completed=self._file.tell() if self._seekable else None, rows=rows)
-
-    def _size(self) -> int | None:
-        if not self._seekable:
-            return None
-        size = self._file.seek(0, 2)
-        self._file.seek(0)
-        return size
 
 
 def _as_text(order: Import, report: IntakeReport, skipped: int) -> str:

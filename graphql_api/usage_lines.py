@@ -13,16 +13,14 @@ once, and one that says nothing for a while is let go.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 from uuid import UUID
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from graphql_api import errors
+from graphql_api import errors, uploads
 from graphql_api.errors import ErrorCode, RequestError, bad_input
 from graphql_api.http import HttpError, address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
@@ -45,17 +43,6 @@ CONTENT_TYPES: Final = (b"application/x-ndjson", b"application/jsonl")
 # Lines that are read without letting others have their turn: less than a millisecond's worth.
 LINES_AT_ONCE: Final = 20
 
-_STATUS: Final = {
-    ErrorCode.FORBIDDEN: 403,
-    ErrorCode.TENANT_REQUIRED: 400,
-    ErrorCode.BAD_USER_INPUT: 400,
-    ErrorCode.TOO_COMPLEX: 413,
-    ErrorCode.OVERLOADED: 503,
-    ErrorCode.TIMEOUT: 408,
-    ErrorCode.INTERNAL: 500,
-}
-_SECONDS_TO_WAIT: Final = b"1"
-
 
 def usage_lines(application: Application, keyring: Keyring) -> Callable[[Request], Awaitable[Response]]:
     """What answers at /usage."""
@@ -66,27 +53,30 @@ def usage_lines(application: Application, keyring: Keyring) -> Callable[[Request
         try:
             intake = await _intake(application, keyring, request)
         except HttpError as error:
-            return _failed(error.status, RequestError(error.code, str(error)), report, *error.headers)
+            return uploads.failed(
+                error.status, RequestError(error.code, str(error)), *error.headers, **as_document(report)
+            )
         except RequestError as error:
-            return _refused(error, report)
+            return uploads.refused(error, **as_document(report))
         try:
-            with _place(senders, intake.tenant_id):
+            limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
+            with uploads.place(senders, intake.tenant_id, "usage", **limits):
                 await _take(intake, request)
         except ClientDisconnect:
             return Response(status_code=400)
         except RequestError as error:
-            return _refused(error, intake.report)
+            return uploads.refused(error, **as_document(intake.report))
         except Overloaded:
-            return _refused(
+            return uploads.refused(
                 RequestError(
                     ErrorCode.OVERLOADED,
                     "The server is overloaded: send all lines again later; what was taken is known then.",
                 ),
-                intake.report,
+                **as_document(intake.report),
             )
         except Exception as error:  # noqa: BLE001  # masked, and logged in full
-            return _refused(errors.internal(error), intake.report)
-        return _answer(200, as_document(intake.report))
+            return uploads.refused(errors.internal(error), **as_document(intake.report))
+        return uploads.answer(200, as_document(intake.report))
 
     return receive
 
@@ -115,22 +105,6 @@ def _dry_run(request: Request) -> bool:
     if given not in ([], ["true"], ["false"]):
         raise bad_input("dryRun is true or false")
     return given == ["true"]
-
-
-@contextmanager
-def _place(senders: Counter[UUID], tenant_id: UUID) -> Iterator[None]:
-    """One of the places for senders that are listened to."""
-    if senders.total() >= MOST_AT_ONCE or senders[tenant_id] >= MOST_OF_A_TENANT:
-        raise RequestError(
-            ErrorCode.OVERLOADED, "Too many are sending usage at this moment. Nothing was taken: send it again later."
-        )
-    senders[tenant_id] += 1
-    try:
-        yield
-    finally:
-        senders[tenant_id] -= 1
-        if not senders[tenant_id]:
-            del senders[tenant_id]
 
 
 async def _take(intake: UsageIntake, request: Request) -> None:
@@ -165,19 +139,8 @@ async def _lines(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    chunks = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(SECONDS_OF_SILENCE):
-                chunk = await anext(chunks, None)
-        except TimeoutError as error:
-            raise RequestError(
-                ErrorCode.TIMEOUT,
-                f"nothing came for {SECONDS_OF_SILENCE:g} seconds: send all lines again; those that were taken are known "
-                "then",
-            ) from error
-        if chunk is None:
-            return
+    remedy = "send all lines again; those that were taken are known then"
+    async for chunk in uploads.chunks(request, SECONDS_OF_SILENCE, remedy):
         yield chunk
 
 
@@ -187,25 +150,3 @@ def _too_large() -> RequestError:
         f"a request has at most {MOST_BYTES} bytes and {MOST_LINES} lines: send the lines in several requests; those "
         "that were taken may be sent again",
     )
-
-
-def _refused(error: RequestError, report: IntakeReport) -> Response:
-    code = ErrorCode((error.extensions or {})["code"])
-    headers: list[tuple[bytes, bytes]] = []
-    if code is ErrorCode.OVERLOADED:
-        headers.append((b"retry-after", _SECONDS_TO_WAIT))
-    elif code is ErrorCode.TIMEOUT:
-        # The rest of the body will not come.
-        headers.append((b"connection", b"close"))
-    return _failed(_STATUS[code], error, report, *headers)
-
-
-def _failed(status: int, error: RequestError, report: IntakeReport, *headers: tuple[bytes, bytes]) -> Response:
-    """An error as at /graphql, with what had been taken before it came."""
-    return _answer(status, {"errors": errors.formatted([error]), **as_document(report)}, *headers)
-
-
-def _answer(status: int, document: dict[str, Any], *headers: tuple[bytes, bytes]) -> Response:
-    response = Response(orjson.dumps(document), status, media_type="application/json")
-    response.raw_headers.extend(headers)
-    return response

@@ -145,8 +145,11 @@ LEFT JOIN channel c ON c.tenant_id = k.tenant_id AND c.id = result_id
 LEFT JOIN delivery d ON k.operation = 'testChannel' AND d.tenant_id = k.tenant_id AND d.event_id = result_id
 LEFT JOIN api_key a ON k.operation LIKE '%ApiKey' AND a.tenant_id = k.tenant_id AND a.id = result_id
 LEFT JOIN identity_provider i ON k.operation LIKE '%IdentityProvider' AND i.tenant_id = k.tenant_id AND i.id = result_id
+LEFT JOIN expense e ON e.tenant_id = k.tenant_id AND e.id = result_id
+LEFT JOIN customers_won w ON w.tenant_id = k.tenant_id AND w.id = result_id
 LEFT JOIN publication p ON k.operation LIKE 'publish%' AND lpad(to_hex(p.sequence), 32, '0')::uuid = result_id
-WHERE result_id IS NOT NULL AND coalesce(r.id, o.id, t.id, c.id, d.event_id, a.id, i.id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
+WHERE result_id IS NOT NULL
+    AND coalesce(r.id, o.id, t.id, c.id, d.event_id, a.id, i.id, e.id, w.id) IS NULL AND p.sequence IS NULL ORDER BY 1, 2"""
 
 # Each order's entries carry its public id as their reference.
 TOP_UPS: Final = """
@@ -184,6 +187,22 @@ WHERE coalesce(t.amount, 0) <> coalesce(b.amount, 0)
         SELECT min(a.cycle_start) FROM allocation a WHERE a.tenant_id = b.tenant_id))
 ORDER BY 1, 2"""
 
+_STATED: Final = (
+    "ROW({0}.campaign, {0}.kind, {0}.minor, {0}.currency, {0}.hours, {0}.hourly_rate, {0}.incurred_on, {0}.description)"
+)
+EXPENSES: Final = f"""
+WITH kept AS (
+    SELECT tenant_id, expense_id AS id, count(*) AS versions, max(version) AS newest FROM expense_version GROUP BY 1, 2
+), stated AS (
+    SELECT e.*, v.change, ({_STATED.format("e")}) IS DISTINCT FROM ({_STATED.format("v")}) AS differs
+    FROM expense e LEFT JOIN expense_version v ON v.tenant_id = e.tenant_id AND v.expense_id = e.id AND v.version = e.version
+)
+SELECT tenant_id, 'exp_' || replace(id::text, '-', '') AS place, coalesce(s.version, 0) AS version,
+    coalesce(k.versions, 0) AS versions_kept, coalesce(k.newest, 0) AS newest_kept
+FROM stated s FULL JOIN kept k USING (tenant_id, id)
+WHERE s.version IS DISTINCT FROM k.versions OR s.version IS DISTINCT FROM k.newest OR s.differs
+    OR (s.deleted_at IS NULL) = (s.change = 'DELETED') ORDER BY 1, 2"""
+
 REFERENCES: Final = """
 SELECT tenant_id, what || ' without its tenant' AS place, count(*) AS rows
 FROM (
@@ -202,6 +221,8 @@ FROM (
     UNION ALL SELECT tenant_id, 'top_up' FROM top_up
     UNION ALL SELECT tenant_id, 'allocation' FROM allocation
     UNION ALL SELECT tenant_id, 'auto_recharge' FROM auto_recharge
+    UNION ALL SELECT tenant_id, 'expense' FROM expense
+    UNION ALL SELECT tenant_id, 'customers_won' FROM customers_won
     UNION ALL SELECT tenant_id, 'publication' FROM publication WHERE tenant_id IS NOT NULL
 ) AS owned LEFT JOIN tenant ON tenant.id = tenant_id
 WHERE tenant.id IS NULL GROUP BY 1, 2
@@ -229,6 +250,7 @@ CHECKS: Final = (
     Check(FindingKind.IDEMPOTENCY_KEY, "idempotency keys", IDEMPOTENCY_KEYS),
     Check(FindingKind.TOP_UP, "top-ups", TOP_UPS),
     Check(FindingKind.ALLOCATION, "allocations", ALLOCATIONS),
+    Check(FindingKind.EXPENSE, "histories of expenses", EXPENSES),
     Check(FindingKind.REFERENCE, "references", REFERENCES),
 )
 

@@ -5,17 +5,20 @@ and a start in a new month books that month's allocation.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
 from domain.api_keys import hint
+from domain.expenses import ExpenseEntry, ExpenseKind
 from domain.money import NANO
 from domain.wallets import METERED_KEY, LotSource
 from infra.application import Application
 from infra.demo_keys import DEMO_KEYS, demo_tokens
 from infra.identifiers import new_id
-from infra.services import cycles, tenants, wallets
+from infra.services import cycles, expenses, tenants, wallets
+from infra.services.callers import Caller, Refused, Role
 from infra.services.tenants import TenantOrder
 from infra.transaction import transaction
 
@@ -43,12 +46,26 @@ DEMO_TENANTS: Final = (
     DemoTenant("globex", "Globex", "middle_east", "growth", None),
 )
 
+CAMPAIGN: Final = "spring"
+DEMO_EXPENSES: Final = (
+    ExpenseEntry(
+        CAMPAIGN, ExpenseKind.ADWORDS, "EUR", date(2026, 11, 3), 1_250 * NANO, description="Search, first week"
+    ),
+    ExpenseEntry(CAMPAIGN, ExpenseKind.LINKEDIN_ADS, "EUR", date(2026, 11, 5), 480 * NANO),
+    ExpenseEntry(CAMPAIGN, ExpenseKind.AGENCY, "EUR", date(2026, 11, 10), 900 * NANO, description="Landing page"),
+    ExpenseEntry(
+        CAMPAIGN, ExpenseKind.LABOR, "EUR", date(2026, 11, 12), hours=12 * NANO + NANO // 2, hourly_rate=60 * NANO
+    ),
+)
+CUSTOMERS_WON: Final = ((3, date(2026, 11, 14)), (4, date(2026, 11, 20)))
+
 
 async def seed(application: Application) -> None:
     """Make the demo tenants, credit what is due to them, and store the hashes of their keys."""
     identifiers: dict[str, UUID] = {}
     for tenant in DEMO_TENANTS:
         identifiers[tenant.slug] = await _seed_tenant(application, tenant)
+    await _enter_expenses(application, identifiers["acme"])
     await _store_keys(application, identifiers)
 
 
@@ -61,6 +78,18 @@ async def _seed_tenant(application: Application, tenant: DemoTenant) -> UUID:
     if tenant.metered is not None:
         await wallets.credit(application, tenant_id, METERED_KEY, tenant.metered, LotSource.TOP_UP, "demo:top-up")
     return tenant_id
+
+
+async def _enter_expenses(application: Application, tenant_id: UUID) -> None:
+    """What a campaign of the demo has cost, and won. Each has its key, and so is entered once."""
+    caller = Caller(tenant_id, Role.ADMIN, "demo")
+    for number, entry in enumerate(DEMO_EXPENSES):
+        added = await expenses.add_expense(application, caller, f"demo:expense:{number}", entry)
+        assert not isinstance(added, Refused), added.refusal.message
+    for count, day in CUSTOMERS_WON:
+        key = f"demo:customers:{day}"
+        won = await expenses.record_customers_won(application, caller, key, CAMPAIGN, count, day)
+        assert not isinstance(won, Refused), won.refusal.message
 
 
 async def _store_keys(application: Application, tenant_ids: dict[str, UUID]) -> None:

@@ -47,6 +47,8 @@ GRANT INSERT, DELETE ON usage_mark, usage_hour, usage_day, usage_day_alone TO {L
 GRANT INSERT, UPDATE ON channel, delivery TO {LEDGER};
 GRANT DELETE ON refusal TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON job_run TO {LEDGER};
+GRANT INSERT, UPDATE ON expense TO {LEDGER};
+GRANT INSERT ON expense_version, customers_won TO {LEDGER};
 GRANT INSERT, UPDATE ON tenant, wallet, lot, reservation, budget_counter, scope, outbox TO {LEDGER};
 GRANT INSERT, UPDATE, DELETE ON task, budget TO {LEDGER}"""
 

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import IO, Any, Final
 
 from domain.refusals import FieldProblem
+from infra.file_errors import UnreadableFileError
 from infra.importers.values import load_json
 from infra.services.usage_intake import Unreadable
 
@@ -17,10 +18,6 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes]
 Row = tuple[int, Any]
-
-
-class UnreadableFileError(ValueError):
-    """A file cannot be read as rows; the message says why and what to do."""
 
 
 def lines(file: IO[bytes], longest: int) -> Iterator[Line]:

@@ -107,7 +107,7 @@ async def add_channel(
         await record(connection, _event(request, view.id, ("kind", kind.value), ("name", name)), at=now)
         return view.id
 
-    added = await once(application, request, add)
+    added = await once(application, request, add, alone=True)
     if not isinstance(added, UUID):
         return refused(application, tenant_id, request.operation, added)
     if added == view.id:
@@ -129,7 +129,7 @@ async def remove_channel(
         await record(connection, _event(request, channel_id), at=now)
         return channel_id
 
-    removed = await once(application, request, remove)
+    removed = await once(application, request, remove, alone=True)
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
     row = await application.readers.of(tenant_id).fetchrow(_ONE, tenant_id, channel_id)
@@ -158,7 +158,7 @@ async def test_channel(
         found.append((row[0], channel_of(tuple(row)[1:])))
         return test_id
 
-    begun = await once(application, request, begin)
+    begun = await once(application, request, begin, alone=True)
     if not isinstance(begun, UUID):
         return refused(application, tenant_id, request.operation, begun)
     if not found:

@@ -81,7 +81,7 @@ async def set_identity_provider(
         await record(connection, _event(request, made, *told), at=now)
         return made
 
-    written = await once(application, request, write)
+    written = await once(application, request, write, alone=True)
     if not isinstance(written, UUID):
         return refused(application, tenant_id, request.operation, written)
     return await _one(application, tenant_id, written)
@@ -101,7 +101,7 @@ async def remove_identity_provider(
         await record(connection, _event(request, provider_id), at=now)
         return provider_id
 
-    removed = await once(application, request, remove)
+    removed = await once(application, request, remove, alone=True)
     if not isinstance(removed, UUID):
         return refused(application, tenant_id, request.operation, removed)
     return await _one(application, tenant_id, removed)

@@ -101,7 +101,7 @@ async def create_api_key(
         await record(connection, event_by(request, _subject(key.id), *details), at=now)
         return key.id
 
-    created = await once(application, request, create)
+    created = await once(application, request, create, alone=True)
     if not isinstance(created, UUID):
         return refused(application, tenant_id, request.operation, created)
     return KeyMade(await _key(application, created), made[0].token if made else None)
@@ -130,7 +130,7 @@ async def rotate_api_key(
         await record(connection, event, at=application.clock())
         return new.id
 
-    rotated = await once(application, request, rotate)
+    rotated = await once(application, request, rotate, alone=True)
     if not isinstance(rotated, UUID):
         return refused(application, tenant_id, request.operation, rotated)
     return await _rotated(application, rotation, rotated, made[0].token if made else None)
@@ -159,7 +159,7 @@ async def revoke_api_key(
             await record(connection, event_by(request, _subject(key_id), ("name", key.name)), at=now)
         return key_id
 
-    revoked = await once(application, request, revoke)
+    revoked = await once(application, request, revoke, alone=True)
     if not isinstance(revoked, UUID):
         return refused(application, tenant_id, request.operation, revoked)
     return await _key(application, revoked)

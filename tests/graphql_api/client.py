@@ -31,6 +31,12 @@ TENANT = """
 TOP_UP = f"""
   id state walletKey amount price {MONEY} bundle origin checkoutUrl createdAt creditedAt takenBack failure
 """
+FACTS = f"campaign kind money {MONEY} hours hourlyRate incurredOn description"
+EXPENSE = f"id {FACTS} reference actor createdAt version changedAt deletedAt"
+COSTS = f"""
+  campaign name expenseTotals {MONEY} expenseCount autoTrackedUsd autoTrackedLlmUsd unpriced
+  models {{ provider model costUsd calls }} customersWon cac {MONEY} cacStatus
+"""
 CHANNEL = "id kind name hint eventTypes actor createdAt"
 API_KEY = "id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt requestsPerMinute replacedBy"
 IDENTITY_PROVIDER = "id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues actor createdAt"
@@ -79,6 +85,8 @@ SELECTIONS = {
     "revokeApiKey": f"... on ApiKey {{ {API_KEY} }}",
     "setIdentityProvider": f"... on IdentityProvider {{ {IDENTITY_PROVIDER} }}",
     "removeIdentityProvider": f"... on IdentityProvider {{ {IDENTITY_PROVIDER} }}",
+    **dict.fromkeys(("addExpense", "changeExpense", "deleteExpense"), f"... on Expense {{ {EXPENSE} }}"),
+    "recordCustomersWon": f"... on CampaignCosts {{ {COSTS} }}",
     "setProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "removeProviderKey": "... on ProviderKey { provider hint createdAt actor used }",
     "previewReservation": """... on ReservationPreview {

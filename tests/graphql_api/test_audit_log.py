@@ -69,6 +69,19 @@ async def decide_everything(clients: Clients, application: Application, acme: Ca
     await admin.do("setProviderKey", provider="openai", key=SECRET)
     await admin.do("removeProviderKey", provider="openai")
     await admin.do("removeProviderKey", provider="openai")  # refused
+    await by(admin, "addExpense", campaign="spring", kind="OTHER", amount="5", currency="EUR", incurredOn="2026-11-02")
+    entered = (await admin.ask("{ expenses { edges { node { id } } } }"))["expenses"]["edges"][0]["node"]["id"]
+    facts = {"campaign": "spring", "kind": "OTHER", "amount": "6", "currency": "EUR", "incurredOn": "2026-11-02"}
+    await by(admin, "changeExpense", id=entered, **facts)
+    await by(admin, "deleteExpense", id=entered)
+    await by(admin, "recordCustomersWon", campaign="spring", count=2, on="2026-11-02")
+    made = await by(admin, "createApiKey", name="worker", role="SERVICE")
+    rotated = await by(admin, "rotateApiKey", id=made["apiKey"]["id"], overlapSeconds=60)
+    await by(admin, "revokeApiKey", id=rotated["apiKey"]["id"])
+    provider = {"issuer": "https://id.example.com", "audience": "acme", "jwksUrl": "https://id.example.com/keys"}
+    roles = {"roleClaim": "role", "adminValues": ["boss"], "serviceValues": [], "memberValues": []}
+    known = await by(operator, "setIdentityProvider", **provider, **roles)
+    await by(operator, "removeIdentityProvider", id=known["id"])
     await by(admin, "startTopUp", walletKey="credits", bundle="credits_50")
     await by(admin, "setAutoRecharge", walletKey="metered", enabled=False, amount="100")
     await by(admin, "changePlan", plan="starter")

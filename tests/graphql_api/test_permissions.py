@@ -35,6 +35,10 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "agentBudgets",
     "alerts",
     "alertRaised",
+    "expenses",
+    "campaignCosts",
+    "campaignCostsList",
+    "accountCosts",
 }
 PEOPLES_READS = {"providerKeys"}
 ADMINS_READS = {"channels", "auditLog", "apiKeys"}
@@ -49,6 +53,10 @@ ADMINISTRATION = {"setBudget", "removeBudget", "pauseScope", "resumeScope", "set
     "createApiKey",
     "rotateApiKey",
     "revokeApiKey",
+    "addExpense",
+    "changeExpense",
+    "deleteExpense",
+    "recordCustomersWon",
     "startTopUp",
     "setAutoRecharge",
     "changePlan",

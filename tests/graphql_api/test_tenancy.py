@@ -33,6 +33,15 @@ async def ids_of_acme(clients: Clients, application: Application) -> dict[str, s
     scope = await clients.admin.do("pauseScope", idempotencyKey="p", scope="AGENT", scopeId="writer")
     top_up = await clients.admin.do("startTopUp", idempotencyKey="t", walletKey="credits", bundle="credits_50")
     await alerts.check_alerts(application, application.clock())
+    expense = await clients.admin.do(
+        "addExpense",
+        idempotencyKey="e",
+        campaign="spring",
+        kind="AGENCY",
+        amount="100",
+        currency="EUR",
+        incurredOn="2026-11-03",
+    )
     query = '{ alerts { edges { node { id } } } tenant { id } wallet(key: "metered") { id lots { id } entries { edges { node { id } } } } }'
     data = await clients.admin.ask(query)
     wallet = data["wallet"]
@@ -40,6 +49,7 @@ async def ids_of_acme(clients: Clients, application: Application) -> dict[str, s
         "Tenant": data["tenant"]["id"],
         "Alert": data["alerts"]["edges"][0]["node"]["id"],
         "TopUp": top_up["id"],
+        "Expense": expense["id"],
         "Reservation": reservation["id"],
         "UsageEvent": consumed["usageEvents"][0]["id"],
         "Budget": budget["id"],
@@ -89,6 +99,8 @@ async def test_ids_that_are_none_find_nothing(clients: Clients) -> None:
         "ten_x",
         "top_" + "f" * 32,
         "top_",
+        "exp_" + "f" * 32,
+        "exp_",
         "🧾",
     ):
         assert await clients.admin.ask(NODE, id=public_id) == {"node": None}, public_id

@@ -1,19 +1,22 @@
 """The audit on a real database: a busy history holds, and whatever is changed behind its back is named."""
 
 from collections.abc import AsyncIterator
+from datetime import date
 
 import asyncpg
 import pytest
 
 from domain.attribution import Attribution
 from domain.audit import FindingKind as Kind
+from domain.expenses import ExpenseEntry, ExpenseKind
 from domain.ids import NIL
 from domain.money import NANO
 from domain.wallets import LotSource
 from infra import audit as auditing
 from infra.application import Application
 from infra.audit import AuditReport, audit
-from infra.services import catalog, reservations, settlements, usage, wallets
+from infra.expense_rows import ExpenseView
+from infra.services import catalog, expenses, reservations, settlements, usage, wallets
 from infra.services.callers import Caller, Refused, Role
 from infra.services.catalog import Published
 from infra.services.usage import ReportedUsage
@@ -56,6 +59,13 @@ async def _work(application: Application, caller: Caller, clock: Clock) -> None:
     await wallets.adjust_wallet(application, caller, "up", "credits", nano("500"), "put right")
     alone = ReportedUsage(reported("three", "0.20"), "llm_call", None, Attribution(campaign="spring"))
     await usage.record_usage(application, caller, [alone])
+    entry = ExpenseEntry("spring", ExpenseKind.AGENCY, "EUR", date(2026, 11, 3), nano("5"))
+    added = await expenses.add_expense(application, caller, "expense", entry)
+    assert isinstance(added, ExpenseView)
+    await expenses.change_expense(application, caller, "more", added.id, entry._replace(amount=nano("6")))
+    await expenses.delete_expense(application, caller, "gone", added.id)
+    await expenses.add_expense(application, caller, "another", entry)
+    await expenses.record_customers_won(application, caller, "won", "spring", 2, entry.incurred_on)
 
 
 @pytest.fixture
@@ -184,6 +194,12 @@ async def test_an_empty_database_holds(application: Application, connection: asy
             "UPDATE idempotency_key SET result_id = gen_random_uuid() WHERE key = 'open'",
             {Kind.IDEMPOTENCY_KEY},
         ),
+        ("UPDATE expense SET minor = minor + 1 WHERE version = 1", {Kind.EXPENSE}),
+        ("UPDATE expense SET deleted_at = NULL WHERE version = 3", {Kind.EXPENSE}),
+        ("UPDATE expense_version SET description = 'another' WHERE version = 3", {Kind.EXPENSE}),
+        ("DELETE FROM expense_version WHERE version = 2", {Kind.EXPENSE}),
+        ("DELETE FROM expense WHERE version = 1", {Kind.EXPENSE, Kind.IDEMPOTENCY_KEY}),
+        ("DELETE FROM customers_won", {Kind.IDEMPOTENCY_KEY}),
         ("DELETE FROM tenant WHERE slug = 'globex'", {Kind.REFERENCE}),
     ],
 )

@@ -12,8 +12,8 @@ from domain.attribution import Attribution
 from domain.prices import NO_TOKENS, Tokens
 from domain.refusals import FieldProblem
 from domain.usage import Usage, UsageKind
+from infra.file_errors import UnreadableFileError
 from infra.importers import files, litellm, opentelemetry
-from infra.importers.files import UnreadableFileError
 from infra.importers.reading import Format, Read, read_events
 from infra.services.usage import ReportedUsage
 from infra.services.usage_intake import Unreadable
