@@ -9,6 +9,7 @@ from domain.breakdowns import Dimension
 from domain.budgets import BudgetPeriod, ScopeStatus
 from domain.channels import ChannelKind
 from domain.ledger import EntryType
+from domain.margins import MarginDimension, MarginFlag
 from domain.payments import TopUpOrigin, TopUpState
 from domain.rates import ChargeType, RouteClass
 from domain.refusals import BudgetScope, RefusalCode, ReservationState
@@ -16,6 +17,7 @@ from domain.tenants import TenantStatus
 from domain.usage import Route, UsageKind
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
 from infra.job_outcomes import Outcome
+from infra.queries.metering import Unmetered
 
 
 @unique
@@ -243,4 +245,26 @@ _describe(
     DAY="The day in the tenant's time zone, such as 2026-11-21.",
     WEEK="The week from Monday in the tenant's time zone, by its Monday.",
     MONTH="The month in the tenant's time zone, such as 2026-11.",
+)
+_describe(
+    MarginDimension,
+    "By what margins can be grouped.",
+    FEATURE="The feature of the rate card.",
+    PROVIDER="Who was called.",
+    TENANT="The tenant, by its slug.",
+    MONTH="The calendar month in the tenant's time zone.",
+)
+_describe(
+    MarginFlag,
+    "What is wrong with a margin.",
+    NEGATIVE="It cost more than it brought in.",
+    BELOW_TARGET="It brought in less than it should.",
+)
+_describe(
+    Unmetered,
+    "Why nobody was charged for a call that has to be paid.",
+    GIVEN_UP="The reservation that it belongs to was released, or expired and was not settled.",
+    UNPRICED="Its price is not known yet: publish it, then re-rate.",
+    NO_FEATURE="It names no feature.",
+    NO_RATE="Its feature has no rate that charges single calls, or the tenant has no wallet for it.",
 )

@@ -13,6 +13,8 @@ from graphql_api.budgets import BudgetMutations, BudgetQueries
 from graphql_api.catalog import CatalogQueries
 from graphql_api.channels import ChannelMutations, ChannelQueries
 from graphql_api.job_runs import JobRunQueries
+from graphql_api.margins import MarginQueries
+from graphql_api.metering import MeteringQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
 from graphql_api.plans import PlanQueries
@@ -53,6 +55,8 @@ class Query(
     ProviderKeyQueries,
     PublicationQueries,
     JobRunQueries,
+    MarginQueries,
+    MeteringQueries,
     AlertQueries,
     ChannelQueries,
     NodeQueries,

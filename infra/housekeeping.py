@@ -33,6 +33,7 @@ from infra.services import (
     deliveries,
     job_runs,
     lots,
+    margins,
     partitions,
     recharges,
     relay,
@@ -97,6 +98,7 @@ def duties(application: Application) -> list[_Duty]:
         _Duty("check_alerts", alerts.check_alerts, QUARTER),
         _Duty("roll_up_usage", rollups.roll_up, MINUTE),
         _Duty("make_partitions", partitions.make_ahead, DAY),
+        _Duty("check_margins", _check_margins, DAY),
     ]
     if application.gateway is not None:
         found.append(_Duty("reconcile_top_ups", topups.reconcile, MINUTE))
@@ -107,6 +109,10 @@ def duties(application: Application) -> list[_Duty]:
 
 
 DELIVERIES: Final = _Duty("deliver_notifications", deliveries.notify, MINUTE)
+
+
+async def _check_margins(application: Application, at: datetime) -> Progress:
+    return (await margins.check_margins(application, at)).progress
 
 
 async def _relay(application: Application, _at: datetime) -> Progress:
