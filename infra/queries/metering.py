@@ -37,6 +37,7 @@ _UNCHARGED: Final = """u.tenant_id = t.id AND u.occurred_at >= asked.first AND u
 _PAID: Final = "(u.cost > 0 OR u.cost IS NULL)"
 _COLUMNS: Final = """u.id, u.occurred_at, u.recorded_at, u.provider, u.model, u.operation, u.feature, u.calls, u.results,
     u.cost, u.reservation_id, u.under_reservation, u.agent_role, u.campaign"""
+# By OFFSET and LIMIT each is looked up for itself, whatever the statistics say.
 # $1 the tenant, $2 and $3 the span, $4 and $5 tenant and moment from which on (a page), $6 the least moment at which a
 # reservation ended whose events can lie in the span; $7 to $10 the features charged per result, by tenant and span, and $11
 # the tenants with cards of their own.
@@ -48,18 +49,26 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT {_COLUMNS} FROM usage_event u WHERE {_UNCHARGED} AND NOT u.under_reservation AND {_PAID}
     UNION ALL
-    SELECT {_COLUMNS} FROM reservation r JOIN usage_event u ON u.reservation_id = r.id AND u.source IS NOT NULL
+    SELECT under.* FROM reservation r CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM usage_event u
+        WHERE u.reservation_id = r.id AND u.source IS NOT NULL AND {_UNCHARGED} AND u.under_reservation AND {_PAID}
+        OFFSET 0
+    ) under
     WHERE r.tenant_id = t.id AND r.state IN ('RELEASED', 'EXPIRED') AND r.ended_at >= $6 AND r.recorded IS NOT NULL
-        AND {_UNCHARGED} AND u.under_reservation AND {_PAID}
     UNION ALL
     -- What cost nothing by a price that was corrected since.
-    SELECT {_COLUMNS} FROM (
+    SELECT once_free.* FROM (
         SELECT DISTINCT event_id, occurred_at FROM usage_amendment
         WHERE tenant_id = t.id AND occurred_at >= asked.first AND occurred_at < asked.past
             AND event_id IS NOT NULL AND cost > 0
-    ) corrected JOIN usage_event u ON u.id = corrected.event_id AND u.occurred_at = corrected.occurred_at
-    LEFT JOIN reservation r ON r.tenant_id = t.id AND r.id = u.reservation_id
-    WHERE {_UNCHARGED} AND u.cost = 0 AND (NOT u.under_reservation OR r.state IN ('RELEASED', 'EXPIRED'))
+    ) corrected
+    CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM usage_event u
+        WHERE u.id = corrected.event_id AND u.occurred_at = corrected.occurred_at AND {_UNCHARGED} AND u.cost = 0
+        LIMIT 1
+    ) once_free
+    LEFT JOIN reservation r ON r.tenant_id = t.id AND r.id = once_free.reservation_id
+    WHERE NOT once_free.under_reservation OR r.state IN ('RELEASED', 'EXPIRED')
 ) u
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(cost), 0) AS cost, coalesce(sum(unpriced), 0) AS unpriced,

@@ -66,6 +66,9 @@ OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
     "tenantUsage",
     "tenantSpending",
     "jobRuns",
+    "margins",
+    "metering",
+    "unmetered",
 }
 WITHOUT_A_TENANT = {"tenants", "jobRuns", "tenantSpending", "providers", "plans", "createTenant", "setDefaultBudget"}
 MAY = {
