@@ -218,6 +218,7 @@ def apportion(amount: int, weights: Mapping[str | None, int]) -> dict[str | None
 def _shared(pot: list[Group], terms: Terms, target: int) -> Iterator[tuple[str | None, Sums]]:
     """Each provider's sums: its part of what was charged; as it was charged where nothing cost anything."""
     weights = {group.provider: group.cost for group in pot}
+    assert len(weights) == len(pot), "each provider is there once"
     whole = sum(weights.values())
     if whole == 0:
         for group in pot:

@@ -355,8 +355,8 @@ def check_margins(
 
     Flagged is, by feature, provider and tenant:
       NEGATIVE      it cost more than it brought in
-      BELOW_TARGET  less is left than the target; for features that are charged by cost alone: less than their
-                    markup promises
+      BELOW_TARGET  less is left than the target, or, of features that are charged by cost
+                    alone, than their markup promises
 
     Metered is a call that was charged, or was recorded under a reservation that was settled or is still open, or that
     stands alone under a rate per result and found nothing. All others are listed with the reason: GIVEN_UP (its reservation

@@ -29,7 +29,7 @@ _SLACK: Final = timedelta(days=2)
 _TENANTS: Final = """
 SELECT t.id, t.slug, t.name, t.time_zone FROM tenant t
 WHERE ($1::uuid IS NULL OR t.id = $1) AND (
-    EXISTS (SELECT FROM usage_day u WHERE u.tenant_id = t.id AND u.day >= $2::date AND u.day <= $3::date)
+    EXISTS (SELECT FROM usage_day u WHERE u.tenant_id = t.id AND u.day >= $2::timestamptz::date AND u.day <= $3::timestamptz::date)
     OR EXISTS (SELECT FROM usage_mark m WHERE m.tenant_id = t.id AND m.quarter >= $2 AND m.quarter <= $3)
     OR EXISTS (SELECT FROM usage_mark m WHERE m.tenant_id = t.id AND m.quarter = $4)
 ) ORDER BY t.slug"""

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 import pytest
 from graphql import (
+    GraphQLArgument,
     GraphQLEnumType,
+    GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLNamedType,
@@ -33,7 +35,7 @@ from infra.services.catalog import Published
 from infra.services.margins import check_margins
 from tests.graphql_api.client import SCHEMA
 from tests.graphql_api.conftest import Clients
-from tests.graphql_api.test_contract import open_to_tenants, parts_of, types_of
+from tests.graphql_api.test_contract import default_of, open_to_tenants, parts_of, types_of
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +67,7 @@ QUESTIONS: Final = (
     "{ plans { key name allocations { walletKey unit amount } price { amount currency } } }",
     "{ bundles { key } }",
     '{ planFit(deliverables: [{feature: "blog_post", quantity: "4"}]) { __typename } }',
-    "{ prices { edges { node { provider model } } } }",
+    "{ prices { provider model inputPer1M } }",
     "{ alerts { edges { node { kind message threshold action } } } }",
     f"{{ usageBreakdown(filter: {SPAN}, groupBy: [FEATURE, PROVIDER]) {{ rows {{ totals {{ costUsd creditsCharged usdCharged }} }} }} }}",
     f"{{ usageEvents(filter: {SPAN}) {{ edges {{ node {{ costUsd charges {{ amount wallet {{ key }} }} }} }} }} }}",
@@ -110,12 +112,17 @@ def test_no_description_and_no_default_has_a_figure_of_a_card() -> None:
         path: figures
         for named in types_of(SCHEMA)
         for path, part in parts_of(named)
-        if (figures := secrets.intersection(FIGURE.findall(f"{part.description} {getattr(part, 'default_value', '')}")))
+        if (figures := secrets.intersection(FIGURE.findall(f"{part.description} {default_in(part)}")))
     }
     assert found == {}
-    assert "50" not in FIGURE.findall(
-        str(SCHEMA.query_type and SCHEMA.query_type.fields["margins"].args["targetPercent"])
-    )
+    assert SCHEMA.query_type is not None
+    target = SCHEMA.query_type.fields["margins"].args["targetPercent"]
+    assert default_of(target) in (None, "null"), "the usual target is not told"
+    assert "50" not in FIGURE.findall(target.description or "")
+
+
+def default_in(part: Any) -> str | None:
+    return default_of(part) if isinstance(part, GraphQLArgument | GraphQLInputField) else None
 
 
 @pytest.fixture
@@ -147,9 +154,9 @@ async def answers(clients: Clients, role: Role) -> list[tuple[str, Any]]:
         reserve = f"mutation ($input: ReserveInput!) {{ reserve(input: $input) {{ {RESERVED} {REFUSED} }} }}"
         whole = given | {"idempotencyKey": f"{role} {feature} {estimate}"}
         found.append((f"reserve {feature}", await client.send(reserve, {"input": whole})))
-    # More than there is of each wallet.
-    for feature, cost in (("profile_draft", "9000"), ("llm_call", "9000")):
-        poor = {"idempotencyKey": f"{role} poor {feature}", "feature": feature, "estimate": {"costUsd": cost}}
+    # More than there is in each wallet, and more than the budget.
+    for feature, cost in (("profile_draft", "140"), ("llm_call", "40"), ("llm_call", "9000")):
+        poor = {"idempotencyKey": f"{role} poor {feature} {cost}", "feature": feature, "estimate": {"costUsd": cost}}
         reserve = f"mutation ($input: ReserveInput!) {{ reserve(input: $input) {{ {RESERVED} {REFUSED} }} }}"
         found.append((f"refused {feature}", await client.send(reserve, {"input": poor})))
     return found
@@ -159,6 +166,7 @@ async def answers(clients: Clients, role: Role) -> list[tuple[str, Any]]:
 async def test_no_answer_to_a_tenants_key_shows_them_or_tells_a_credits_value(
     application: Application, clients: Clients
 ) -> None:
+    await clients.admin.do("setBudget", idempotencyKey="b", scope="TENANT", period="MONTH", cap="150")
     work = await clients.service.reserve("w", "profile_draft", estimate={"costUsd": "0.01"})
     usage = [{"provider": "openai", "costUsd": "0.012345679"}]
     settled = await clients.service.do("consume", idempotencyKey="c", reservationId=work["id"], usage=usage)
@@ -179,9 +187,10 @@ async def test_no_answer_to_a_tenants_key_shows_them_or_tells_a_credits_value(
         seen = await answers(clients, role)
         refused = [answer for asked, answer in seen if asked in FOR_OPERATORS]
         assert [answer["errors"][0]["extensions"]["code"] for answer in refused] == ["FORBIDDEN"] * len(FOR_OPERATORS)
+        assert [asked for asked, answer in seen if asked in QUESTIONS and "errors" in answer] == []
         codes = {code for _, answer in seen for code in named(answer, "code")}
         if role is not Role.MEMBER:
-            assert {"INSUFFICIENT_FUNDS", "FORBIDDEN"} <= codes
+            assert {"INSUFFICIENT_FUNDS", "BUDGET_EXCEEDED", "FORBIDDEN"} <= codes
         for asked, answer in seen:
             text = str(answer)
             for secret in (VALUE, MARKUP, "negative_margin", "NEGATIVE_MARGIN"):
