@@ -27,7 +27,9 @@ _RULE: Final = (
 )
 
 
-@strawberry.input(name="Period", description=f"Which usage: from <= occurredAt < to, {OF_PERIOD}. Up to ten years.")
+@strawberry.input(
+    name="PeriodFilter", description=f"Which usage: from <= occurredAt < to, {OF_PERIOD}. Up to ten years."
+)
 class PeriodInput:
     """Which usage."""
 

@@ -31,11 +31,11 @@ query ($filter: MarginFilter!, $by: [MarginDimension!]!, $top: Int, $flagged: Bo
 }}"""
 COUNTS: Final = "{ events calls costUsd unpriced }"
 METERING: Final = f"""
-query ($filter: Period!) {{
+query ($filter: PeriodFilter!) {{
   metering(filter: $filter) {{ total {COUNTS} metered {COUNTS} unmetered {COUNTS} free {COUNTS} }}
 }}"""
 UNMETERED: Final = """
-query ($filter: Period!, $first: Int, $after: String) {
+query ($filter: PeriodFilter!, $first: Int, $after: String) {
   unmetered(filter: $filter, first: $first, after: $after) {
     edges { cursor node { id tenant reason provider feature calls costUsd reservationId agentRole campaign } }
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
