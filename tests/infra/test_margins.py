@@ -360,8 +360,18 @@ async def test_the_job_tells_operators_alone_once_a_day_however_many_run(timed: 
     told = await timed.readers.fetch("SELECT tenant_id, payload FROM outbox WHERE type = 'alert.raised'")
     of_margins = [row[0] for row in told if orjson.loads(row[1])["kind"] == "negative_margin"]
     assert of_margins == [NIL] * 4
+    await timed.writers.execute(
+        "INSERT INTO channel (tenant_id, id, kind, name, event_types, sealed, hint, actor, created_at)"
+        " VALUES ($1, gen_random_uuid(), 'WEBHOOK', 'all', '{}', '', '', 'a', now())",
+        caller.tenant_id,
+    )
+    await timed.writers.execute(
+        "INSERT INTO outbox (tenant_id, id, type, payload, created_at) VALUES ($1, gen_random_uuid(), 'x', '{}', now())",
+        caller.tenant_id,
+    )
     await deliveries.route_events(timed, clock.now)
     assert await count(timed, "outbox", "routed_at IS NULL") == 0
+    assert await count(timed, "delivery") == 1, "of the tenant's own event"
     clock.advance(days=1)
     assert (await check_margins(timed, clock.now)).progress == Progress(4)
     connection = await connect_to_books(timed.url)
