@@ -14,6 +14,7 @@ from typing import Final
 from domain import budgets, money
 from domain.books import EventType
 from domain.budgets import DEFAULT_THRESHOLDS, BudgetKey, BudgetPeriod
+from domain.margins import MarginDimension, MarginFlag, Sums
 from domain.money import format_amount
 from domain.payments import TopUpState
 from domain.refusals import BudgetScope
@@ -34,7 +35,7 @@ class AlertKind(StrEnum):
     TOP_UP_UNMATCHED = "top_up_unmatched"  # money came in that is not what was ordered
     AUTO_RECHARGE_DISABLED = "auto_recharge_disabled"
     UNPRICED_MODEL = "unpriced_model"  # usage of a model that has no price
-    NEGATIVE_MARGIN = "negative_margin"  # work cost more than it brought in
+    NEGATIVE_MARGIN = "negative_margin"  # work brought in less than it should, or than it cost; for operators alone
     LEDGER_IMBALANCE = "ledger_imbalance"  # the audit found books that do not agree
 
 
@@ -154,6 +155,20 @@ def imbalance(places: Sequence[str], day: date) -> Alert:
     return Alert(
         AlertKind.LEDGER_IMBALANCE, None, "", 0, day, "Nothing was changed: an operator must look at it.", message
     )
+
+
+def of_margin(dimension: MarginDimension, value: str | None, sums: Sums, target: int, since: date, day: date) -> Alert:
+    """What is wrong with the margin of a feature, provider or tenant since a day. Its threshold is the target (hundredths of a percent),
+    or 0 where it cost more than it brought in."""
+    kind = dimension.value.lower()
+    what = f"no {kind}" if value is None else f"{kind} {value}"
+    figures = f"{_dollars(sums.revenue)} USD came in, {_dollars(sums.cost)} USD were paid to providers"
+    if sums.flag is MarginFlag.NEGATIVE:
+        threshold, problem = 0, "costs more than it brings in"
+    else:
+        threshold, problem = target, f"brings in less than the {_dollars(sums.least)} USD that it should"
+    message = f"Work of {what} {problem}: {figures} since {since}."
+    return Alert(AlertKind.NEGATIVE_MARGIN, None, what, threshold, day, "Operators are told.", message)
 
 
 def _of_budget(state: BudgetState, day: date) -> Alert | None:

@@ -77,6 +77,24 @@ def multiply_rounding_up(left: int, right: int) -> int:
     return divide_rounding_up(left * right, NANO)
 
 
+def multiply_rounding_down(left: int, right: int) -> int:
+    """The product of two nano-amounts as a nano-amount, rounded towards minus infinity: credits times what one is worth, so
+    that what was earned is never overstated."""
+    return left * right // NANO
+
+
+def part_rounding_down(amount: int, part: int, whole: int) -> int:
+    """An amount's part in proportion, rounded down: 100 of which 1 of 3 is 33."""
+    return amount * part // whole
+
+
+def price_for_margin_rounding_down(cost: int, margin: int) -> int:
+    """What must be earned by something that costs this much, so that of every unit earned a part remains: `margin`, in
+    hundredths of a percent, under 10_000. At 5_000 (50 %) it is twice the cost."""
+    assert 0 <= margin < 10_000
+    return cost * 10_000 // (10_000 - margin)
+
+
 def cost_rounding_up(classes: Iterable[tuple[int, int]]) -> int:
     """Price quantities: each pair is (units, nano-dollars per 1,000,000 units).
 

@@ -2,11 +2,13 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
 from domain import ids
 from domain.alerts import AlertKind
+from domain.ids import NIL
 from domain.refusals import BudgetScope
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
@@ -17,7 +19,8 @@ from infra.queries import alerts as query
 from infra.queries.alerts import AlertPage
 
 # What work brings in over its cost is for the operator to know: the schema that tenants read does not speak of it.
-TENANTS_KINDS = [kind.value for kind in AlertKind if kind is not AlertKind.NEGATIVE_MARGIN]
+OPERATORS_KINDS = [AlertKind.NEGATIVE_MARGIN.value]
+TENANTS_KINDS = [kind.value for kind in AlertKind if kind.value not in OPERATORS_KINDS]
 
 
 @strawberry.type(
@@ -87,7 +90,10 @@ class AlertConnection:
 class AlertQueries:
     """What can be asked about alerts."""
 
-    @field(description="What people of the tenant were told, newest first.")
+    @field(
+        description="What people of the tenant were told, newest first; for an operator who names no tenant, what operators "
+        "alone are told."
+    )
     async def alerts(
         self,
         info: Info,
@@ -104,14 +110,16 @@ class AlertQueries:
             raise bad_input("after must be a cursor of this list")
         context = info.context
         size = page_size(first, 20)
-        page = await query.page(context.application, context.caller.tenant_id, size, before, _kinds(kinds))
+        tenant_id = context.caller.tenant_id
+        page = await query.page(context.application, tenant_id, size, before, _kinds(kinds, tenant_id))
         return AlertConnection.of(page)
 
 
-def _kinds(asked: list[str] | None) -> list[AlertKind] | None:
+def _kinds(asked: list[str] | None, tenant_id: UUID) -> list[AlertKind] | None:
     if asked is None:
         return None
-    known = {name: AlertKind(name) for name in TENANTS_KINDS}
+    named = OPERATORS_KINDS if tenant_id == NIL else TENANTS_KINDS
+    known = {name: AlertKind(name) for name in named}
     if not asked or len(asked) > len(known) or not set(asked) <= known.keys():
         raise bad_input(f"kinds must be some of {', '.join(known)}")
     return [known[name] for name in asked]

@@ -454,6 +454,54 @@ def rerate(
         asyncio.run(run(settings, url, order))
 
 
+@command("check-margins")
+def check_margins(
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MOMENT", help="Usage from this day or moment on.", show_default="30 days ago"),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="MOMENT", help="Usage before this day or moment.", show_default="now")
+    ] = None,
+    target: Annotated[
+        int, typer.Option(min=0, max=99, help="The gross margin, in percent, under which a line is flagged.")
+    ] = 50,
+    tenant: Annotated[str | None, typer.Option(help="Slug of a tenant.", show_default="every tenant")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Compare what work brought in with what providers charged for it, and prove that every paid call was metered.
+
+    Revenue is what tenants were charged: a credit at its value on the rate card of then, a metered dollar as it is. Cost is
+    what providers charge on our keys, what is free on the card included; calls on tenants' own keys cost us nothing.
+
+    Flagged is, by feature, provider and tenant:
+      NEGATIVE      it cost more than it brought in
+      BELOW_TARGET  less is left than the target, or, of features that are charged by cost
+                    alone, than their markup promises
+
+    Metered is a call that was charged, or was recorded under a reservation that was settled or is still open, or that
+    stands alone under a rate per result and found nothing. All others are listed with the reason: GIVEN_UP (its reservation
+    was released or expired), UNPRICED, NO_FEATURE, NO_RATE (no rate of its feature charges such a call by itself).
+
+    Examples:
+      purser check-margins
+      purser check-margins --from 2026-11-01 --to 2026-12-01 --target 55
+      purser check-margins --tenant acme --json
+
+    Exit codes: 0 nothing is flagged and every paid call was metered; 1 something is flagged or was not metered; 2 it could
+    not be checked. Days begin at midnight UTC. Nothing is written: the daily job check_margins also raises alerts.
+    """
+    from graphql_api.margin_report import Options, check
+    from infra.database import database
+
+    settings = _settings()
+    options = Options(start, end, target, tenant, as_json)
+    with database(settings) as url:
+        sound = asyncio.run(check(settings, url, options))
+    if not sound:
+        raise typer.Exit(1)
+
+
 @command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def replay(context: typer.Context) -> None:
     """Play recorded LLM calls through reserve and consume, and check what was charged.

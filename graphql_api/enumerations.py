@@ -12,6 +12,7 @@ from domain.channels import ChannelKind
 from domain.expenses import CacStatus, ExpenseChange, ExpenseKind
 from domain.identity import GrantedRole
 from domain.ledger import EntryType
+from domain.margins import MarginDimension, MarginFlag
 from domain.payments import TopUpOrigin, TopUpState
 from domain.rates import ChargeType, RouteClass
 from domain.refusals import BudgetScope, RefusalCode, ReservationState
@@ -19,6 +20,7 @@ from domain.tenants import TenantStatus
 from domain.usage import Route, UsageKind
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
 from infra.job_outcomes import Outcome
+from infra.queries.metering import Unmetered
 
 
 @unique
@@ -290,4 +292,26 @@ _describe(
     NO_EXPENSES="No expense was entered.",
     MIXED_CURRENCIES="The expenses are in several currencies, and nothing is converted.",
     NO_CUSTOMERS="No customer was won.",
+)
+_describe(
+    MarginDimension,
+    "By what margins can be grouped.",
+    FEATURE="The feature of the rate card.",
+    PROVIDER="Who was called.",
+    TENANT="The tenant, by its slug.",
+    MONTH="The calendar month in the tenant's time zone.",
+)
+_describe(
+    MarginFlag,
+    "What is wrong with a margin.",
+    NEGATIVE="It cost more than it brought in.",
+    BELOW_TARGET="It brought in less than it should.",
+)
+_describe(
+    Unmetered,
+    "Why nobody was charged for a call that has to be paid.",
+    GIVEN_UP="The reservation that it belongs to was released, or expired and was not settled.",
+    UNPRICED="Its price is not known yet: publish it, then re-rate.",
+    NO_FEATURE="It names no feature.",
+    NO_RATE="Its feature has no rate that charges single calls, or the tenant has no wallet for it.",
 )

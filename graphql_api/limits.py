@@ -42,7 +42,16 @@ SECONDS: Final = 30.0
 
 USUAL_LENGTH: Final = 5
 # What sums over usage cost beside the fields of their answer.
-REPORTS: Final = ("usageBreakdown", "tenantUsage", "campaignCosts", "campaignCostsList", "accountCosts")
+REPORTS: Final = (
+    "usageBreakdown",
+    "tenantUsage",
+    "campaignCosts",
+    "campaignCostsList",
+    "accountCosts",
+    "margins",
+    "metering",
+    "unmetered",
+)
 COST_OF_REPORT: Final = 5_000
 # The arguments that say how long a list is, and the fields of an answer whose length one of them has said already.
 LENGTHS: Final = ("first", "top", "inputs")

@@ -42,6 +42,9 @@ ALLOWED: Final = {
     "Query.agentBudgets": EVERYBODY,
     "Query.tenantUsage": OPERATORS,
     "Query.tenantSpending": OPERATORS,
+    "Query.margins": OPERATORS,
+    "Query.metering": OPERATORS,
+    "Query.unmetered": OPERATORS,
     "Query.node": EVERYBODY,
     "Query.tenant": EVERYBODY,
     "Query.tenants": OPERATORS,
@@ -109,7 +112,8 @@ ALLOWED: Final = {
     "Mutation.setDefaultBudget": OPERATORS,
     "Subscription.alertRaised": EVERYBODY,
 }
-# The operations that an operator may use without naming a tenant; `plans` asks for one if it is told no region.
+# The operations that an operator may use without naming a tenant; `plans` asks for one if it is told no region, and `alerts`
+# are then the operators' own.
 WITHOUT_TENANT: Final = frozenset(
     {
         "Query.tenants",
@@ -121,7 +125,7 @@ WITHOUT_TENANT: Final = frozenset(
     }
     | {"Query.rateCards", "Mutation.publishRateCard", "Mutation.publishPrice", "Mutation.publishProvider"}
     | {"Mutation.publishPlan", "Mutation.publishBundle", "Mutation.rerateUsage", "Query.tenantSpending"}
-    | {"Query.auditLog"}
+    | {"Query.auditLog", "Query.margins", "Query.metering", "Query.unmetered", "Query.alerts"}
 )
 
 Resolver = Callable[..., Any]

@@ -35,7 +35,7 @@ class RateInput:
     default_estimate_usd: UsdAmount | None = strawberry.field(
         default=None,
         description="Provider cost of one unit, for who gives neither model nor estimate; null for FIXED and BUNDLED "
-        "takes 0.30 dollars a credit.",
+        "takes the usual estimate of a credit.",
     )
     route_class: RouteClass | None = strawberry.field(
         default=RouteClass.OTHER, description="What the tenant's own provider key does for it."
@@ -85,7 +85,7 @@ class PublishRateCardInput:
         default=None, description="What a credit is worth; null: as in basedOn."
     )
     markup: Amount | None = strawberry.field(
-        default=None, description="On provider cost, at least 1; 1.3 charges 30 % more. Null: as in basedOn."
+        default=None, description="On provider cost, at least 1; 2 charges twice what it was. Null: as in basedOn."
     )
     rates: list[RateInput] | None = strawberry.field(
         default=None,

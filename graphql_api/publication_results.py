@@ -29,7 +29,7 @@ class PublishedRateCard:
 
     rate_card: RateCard = strawberry.field(description="The version as tenants see it.")
     credit_value: UsdAmount = strawberry.field(description="What a credit is worth.")
-    markup: Amount = strawberry.field(description="On provider cost; 1.3 charges 30 % more.")
+    markup: Amount = strawberry.field(description="On provider cost; 2 charges twice what it was.")
     for_tenant: bool = strawberry.field(description=_FOR_TENANT)
     published_at: datetime = strawberry.field(description=_PUBLISHED_AT)
 

@@ -43,9 +43,9 @@ async def rerate(settings: Settings, url: str, order: Order) -> None:
     for option, name in (("provider", order.provider), ("model", order.model), ("operation", order.operation)):
         if name is not None and not is_identifier(name):
             raise typer.BadParameter(IDENTIFIER_RULE, param_hint=f"--{option}")
-    start = _moment(order.start, "--from")
+    start = moment_given(order.start, "--from")
     async with opened_for(settings, url) as application:
-        end = application.clock() if order.end is None else _moment(order.end, "--to")
+        end = application.clock() if order.end is None else moment_given(order.end, "--to")
         if start >= end:
             raise typer.BadParameter("must lie before --to, which is now if it is not given", param_hint="--from")
         tenant_id = None if order.tenant is None else await tenant_named(application, order.tenant)
@@ -122,7 +122,7 @@ def _signed(amount: int) -> str:
     return f"{'+' if amount > 0 else ''}{format_amount(amount)}"
 
 
-def _moment(text: str, option: str) -> datetime:
+def moment_given(text: str, option: str) -> datetime:
     """A moment, or a day as its first moment in UTC."""
     try:
         return (

@@ -18,6 +18,8 @@ from graphql_api.channels import ChannelMutations, ChannelQueries
 from graphql_api.expenses import ExpenseMutations, ExpenseQueries
 from graphql_api.identity_providers import IdentityProviderMutations, IdentityProviderQueries
 from graphql_api.job_runs import JobRunQueries
+from graphql_api.margins import MarginQueries
+from graphql_api.metering import MeteringQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
 from graphql_api.plans import PlanQueries
@@ -60,6 +62,8 @@ class Query(
     ProviderKeyQueries,
     PublicationQueries,
     JobRunQueries,
+    MarginQueries,
+    MeteringQueries,
     AlertQueries,
     ChannelQueries,
     AuditLogQueries,

@@ -51,40 +51,42 @@ class UsageFilterInput:
 
 def filter_of(given: UsageFilterInput) -> UsageFilter:
     """What the queries look at. Raises for what cannot be asked."""
-    _check_span(given)
+    check_span(given.start, given.end)
     return UsageFilter(
         given.start,
         given.end,
-        _values("provider", given.provider),
-        _values("model", given.model),
-        _values("operation", given.operation),
-        _values("feature", given.feature),
-        _values("agentRole", given.agent_role),
-        _values("campaign", given.campaign),
-        _values("client", given.client),
-        _values("project", given.project),
-        _values("research", given.research),
-        _values("account", given.account),
-        _values("session", given.session),
-        _values("taskRun", given.task_run),
+        values_of("provider", given.provider),
+        values_of("model", given.model),
+        values_of("operation", given.operation),
+        values_of("feature", given.feature),
+        values_of("agentRole", given.agent_role),
+        values_of("campaign", given.campaign),
+        values_of("client", given.client),
+        values_of("project", given.project),
+        values_of("research", given.research),
+        values_of("account", given.account),
+        values_of("session", given.session),
+        values_of("taskRun", given.task_run),
         tuple(_bounded("kind", given.kind)),
         tuple(_bounded("route", given.route)),
         _tags(given.tags),
     )
 
 
-def _check_span(given: UsageFilterInput) -> None:
-    if given.start >= given.end:
+def check_span(start: datetime, end: datetime) -> None:
+    """Raises for a span that cannot be asked for."""
+    if start >= end:
         raise bad_input("filter.from must lie before filter.to")
-    if given.start < EARLIEST:
+    if start < EARLIEST:
         raise bad_input("filter.from must not lie before the year 2000")
-    if given.end > LATEST:
+    if end > LATEST:
         raise bad_input("filter.to must not lie after the year 9997")
-    if given.end - given.start > LONGEST_SPAN:
+    if end - start > LONGEST_SPAN:
         raise bad_input("filter.to may lie at most ten years after filter.from: ask for a shorter span")
 
 
-def _values(name: str, given: list[str] | None) -> tuple[str, ...]:
+def values_of(name: str, given: list[str] | None) -> tuple[str, ...]:
+    """What a field of a filter names. Raises for what cannot be asked for."""
     for value in _bounded(name, given):
         _check_value(name, value)
     return tuple(given or ())

@@ -214,8 +214,8 @@ FROM (
     UNION ALL SELECT tenant_id, 'scope' FROM scope
     UNION ALL SELECT tenant_id, 'usage_event' FROM usage_event
     UNION ALL SELECT tenant_id, 'usage_amendment' FROM usage_amendment
-    UNION ALL SELECT tenant_id, 'outbox' FROM outbox
-    UNION ALL SELECT tenant_id, 'alert' FROM alert
+    UNION ALL SELECT tenant_id, 'outbox' FROM outbox WHERE tenant_id <> '00000000-0000-0000-0000-000000000000'
+    UNION ALL SELECT tenant_id, 'alert' FROM alert WHERE tenant_id <> '00000000-0000-0000-0000-000000000000'
     UNION ALL SELECT tenant_id, 'channel' FROM channel
     UNION ALL SELECT tenant_id, 'identity_provider' FROM identity_provider
     UNION ALL SELECT tenant_id, 'top_up' FROM top_up

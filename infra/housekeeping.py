@@ -33,6 +33,7 @@ from infra.services import (
     deliveries,
     job_runs,
     lots,
+    margins,
     partitions,
     recharges,
     refusals,
@@ -99,6 +100,7 @@ def duties(application: Application) -> list[_Duty]:
         _Duty("roll_up_usage", rollups.roll_up, MINUTE),
         _Duty("make_partitions", partitions.make_ahead, DAY),
         _Duty("forget_refusals", refusals.forget_old, DAY),
+        _Duty("check_margins", _check_margins, DAY),
     ]
     if application.gateway is not None:
         found.append(_Duty("reconcile_top_ups", topups.reconcile, MINUTE))
@@ -109,6 +111,10 @@ def duties(application: Application) -> list[_Duty]:
 
 
 DELIVERIES: Final = _Duty("deliver_notifications", deliveries.notify, MINUTE)
+
+
+async def _check_margins(application: Application, at: datetime) -> Progress:
+    return (await margins.check_margins(application, at)).progress
 
 
 async def _relay(application: Application, _at: datetime) -> Progress:

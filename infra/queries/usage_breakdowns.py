@@ -39,7 +39,7 @@ _ZONE: Final = "SELECT time_zone FROM tenant WHERE id = $1"
 _EVERYTHING_MARKED: Final = "SELECT EXISTS (SELECT FROM usage_mark WHERE tenant_id = $1 AND quarter = $2)"
 # Plans must not follow statistics that do not know of this hour's rows; and only a plan for the spans that are asked knows
 # which partitions to leave out.
-_PIN: Final = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"
+PIN: Final = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"
 _NAMES: Final = """
 SELECT s.kind, s.id, s.name FROM unnest($2::text[], $3::text[]) AS asked (kind, id)
 JOIN scope s ON s.tenant_id = $1 AND s.kind = asked.kind AND s.id = asked.id WHERE s.name IS NOT NULL"""
@@ -95,9 +95,9 @@ async def usage_breakdown(
         application.readers.of(tenant_id).acquire() as connection,
         transaction(connection, BEGIN_READING),
     ):
-        await connection.execute(_PIN)
+        await connection.execute(PIN)
         zone = ZoneInfo(await connection.fetchval(_ZONE, tenant_id))
-        asking = _Asking(connection, tenant_id, zone)
+        asking = Asking(connection, tenant_id, zone)
         rows = await asking.rows(wanted, group_by, top)
         total = _added_up(rows) if _show_all(rows, group_by, top) else await asking.total(wanted)
         answer = Breakdown(tuple(rows), total, application.clock())
@@ -113,7 +113,7 @@ async def usage_breakdown(
         return replace(answer, rows=tuple(await _named(connection, tenant_id, answer.rows)))
 
 
-class _Asking:
+class Asking:
     """Questions of one tenant on one snapshot."""
 
     def __init__(self, connection: Connection, tenant_id: UUID, zone: tzinfo) -> None:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from domain import alerts, ids
-from domain.alerts import Alert
+from domain.alerts import Alert, AlertKind
 from domain.audit import Finding
 from domain.books import EventType
 from domain.ids import NIL
@@ -62,14 +62,22 @@ async def check_alerts(application: Application, at: datetime, *, stop_at: datet
             for tenant_id, (_, zone) in tenants.items()
             for alert in alerts.due(budgets.get(tenant_id, ()), wallets.get(tenant_id, ()), alerts.day_of(at, zone))
         ]
-        done += await _raise(application, due)
+        done += await raise_alerts(application, due)
         after = rows[-1][0]
     return Progress(done)
 
 
 async def raise_alert(application: Application, tenant_id: UUID, alert: Alert) -> bool:
     """Raise one alert; whether it is new."""
-    return await _raise(application, [(tenant_id, alert)]) == 1
+    return await raise_alerts(application, [(tenant_id, alert)]) == 1
+
+
+async def raise_alerts(application: Application, due: Sequence[tuple[UUID, Alert]]) -> int:
+    """Raise several; how many of them are new."""
+    if not due:
+        return 0
+    async with application.writers.acquire() as connection, transaction(connection):
+        return await write_alerts(connection, due, application.clock())
 
 
 async def raise_imbalance(application: Application, tenant_id: UUID, findings: Sequence[Finding]) -> bool:
@@ -89,14 +97,9 @@ async def write_alerts(connection: Connection, due: Iterable[tuple[UUID, Alert]]
     return len(raised)
 
 
-async def _raise(application: Application, due: Sequence[tuple[UUID, Alert]]) -> int:
-    if not due:
-        return 0
-    async with application.writers.acquire() as connection, transaction(connection):
-        return await write_alerts(connection, due, application.clock())
-
-
 def _row(tenant_id: UUID, alert: Alert, now: datetime) -> tuple[Any, ...]:
+    operators = alert.kind is AlertKind.NEGATIVE_MARGIN
+    assert operators == (tenant_id == NIL), "tenants are not told of margins, and the nil tenant of nothing else"
     identifier = new_id(now)
     scope = None if alert.scope is None else alert.scope.value
     payload = {

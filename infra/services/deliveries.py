@@ -39,8 +39,8 @@ LEASE: Final = timedelta(minutes=1)
 PAUSE: Final = timedelta(minutes=1)
 
 _UNROUTED: Final = f"""
-SELECT o.tenant_id, o.id, o.type, o.payload, o.created_at, t.time_zone
-FROM outbox o JOIN tenant t ON t.id = o.tenant_id
+SELECT o.tenant_id, o.id, o.type, o.payload, o.created_at, coalesce(t.time_zone, 'UTC')
+FROM outbox o LEFT JOIN tenant t ON t.id = o.tenant_id
 WHERE o.routed_at IS NULL ORDER BY o.created_at, o.id LIMIT {MOST_ROUTED} FOR UPDATE OF o SKIP LOCKED"""
 _CHANNELS: Final = """
 SELECT tenant_id, id, kind, event_types FROM channel WHERE tenant_id = ANY($1::uuid[]) AND removed_at IS NULL"""

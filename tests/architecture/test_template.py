@@ -17,6 +17,7 @@ Resource = dict[str, Any]
 SCHEDULES: Final = {
     "audit_ledger": ("cron(30 2 * * ? *)", timedelta(hours=26)),
     "check_alerts": ("cron(0/15 * * * ? *)", timedelta(hours=1)),
+    "check_margins": ("cron(15 3 * * ? *)", timedelta(hours=26)),
     "close_usage_day": ("cron(40 0 * * ? *)", timedelta(hours=26)),
     "deliver_notifications": ("cron(* * * * ? *)", timedelta(minutes=15)),
     "expire_lots": ("cron(10 * * * ? *)", timedelta(hours=3)),
@@ -305,6 +306,12 @@ def test_queues_are_encrypted_and_somebody_is_told_of_what_lies_in_those_for_fai
 
 def test_somebody_is_told_when_the_books_do_not_add_up_until_they_do() -> None:
     (alarm,) = alarms("Purser", "LedgerImbalance", "service", "audit_ledger")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert alarm["TreatMissingData"] == "ignore"
+
+
+def test_somebody_is_told_when_paid_calls_were_not_metered_until_they_are() -> None:
+    (alarm,) = alarms("Purser", "UnmeteredCalls", "service", "check_margins")
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
     assert alarm["TreatMissingData"] == "ignore"
 

@@ -80,6 +80,9 @@ OPERATION = {"adjustWallet", "setDefaultBudget", "tenants", "createTenant"} | {
     "identityProviders",
     "setIdentityProvider",
     "removeIdentityProvider",
+    "margins",
+    "metering",
+    "unmetered",
 }
 WITHOUT_A_TENANT = {
     "tenants",

@@ -226,7 +226,7 @@ async def test_an_alert_and_its_event_are_written_together_or_not_at_all(
     application: Application, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerts, "_RAISE", alerts._RAISE.replace("SELECT id, pg_notify", "SELECT 1 / 0, pg_notify"))
-    alert = Alert(AlertKind.NEGATIVE_MARGIN, None, "x", 0, application.clock().date(), None, "m")
+    alert = Alert(AlertKind.LOW_BALANCE, None, "x", 0, application.clock().date(), None, "m")
     async with nothing_moves(application):
         with pytest.raises(asyncpg.DivisionByZeroError):
             await alerts.raise_alert(application, caller.tenant_id, alert)
@@ -239,7 +239,7 @@ async def test_alerts_are_read_in_pages_and_by_id_by_their_tenant_alone(applicat
     globex = await open_tenant(application, "globex")
     today = application.clock().date()
     for number in range(3):
-        kind = AlertKind.NEGATIVE_MARGIN if number else AlertKind.CREDITS
+        kind = AlertKind.LOW_BALANCE if number else AlertKind.CREDITS
         alert = Alert(kind, None, f"{number}", 0, today, None, "m")
         assert await alerts.raise_alert(application, acme.tenant_id, alert)
         await asyncio.sleep(0.002)

@@ -56,7 +56,7 @@ async def hook(
 
 
 async def raise_one(application: Application, caller: Caller, about: str = "x") -> None:
-    alert = Alert(AlertKind.NEGATIVE_MARGIN, None, about, 0, application.clock().date(), None, "It costs too much.")
+    alert = Alert(AlertKind.LOW_BALANCE, None, about, 0, application.clock().date(), None, "It costs too much.")
     assert await alerts.raise_alert(application, caller.tenant_id, alert)
 
 
@@ -149,7 +149,7 @@ async def test_slack_and_mail_get_alerts_alone(
     await raise_one(timed, acme)
     assert await route_and_deliver(timed) == (2, 1)
     ((target, notice),) = sent
-    assert (target, notice.title, notice.body) == (url, "Purser: negative margin", "It costs too much.")
+    assert (target, notice.title, notice.body) == (url, "Purser: low balance", "It costs too much.")
 
 
 async def test_events_that_call_for_an_alert_raise_it_in_the_same_step(timed: Application, acme: Caller) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from domain.recharges import RechargeState
 from domain.topups import Ordered
+from domain.usage import Usage
 from domain.wallets import LotSource
 from infra.application import Application, open_application
-from infra.services import recharges, topups, wallets
+from infra.services import recharges, topups, usage, wallets
 from infra.services.callers import Caller
+from infra.services.usage import ReportedUsage
 from infra.settings import Settings
 from tests.domain.builders import nano
 from tests.infra.builders import audit, balance, count, nothing_moves, open_tenant
@@ -143,6 +145,19 @@ async def test_recharge_charges_the_kept_card_of_a_wallet_below_its_threshold_on
         assert await invoke(recharge, {"at": later()}) == Answered({"done": 0, "complete": True})
     assert await balance(application, caller, "metered") == ("85", "0", "0")
     await audit(application)
+
+
+async def test_check_margins_tells_operators_once_and_its_metrics_tell_how_much(
+    application: Application, caller: Caller, variables: dict[str, str]
+) -> None:
+    stray = ReportedUsage(Usage(provider="tavily", cost=nano("0.5"), source="w", event_id="1"), "blog_post")
+    await usage.record_usage(application, caller, [stray])
+    with function("lambdas.check_margins.handler", **variables) as check_margins:
+        for done in (3, 0):
+            assert await invoke(check_margins, {"at": later()}) == Answered({"done": done, "complete": True})
+        measured = check_margins.measured()[0]
+    assert (measured["FlaggedMargins"], measured["UnmeteredCalls"]) == (3, 1)
+    assert await count(application, "alert", "kind = 'negative_margin'") == 3
 
 
 async def invoke(function: Function, event: dict[str, Any]) -> Answered:
