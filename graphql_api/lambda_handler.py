@@ -76,6 +76,7 @@ class Warm:
         assert self._application is not None, "a request was answered"
         await self._application.group_commit.close()
         await self._application.refusals.close()
+        await self._application.hints.close()
 
 
 handler: Final = Warm()

@@ -13,6 +13,7 @@ from infra.catalog.publications import CatalogKeeper
 from infra.deciding import Clock, Deciding, utc_now
 from infra.feed import Feed
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
+from infra.hints import Hints
 from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
 from infra.report_turns import ReportTurns
@@ -22,8 +23,8 @@ from infra.usage_ingest import AT_ONCE, UsageIngest
 from infra.vault import Vault, open_vault
 
 READERS: Final = 8
-# For ingests, roll-ups, what seeds tenants and the record of refusals.
-SPARE_WRITERS: Final = AT_ONCE + 2
+# For ingests, roll-ups, what seeds tenants, the record of refusals and the hints to other processes.
+SPARE_WRITERS: Final = AT_ONCE + 3
 SECONDS_TO_CONNECT: Final = 15
 LOCAL_URL: Final = "http://127.0.0.1:8000"
 
@@ -33,7 +34,8 @@ class Application:
     """`writers` belongs to the group commit and what seeds tenants; `readers` serves the queries, long ones
     in their turn (`reports`). `separate_roles`:
     whether they run under roles of their own, or (where the owner may not make roles) both as the owner. `gateway`: the
-    payment rail, None where there is none. `feed`: what is new, for those who follow it.
+    payment rail, None where there is none. `feed`: what is new, for those who follow it; `hints`: tells it, and other
+    processes', what this one has changed.
     `url`: of the database, as its owner."""
 
     settings: Settings
@@ -49,6 +51,7 @@ class Application:
     separate_roles: bool
     vault: Vault
     feed: Feed
+    hints: Hints
     gateway: PaymentGateway | None = None
 
     @property
@@ -84,15 +87,16 @@ async def open_application(
         asyncpg.create_pool(url, min_size=1, max_size=lanes + SPARE_WRITERS, server_settings=writing) as writers,
         asyncpg.create_pool(url, min_size=1, max_size=most_readers, server_settings=reading) as readers,
     ):
-        deciding = Deciding(catalogs, own_keys_allowed=settings.own_keys_allowed, clock=clock)
+        listening = reading | {"application_name": "purser feed"}
+        feed = Feed(lambda: asyncpg.connect(url, timeout=SECONDS_TO_CONNECT, server_settings=listening), clock)
+        hints = Hints(writers, feed)
+        deciding = Deciding(catalogs, hints.give, own_keys_allowed=settings.own_keys_allowed, clock=clock)
         group_commit = GroupCommit(writers, deciding, lanes=lanes, largest_batch=largest_batch)
         refusals = RefusalLog(writers)
         async with readers.acquire() as connection:
             await catalogs.load(connection)
         rail = gateway or _payment_rail(settings)
         vault = open_vault(settings)
-        listening = reading | {"application_name": "purser feed"}
-        feed = Feed(lambda: asyncpg.connect(url, timeout=SECONDS_TO_CONNECT, server_settings=listening), clock)
         try:
             yield Application(
                 settings,
@@ -108,12 +112,14 @@ async def open_application(
                 separate_roles,
                 vault,
                 feed,
+                hints,
                 rail,
             )
         finally:
             await feed.close()
             await group_commit.close()
             await refusals.close()
+            await hints.close()
             if rail is not None and rail is not gateway:
                 await rail.close()
 

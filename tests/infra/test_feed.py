@@ -11,16 +11,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from infra import alert_feed, feed
+from infra import alert_feed, feed, topics
 from infra.alert_feed import AlertsRaised
 from infra.alert_rows import RaisedAlert
 from infra.application import Application, open_application
 from infra.deciding import utc_now
 from infra.embedded_postgres import embedded_postgres
-from infra.feed import FellBehindError, Follower
 from infra.identifiers import new_id
 from infra.schema import migrate
 from infra.settings import Settings
+from infra.topics import FellBehindError, Follower
 from infra.transaction import Connection, transaction
 from tests.infra.builders import Clock
 from tests.infra.proxy import Proxy
@@ -257,7 +257,7 @@ async def test_thousands_of_followers_share_one_connection_and_one_look(
 async def test_who_takes_nothing_for_too_long_has_fallen_behind_and_holds_nobody_up(
     application: Application, writer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "MOST_KEPT", 3)
+    monkeypatch.setattr(topics, "MOST_KEPT", 3)
     slow, quick = await follow(application), await follow(application)
     for _ in range(3):
         expected = [await raised(writer)]
@@ -320,9 +320,9 @@ async def test_what_nobody_follows_any_more_is_forgotten(application: Applicatio
     followers = [await follow(application), await follow(application), await follow(application, OTHER)]
     followers[0].leave()
     followers[2].leave()
-    while len(application.feed._topics) > 1:  # noqa: ASYNC110  # nobody is told
+    while len(application.feed.topics) > 1:  # noqa: ASYNC110  # nobody is told
         await asyncio.sleep(0.001)
-    assert [topic.tenant_id for topic in application.feed._topics.values()] == [TENANT]
+    assert [topic.tenant_id for topic in application.feed.topics] == [TENANT]
 
 
 async def test_who_gives_up_before_the_beginning_is_forgotten(settings: Settings, database_url: str) -> None:
@@ -330,7 +330,7 @@ async def test_who_gives_up_before_the_beginning_is_forgotten(settings: Settings
         proxy.is_down = True
         beginning = asyncio.create_task(follow(served))
         await asyncio.sleep(0)
-        (topic,) = served.feed._topics.values()
+        (topic,) = served.feed.topics
         assert len(topic.followers) == 1
         beginning.cancel()
         with pytest.raises(asyncio.CancelledError):
