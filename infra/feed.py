@@ -11,7 +11,7 @@ Nothing runs before the first follower, so a process that nobody follows (a Lamb
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -35,11 +35,12 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Feed:
-    """All topics of a process. `connect` opens the connection that belongs to the feed alone. `own`: the server's process
-    that sends this one's own hints to others; the feed has had them already. `reading`: what followers read by themselves takes its turn."""
+    """All topics of a process. `connect` opens the connection that belongs to the feed alone. `own`: by which of the
+    server's processes, and on which channels, this process tells others what the feed has heard already. `reading`: what
+    followers read by themselves takes its turn."""
 
     def __init__(self, connect: Connect, clock: Callable[[], datetime]) -> None:
-        self.own: int | None = None
+        self.own: Collection[tuple[int, str]] = ()
         self.reading = asyncio.Semaphore(READ_AT_ONCE)
         self._connect = connect
         self._clock = clock
@@ -159,7 +160,7 @@ class Feed:
             alarm.cancel()
 
     def _hear(self, _connection: object, process: int, channel: str, hint: object) -> None:
-        if process == self.own:
+        if (process, channel) in self.own:
             return
         try:
             self.hint(channel, (UUID(str(hint)),))

@@ -56,7 +56,8 @@ class Hints:
             told, self._waiting = self._waiting, set()
             try:
                 async with self._pool.acquire() as connection:
-                    self._feed.own = connection.get_server_pid()
+                    sender = connection.get_server_pid()
+                    self._feed.own = ((sender, WALLETS), (sender, USAGE))
                     await connection.execute(_NOTIFY, *zip(*told, strict=True))
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 _log.warning("other processes hear of %d changes later: %s", len(told), error)
