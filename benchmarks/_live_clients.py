@@ -139,9 +139,7 @@ class Writer:
                 },
             )
             usage = [{"inputTokens": 900, "outputTokens": 400}]
-            await self._commit(
-                token, CONSUME, {"idempotencyKey": key, "reservationId": reserved["id"], "usage": usage}
-            )
+            await self._commit(token, CONSUME, {"idempotencyKey": key, "reservationId": reserved["id"], "usage": usage})
 
     async def _commit(self, token: str, mutation: str, given: dict[str, Any]) -> dict[str, Any]:
         sent = perf_counter()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import date
 from typing import Any
@@ -34,23 +33,6 @@ pytestmark = pytest.mark.anyio
 
 WATCH = "subscription { alertRaised { message } }"
 ALERT = "subscription { alertRaised { id kind action scope scopeId threshold message raisedAt } }"
-
-
-@pytest.fixture
-async def api_url(application: Application) -> AsyncIterator[str]:
-    """The address of a server that is configured as the product's."""
-    listener = Listener()
-    app = create_app(application, SCHEMA)
-    async with listener.serving(app, configuration(app)):
-        yield listener.origin
-
-
-@pytest.fixture
-async def watcher(api_url: str, clients: Clients) -> AsyncIterator[Watcher]:
-    """A member of acme, connected."""
-    async with watching(api_url) as connected:
-        await connected.initialise(clients.member.token)
-        yield connected
 
 
 async def raised(application: Application, caller: Caller, message: str = "told") -> None:

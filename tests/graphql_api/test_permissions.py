@@ -35,6 +35,8 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "agentBudgets",
     "alerts",
     "alertRaised",
+    "walletBalance",
+    "usageRecorded",
 }
 PEOPLES_READS = {"providerKeys"}
 ADMINS_READS = {"channels"}

@@ -11,18 +11,21 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from domain.wallets import LotSource
 from infra import alert_feed, feed, topics
 from infra.alert_feed import AlertsRaised
 from infra.alert_rows import RaisedAlert
 from infra.application import Application, open_application
+from infra.balance_feed import Balance
 from infra.deciding import utc_now
 from infra.embedded_postgres import embedded_postgres
 from infra.identifiers import new_id
 from infra.schema import migrate
+from infra.services import wallets
 from infra.settings import Settings
 from infra.topics import FellBehindError, Follower
 from infra.transaction import Connection, transaction
-from tests.infra.builders import Clock
+from tests.infra.builders import Clock, open_tenant
 from tests.infra.proxy import Proxy
 from tests.servers import data_folder
 
@@ -208,6 +211,9 @@ async def test_a_restart_of_the_database_loses_and_doubles_nothing(tmp_path: Pat
     with data_folder() as folder, embedded_postgres(folder) as url:
         await migrate(url)
         async with open_application(Settings(url, tmp_path, None, None), url) as application:
+            acme = await open_tenant(application, credits="300")
+            balances = await application.feed.follow(Balance, acme.tenant_id, "credits")
+            before = await anext(balances)
             follower = await follow(application)
             writer = await asyncpg.connect(url)
             expected = [await raised(writer)]
@@ -217,6 +223,11 @@ async def test_a_restart_of_the_database_loses_and_doubles_nothing(tmp_path: Pat
             expected = [await raised(writer), await raised(writer)]
             assert await told(follower, 2) == sorted(expected)
             await writer.close()
+            await wallets.credit(application, acme.tenant_id, "credits", 1, LotSource.TOP_UP, "after")
+            async with asyncio.timeout(30):
+                while (state := await anext(balances)).value.wallet.sequence < before.value.wallet.sequence + 1:
+                    pass
+            assert state.value.wallet.available == before.value.wallet.available + 1
 
 
 async def connected(url: str) -> asyncpg.Connection:
