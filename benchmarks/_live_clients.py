@@ -3,9 +3,9 @@
     python -m benchmarks._live_clients ASKED
 
 ASKED is a JSON object: `port` of the server that is watched and `write_port` of the one that is written to (the same, or
-another process); `tokens`, one for each tenant; `subscribers`, who watch the tenants in turn; `document`; `seconds`; and
-`gap`, the seconds between an answer to the writer and its next command. Prints what was seen as JSON, after a line "ready"
-and the end of standard input.
+another process); `tokens`, one for each tenant; `subscribers`, who watch the tenants in turn; `document`; `seconds`;
+`gap`, the seconds between an answer to the writer and its next command, at most twice as many; and `settle`, the seconds
+until all must have been told. Prints what was seen as JSON, after a line "ready" and the end of standard input.
 
 Connections speak by the library `websockets`. While it is measured they only note when bytes came: what these say is read
 afterwards, so that the clients are not what is measured.
@@ -147,7 +147,7 @@ class Writer:
         (answer,) = data.values()
         (part,) = answer["parts"]
         self.commits.append((token, sent, perf_counter(), int(part["wallet"]["version"])))
-        await asyncio.sleep(self._asked["gap"] * 2 * self._chance.random())
+        await asyncio.sleep(self._asked["gap"] * (1 + self._chance.random()))
         return cast("dict[str, Any]", answer)
 
 

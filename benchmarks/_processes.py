@@ -1,6 +1,7 @@
 """Servers of a benchmark, each in a process of its own."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,14 @@ class Served(NamedTuple):
         if not status.exists():
             return 0
         return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+
+    def computed(self) -> float:
+        """The seconds that its process has computed; 0 where the system does not say."""
+        status = Path(f"/proc/{self.process}/stat")
+        if not status.exists():
+            return 0.0
+        user, system = status.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager
