@@ -5,8 +5,9 @@ from typing import Annotated
 
 import strawberry
 
+from domain.attribution import is_identifier
 from graphql_api.context import Info
-from graphql_api.errors import bad_input
+from graphql_api.errors import RequestError, bad_input
 from graphql_api.fields import subscription
 from graphql_api.shared_events import shown
 from graphql_api.wallets import Wallet
@@ -28,11 +29,17 @@ class WalletSubscriptions:
         self, info: Info, key: Annotated[str, strawberry.argument(description="Such as credits or metered.")]
     ) -> AsyncGenerator[Wallet, None]:
         context = info.context
+        if not is_identifier(key):
+            raise _unknown(key)
         follower = await context.application.feed.follow(Balance, context.caller.tenant_id, key)
         if follower.waits:
             follower.leave()
-            raise bad_input(f"key: there is no wallet {key[:80]!r}; `wallets` lists them")
+            raise _unknown(key)
         return _balances(follower)
+
+
+def _unknown(key: str) -> RequestError:
+    return bad_input(f"key: there is no wallet {key[:80]!r}; `wallets` lists them")
 
 
 async def _balances(follower: Follower[State[WalletView]]) -> AsyncGenerator[Wallet, None]:

@@ -40,7 +40,7 @@ class Topic(ABC, Generic[Item]):
         self.subject = subject
         self.followers: set[Follower[Item]] = set()
         self.due: datetime | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
 
     @classmethod
     @abstractmethod
@@ -62,15 +62,18 @@ class Topic(ABC, Generic[Item]):
         """What comes at a number before `end`, and the number that comes after it. Raises FellBehindError where it is no
         longer kept."""
 
-    def changed(self) -> asyncio.Future[None]:
-        """Done once there is something new."""
+    async def changed(self) -> None:
+        """Wait until there is something new."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        return waiting
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
 
     def wake(self) -> None:
         """There is something new."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = list(self._waiting), set()
         if waiting:
             _wake(waiting, 0)
 

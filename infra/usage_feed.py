@@ -70,7 +70,11 @@ class Recorded(Newest[Readings]):
     @classmethod
     async def look(cls, connection: asyncpg.Connection, topics: Sequence[Self], now: datetime) -> None:
         for topic in topics:
-            topic.tell(topic._readings)  # noqa: SLF001  # its own
+            topic.suggest()
+
+    def suggest(self) -> None:
+        """There may be something new."""
+        self.tell(self._readings)
 
 
 async def follow_usage(
