@@ -40,7 +40,7 @@ SHARED: Final = f'subscription {{ walletBalance(key: "{KEY}") {{ {WALLET} }} }}'
 EXECUTED: Final = f'subscription {{ walletBalance(key: "{KEY}") {{ {WALLET} @include(if: true) }} }}'
 WARM: Final = 20
 # Longer than a balance rests between two states, so that each command is told by itself.
-APART: Final = 0.15
+APART: Final = 0.12
 SECONDS_TO_SETTLE: Final = 1.0
 
 ONE: Final = "one subscriber"
@@ -80,7 +80,7 @@ class Size:
     subscribers: int
 
 
-WHOLE: Final = Size(3, 5.0, 1_000)
+WHOLE: Final = Size(3, 8.0, 1_000)
 QUICK: Final = Size(1, 0.5, 40)
 
 

@@ -81,7 +81,7 @@ class Engine:
         fields: GroupedFieldSet,
         events: AsyncGenerator[object, None],
     ) -> AsyncGenerator[str, None]:
-        ((details),) = fields.values()
+        (details,) = fields.values()
         plan = executor.plan(operation.root_type.fields[details[0].node.name.value].type, details)
         async with aclosing(events):
             async for event in events:

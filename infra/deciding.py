@@ -181,7 +181,7 @@ class Deciding:
         if batch.events:
             for listen in self.listeners:
                 listen(batch.events)
-        # What is under a recharge includes the balance that its wallet counts as low.
+        # A recharge says below which balance its wallet is low, and so in which status.
         self._hint(WALLETS, {place[0] for place in batch.wallets} | {place[0] for place in batch.recharges})
         self._hint(USAGE, {place[0] for place in batch.usage} | {place[0] for place in batch.amendments})
 
