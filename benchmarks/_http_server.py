@@ -22,6 +22,7 @@ from graphql_api.app import create_app
 from graphql_api.fields import field
 from graphql_api.permissions import guard
 from graphql_api.scalars import SCALARS
+from graphql_api.serving import configuration
 from graphql_api.tuning import tune
 from graphql_api.wishes import ReserveInput
 from infra.application import open_application
@@ -58,8 +59,7 @@ async def serve(url: str, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with open_application(Settings.from_environment(), url) as application:
             app = create_app(application, None if kind == "reserve" else schema_that_does_nothing())
-            config = uvicorn.Config(app, http="httptools", access_log=False, log_config=None, server_header=False)
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(configuration(app))
 
             async def end_with_standard_input() -> None:
                 print(listener.getsockname()[1], flush=True)

@@ -11,8 +11,8 @@ import asyncio
 import json
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,6 +23,7 @@ import uvloop
 from benchmarks._books import check_books
 from benchmarks._figures import Steps, ratio, show
 from benchmarks._load import make_tenants
+from benchmarks._processes import FOLDER, server
 from benchmarks._scratch import scratch_postgres
 from infra.application import open_application
 from infra.schema import migrate
@@ -36,7 +37,6 @@ NOTHING: Final = "nothing"
 EXPECTED: Final = {RESERVE: '{"data":{"reserve":{"__typename":"Reservation"', NOTHING: '{"data":{"reserve":true}'}
 CALLERS: Final = (64, 256, 1)
 AIMED_AT: Final = 64
-FOLDER: Final = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +49,6 @@ class Size:
 
 WHOLE: Final = Size(5, 3.0)
 QUICK: Final = Size(1, 0.4)
-
-
-@asynccontextmanager
-async def server(url: str, kind: str) -> AsyncIterator[int]:
-    """A server in a process of its own; its port."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks._http_server", url, kind),
-        cwd=FOLDER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield int(await process.stdout.readline())
-    finally:
-        process.stdin.close()
-        await process.wait()
 
 
 async def clients(**asked: Any) -> dict[str, float]:
@@ -93,14 +75,14 @@ async def run(url: str, size: Size) -> dict[str, Any]:
         made = await create_key(application, tenant_id, Role.SERVICE, "bench")
         assert isinstance(made, NewKey), "workers' keys take no seat"
         token = made.token
-        ports = {kind: await stack.enter_async_context(server(url, kind)) for kind in EXPECTED}
+        servers = {kind: await stack.enter_async_context(server(url, kind)) for kind in EXPECTED}
         steps = Steps(2 + size.rounds * len(CALLERS) * len(EXPECTED))
         reserved = 0
 
         async def window(kind: str, connections: int, seconds: float, run: str) -> dict[str, float]:
             nonlocal reserved
             answered = await clients(
-                port=ports[kind],
+                port=servers[kind].port,
                 token=token,
                 connections=connections,
                 seconds=seconds,

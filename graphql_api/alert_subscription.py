@@ -9,7 +9,7 @@ from graphql_api.context import Info
 from graphql_api.fields import subscription
 from infra.alert_feed import AlertsRaised
 from infra.alert_rows import RaisedAlert
-from infra.feed import Follower
+from infra.topics import Follower
 
 
 @strawberry.type

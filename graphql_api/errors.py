@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLFormattedError
 
-from infra.feed import FellBehindError
 from infra.group_commit import Overloaded
 from infra.payments import PaymentsNotSetUpError, PaymentsUnavailableError
+from infra.topics import FellBehindError
 
 
 class ErrorCode(StrEnum):

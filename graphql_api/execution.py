@@ -6,6 +6,7 @@ from contextlib import aclosing
 from inspect import isawaitable
 from typing import Any, Final, cast
 
+import orjson
 from graphql import (
     ExecutionResult,
     GraphQLError,
@@ -22,6 +23,7 @@ from graphql_api import errors, limits
 from graphql_api.documents import Documents, InvalidDocumentError, Operation
 from graphql_api.errors import ErrorCode, RequestError, bad_input
 from graphql_api.planned_execution import PlannedExecutor
+from graphql_api.shared_events import SharedEvent
 
 MOST_ERRORS: Final = 20
 
@@ -52,9 +54,9 @@ class Engine:
 
     async def follow(
         self, query: str, variables: dict[str, Any], operation_name: str | None, context: object
-    ) -> AsyncGenerator[Answer, None] | Answer:
-        """The responses to one subscription, which has begun when this returns; one response with `errors` where it
-        cannot begin. The responses raise what ends them from within: `failed` says it."""
+    ) -> AsyncGenerator[str, None] | Answer:
+        """The responses to one subscription as JSON, which has begun when this returns; one response with `errors` where
+        it cannot begin. The responses raise what ends them from within: `failed` says it."""
         try:
             operation = self._operation(query, variables, operation_name)
             if not _is_subscription(operation):
@@ -78,13 +80,18 @@ class Engine:
         executor: PlannedExecutor,
         fields: GroupedFieldSet,
         events: AsyncGenerator[object, None],
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> AsyncGenerator[str, None]:
+        (details,) = fields.values()
+        plan = executor.plan(operation.root_type.fields[details[0].node.name.value].type, details)
         async with aclosing(events):
             async for event in events:
-                of_event = cast("PlannedExecutor", executor.build_per_event_executor(event))
-                async with asyncio.timeout(self._seconds):
-                    answer = await self._execute(operation, of_event, fields)
-                yield answer
+                shared = event.answers if plan is not None and isinstance(event, SharedEvent) else {}
+                if plan not in shared:
+                    of_event = cast("PlannedExecutor", executor.build_per_event_executor(event))
+                    async with asyncio.timeout(self._seconds):
+                        answer = await self._execute(operation, of_event, fields)
+                    shared[plan] = orjson.dumps(answer).decode()
+                yield shared[plan]
 
     def _operation(self, query: str, variables: dict[str, Any], operation_name: str | None) -> Operation:
         operation = self._documents.prepared(query).get(operation_name)

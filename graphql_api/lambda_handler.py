@@ -77,6 +77,7 @@ class Warm:
         await self._application.group_commit.close()
         await self._application.refusals.written()
         await self._application.key_uses.close()
+        await self._application.hints.close()
 
 
 handler: Final = Warm()

@@ -110,6 +110,8 @@ ALLOWED: Final = {
     "Mutation.rerateUsage": OPERATORS,
     "Mutation.adjustWallet": OPERATORS,
     "Mutation.setDefaultBudget": OPERATORS,
+    "Subscription.walletBalance": EVERYBODY,
+    "Subscription.usageRecorded": EVERYBODY,
     "Subscription.alertRaised": EVERYBODY,
 }
 # The operations that an operator may use without naming a tenant; `plans` asks for one if it is told no region, and `alerts`

@@ -68,7 +68,7 @@ class PlannedExecutor(Executor[Any]):
         result: Any,
         position_context: Any,
     ) -> Awaitable[Any] | Any:
-        plan = self._plan(return_type, field_details_list)
+        plan = self.plan(return_type, field_details_list)
         if plan is not None:
             try:
                 return plan(result)
@@ -76,7 +76,8 @@ class PlannedExecutor(Executor[Any]):
                 pass
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
-    def _plan(self, return_type: GraphQLOutputType, details: list[FieldDetails]) -> Complete | None:
+    def plan(self, return_type: GraphQLOutputType, details: list[FieldDetails]) -> Complete | None:
+        """The plan of what is selected, the same for every request of the document; None if some of it is not plain."""
         plans = self.plans
         if plans is None:
             return None

@@ -41,6 +41,8 @@ from graphql_api.tuning import tune
 from graphql_api.usage import UsageMutations
 from graphql_api.usage_breakdowns import UsageBreakdownQueries
 from graphql_api.usage_events import UsageEventQueries
+from graphql_api.usage_subscription import UsageSubscriptions
+from graphql_api.wallet_subscription import WalletSubscriptions
 from graphql_api.wallets import WalletMutations, WalletQueries
 
 
@@ -101,7 +103,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be watched, over a websocket at the same address.")
-class Subscription(AlertSubscriptions):
+class Subscription(WalletSubscriptions, UsageSubscriptions, AlertSubscriptions):
     """What can be watched."""
 
 

@@ -25,6 +25,8 @@ from graphql import (
 )
 from strawberry.types.field import StrawberryField
 
+from graphql_api.shared_events import SharedEvent
+
 # In a field's extensions: the attribute that it shows, if it is a plain one.
 ATTRIBUTE: Final = "purser-attribute"
 # In a type's extensions: the Python class whose instances are of it.
@@ -98,7 +100,7 @@ def _without_info(function: Resolver) -> Resolver:
 
 def _event(event: Any, _info: GraphQLResolveInfo[Any], **_arguments: Any) -> Any:
     """What a subscription tells is the value of its field."""
-    return event
+    return event.value if type(event) is SharedEvent else event
 
 
 def _type_name(value: Any, info: GraphQLResolveInfo[Any], abstract_type: GraphQLAbstractType) -> str:

@@ -269,10 +269,11 @@ class _Connection:
             return
         await self._send({"type": "complete", "id": identifier})
 
-    async def _pass_on(self, identifier: str, answers: AsyncGenerator[Answer, None]) -> None:
+    async def _pass_on(self, identifier: str, answers: AsyncGenerator[str, None]) -> None:
+        before = f'{{"type":"next","id":{orjson.dumps(identifier).decode()},"payload":'
         async with aclosing(answers):
             async for answer in answers:
-                await self._send({"type": "next", "id": identifier, "payload": answer})
+                await self._pass({"type": "websocket.send", "text": f"{before}{answer}}}"})
 
     async def _refuse(self, identifier: str, answer: Answer) -> None:
         await self._send({"type": "error", "id": identifier, "payload": answer["errors"]})

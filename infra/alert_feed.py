@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from domain.ids import NIL, uuid7
 from infra.alert_rows import ALERT_COLUMNS, RaisedAlert, raised_alert_of
-from infra.feed import Topic
 from infra.identifiers import EPOCH, MILLISECOND
+from infra.topics import News
 
 WINDOW: Final = timedelta(hours=1)
 # Of one tenant within the window.
@@ -34,13 +34,13 @@ FROM alert a JOIN unnest($1::uuid[], $2::uuid[]) AS t (tenant_id, id) USING (ten
 ORDER BY a.id"""
 
 
-class AlertsRaised(Topic[RaisedAlert]):
+class AlertsRaised(News[RaisedAlert]):
     """The alerts of a tenant as they are raised, in the order of their ids as far as they became visible together."""
 
     channel: ClassVar[str] = "purser_alert"
 
-    def __init__(self, tenant_id: UUID) -> None:
-        super().__init__(tenant_id)
+    def __init__(self, tenant_id: UUID, subject: str = "") -> None:
+        super().__init__(tenant_id, subject)
         self.oldest = NIL
         self.seen: set[UUID] | None = None  # None before the first look
 

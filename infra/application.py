@@ -13,6 +13,7 @@ from infra.catalog.publications import CatalogKeeper
 from infra.deciding import Clock, Deciding, utc_now
 from infra.feed import Feed
 from infra.group_commit import LARGEST_BATCH, PINNED_PLANS, GroupCommit
+from infra.hints import Hints
 from infra.key_uses import KeyUses
 from infra.payments import PaymentGateway
 from infra.refusal_log import RefusalLog
@@ -25,8 +26,8 @@ from infra.vault import Vault, open_vault
 
 READERS: Final = 8
 OVERSEERS: Final = 4
-# For ingests, roll-ups, what seeds tenants and the record of refusals.
-SPARE_WRITERS: Final = AT_ONCE + 2
+# For ingests, roll-ups, what seeds tenants, the record of refusals and the hints to other processes.
+SPARE_WRITERS: Final = AT_ONCE + 3
 SECONDS_TO_CONNECT: Final = 15
 LOCAL_URL: Final = "http://127.0.0.1:8000"
 _READING: Final = {"application_name": "purser", "jit": "off"}
@@ -37,7 +38,8 @@ class Application:
     """`writers` belongs to the group commit and what seeds tenants. `readers` serves the queries: of one tenant each, long
     ones in their turn (`reports`). `across_tenants` reads the rows of all: for keys, operators and jobs alone.
     `separate_roles`: whether they run under roles of their own, or (where the owner may not make roles) all as the owner.
-    `gateway`: the payment rail, None where there is none. `feed`: what is new, for those who follow it.
+    `gateway`: the payment rail, None where there is none. `feed`: what is new, for those who follow it; `hints`: tells it,
+    and other processes', what this one has changed.
     `url`: of the database, as its owner."""
 
     settings: Settings
@@ -55,6 +57,7 @@ class Application:
     separate_roles: bool
     vault: Vault
     feed: Feed
+    hints: Hints
     gateway: PaymentGateway | None = None
 
     @property
@@ -96,15 +99,16 @@ async def open_application(
             url, min_size=1, max_size=min(most_readers, OVERSEERS), server_settings=overseeing
         ) as across_tenants,
     ):
-        deciding = Deciding(catalogs, own_keys_allowed=settings.own_keys_allowed, clock=clock)
+        listening = overseeing | {"application_name": "purser feed"}
+        feed = Feed(lambda: asyncpg.connect(url, timeout=SECONDS_TO_CONNECT, server_settings=listening), clock)
+        hints = Hints(writers, feed)
+        deciding = Deciding(catalogs, hints.give, own_keys_allowed=settings.own_keys_allowed, clock=clock)
         group_commit = GroupCommit(writers, deciding, lanes=lanes, largest_batch=largest_batch)
         refusals, key_uses = RefusalLog(writers), KeyUses(writers)
         async with across_tenants.acquire() as connection:
             await catalogs.load(connection)
         rail = gateway or _payment_rail(settings)
         vault = open_vault(settings)
-        listening = overseeing | {"application_name": "purser feed"}
-        feed = Feed(lambda: asyncpg.connect(url, timeout=SECONDS_TO_CONNECT, server_settings=listening), clock)
         try:
             yield Application(
                 settings,
@@ -122,6 +126,7 @@ async def open_application(
                 separate_roles,
                 vault,
                 feed,
+                hints,
                 rail,
             )
         finally:
@@ -129,6 +134,7 @@ async def open_application(
             await group_commit.close()
             await refusals.written()
             await key_uses.close()
+            await hints.close()
             if rail is not None and rail is not gateway:
                 await rail.close()
 

@@ -3,7 +3,7 @@
 It neither opens nor commits the transaction: `infra.group_commit` does, for many callers at once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -22,6 +22,7 @@ from domain.tenants import Tenant, cycle_is_due
 from infra import books, changes
 from infra.batch import Batch, open_batch
 from infra.catalog.publications import CatalogKeeper
+from infra.hints import USAGE, WALLETS
 from infra.identifiers import new_id
 from infra.tenant_books import read_campaigns
 from infra.transaction import Connection
@@ -31,6 +32,7 @@ MOST_REGISTERED: Final = 100_000
 
 Clock = Callable[[], datetime]
 Listener = Callable[[Sequence[tuple[UUID, Event]]], None]
+Hint = Callable[[str, Collection[UUID]], None]
 
 
 class CycleDue(Exception):
@@ -43,11 +45,12 @@ def utc_now() -> datetime:
 
 
 class Deciding:
-    """What every batch shares: the catalog, the deployment's switch, the clock, which ids are registered, and who
-    wants to hear at once what was committed (all of it is in the outbox too)."""
+    """What every batch shares: the catalog, the deployment's switch, the clock, which ids are registered, who wants to
+    hear at once what was committed (all of it is in the outbox too), and who is told whose figures changed by it."""
 
-    def __init__(self, catalogs: CatalogKeeper, *, own_keys_allowed: bool, clock: Clock = utc_now) -> None:
+    def __init__(self, catalogs: CatalogKeeper, hint: Hint, *, own_keys_allowed: bool, clock: Clock = utc_now) -> None:
         self._catalogs = catalogs
+        self._hint = hint
         self.clock = clock
         self._own_keys_allowed = own_keys_allowed
         self._registered: set[tuple[UUID, Seen]] = set()
@@ -86,23 +89,25 @@ class Deciding:
         await self._write(connection, batch)
         return answers, batch
 
-    async def start_cycle(self, connection: Connection, tenant_id: UUID) -> Tenant | None:
-        """Grant the running cycle of a tenant, its first one too, unless it was; None: there is no such tenant."""
+    async def start_cycle(self, connection: Connection, tenant_id: UUID) -> tuple[Tenant | None, Batch]:
+        """Grant the running cycle of a tenant, its first one too, unless it was; None: there is no such tenant. Call
+        `committed` once it is committed."""
         batch = await self._open(connection, [tenant_id])
         opened = batch.tenants.get(tenant_id)
         if opened is None:
-            return None
+            return None, batch
         if opened.tenant.cycle is None:
             await self._start_cycle(connection, batch, tenant_id)
         await self._write(connection, batch)
-        return opened.tenant
+        return opened.tenant, batch
 
-    async def expire(self, connection: Connection, tenant_id: UUID) -> int:
-        """Book a tenant's overdue reservations, a bounded number of them; answers how many."""
+    async def expire(self, connection: Connection, tenant_id: UUID) -> tuple[int, Batch]:
+        """Book a tenant's overdue reservations, a bounded number of them; answers how many. Call `committed` once it is
+        committed."""
         batch = await self._open(connection, [tenant_id])
         booked = await self._expire_due(connection, batch, tenant_id) if batch.tenants else 0
         await self._write(connection, batch)
-        return booked
+        return booked, batch
 
     async def preview(self, connection: Connection, tenant_id: UUID, wish: Wish) -> Preview | Refusal:
         """What a reserve would answer now; nothing is locked or written."""
@@ -172,13 +177,21 @@ class Deciding:
         return [seen for seen in named if (tenant_id, seen) not in self._registered]
 
     def committed(self, batch: Batch) -> None:
-        """Remember which ids are registered now, so that they are not written again; tell what happened."""
+        """Remember which ids are registered now, so that they are not written again; tell what happened, and to whom."""
         if len(self._registered) > MOST_REGISTERED:
             self._registered.clear()
         self._registered.update(batch.seen)
         if batch.events:
             for listen in self.listeners:
                 listen(batch.events)
+        # A recharge says below which balance its wallet is low, and so in which status.
+        self._hint(WALLETS, {place[0] for place in batch.wallets} | {place[0] for place in batch.recharges})
+        self._hint(USAGE, {place[0] for place in batch.usage} | {place[0] for place in batch.amendments})
+
+    def changed(self, tenant_ids: Collection[UUID]) -> None:
+        """What was committed for these tenants may have changed anything of theirs."""
+        for channel in (WALLETS, USAGE):
+            self._hint(channel, tenant_ids)
 
     async def _open(self, connection: Connection, tenant_ids: Sequence[UUID]) -> Batch:
         """Lock the tenants and start a batch. Its time is taken under the lock, so that it never runs backwards."""

@@ -1,141 +1,66 @@
 """The feed: what is new, told to whoever follows it.
 
-A commit sends a hint: NOTIFY with a tenant's id and nothing else. One connection per process hears all of them and reads
-what is new, in one statement for all tenants that were hinted at since the last one, however many follow each. Hints
-may be lost: every few seconds, and over every new connection, all topics look by themselves. What a topic has seen
-outlives the connection, so a restart of the database costs time and no news.
+A commit gives a hint: a tenant's id and nothing else, within the process at once and to the others by NOTIFY
+(`infra.hints`). One connection per process hears the others' and reads what is new, in one statement for all topics that
+were hinted at since the last one, however many follow each. Hints may be lost: every few seconds, and over every new
+connection, all topics look by themselves; and one that changes by itself, as a wallet does when a lot expires, looks at
+that moment. What a topic has seen outlives the connection, so a restart of the database costs time and no news.
 
 Nothing runs before the first follower, so a process that nobody follows (a Lambda) keeps no connection for this.
 """
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from typing_extensions import override
+
+from infra.topics import Follower, Item, Topic
 
 SECONDS_BETWEEN_LOOKS: Final = 10.0
 SECONDS_TO_RECONNECT: Final = 1.0
 SECONDS_TO_LOOK: Final = 30.0
+# A timer may ring a little too soon.
+SECONDS_AFTER_DUE: Final = 0.001
 LARGEST_LOOK: Final = 500
-MOST_KEPT: Final = 10_000
+READ_AT_ONCE: Final = 2
 
-Item = TypeVar("Item")
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 _log: Final = logging.getLogger(__name__)
 
 
-class FellBehindError(Exception):
-    """A follower took so little that what it misses is no longer kept: it must read the whole and follow anew."""
-
-
-class Topic(ABC, Generic[Item]):
-    """News of one kind and one tenant. Followers share what is kept of it: what none of them has taken yet, at most
-    MOST_KEPT pieces. `channel` is where its hints come.
-    """
-
-    channel: ClassVar[str]
-
-    def __init__(self, tenant_id: UUID) -> None:
-        self.tenant_id = tenant_id
-        self.followers: set[Follower[Item]] = set()
-        self.changed = asyncio.Event()
-        self._kept: list[Item] = []
-        self._first = 0  # the number of the first piece that is kept
-
-    @classmethod
-    @abstractmethod
-    async def look(cls, connection: asyncpg.Connection, topics: Sequence[Self], now: datetime) -> None:
-        """Tell each topic what is new since its last look. In the first look of a topic nothing is."""
-
-    @property
-    def end(self) -> int:
-        """The number of the next piece."""
-        return self._first + len(self._kept)
-
-    def tell(self, items: Sequence[Item]) -> None:
-        """Hand on what is new, in its order."""
-        if not items:
-            return
-        self._kept.extend(items)
-        needed = min((follower.place for follower in self.followers if follower.place is not None), default=self.end)
-        self._forget_before(max(needed, self.end - MOST_KEPT))
-        self._wake()
-
-    def lose(self) -> None:
-        """Something new may have been missed: whoever follows has fallen behind."""
-        self._forget_before(self.end)
-        self._first += 1
-        self._wake()
-
-    def at(self, place: int) -> Item:
-        """The piece of a number before `end`. Raises FellBehindError where it is no longer kept."""
-        if place < self._first:
-            raise FellBehindError
-        return self._kept[place - self._first]
-
-    def _forget_before(self, place: int) -> None:
-        if place > self._first:
-            del self._kept[: place - self._first]
-            self._first = place
-
-    def _wake(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-
-class Follower(AsyncIterator[Item]):
-    """One who follows a topic, and iterates over what is new: everything that was committed after it began, each piece
-    once. Raises FellBehindError where it took too little for too long. `leave` it at the end.
-    """
-
-    def __init__(self, topic: Topic[Item]) -> None:
-        self._topic = topic
-        self.place: int | None = None  # the number of the next piece to take; None: has not begun
-        self.begun = asyncio.Event()
-        topic.followers.add(self)
-
-    def begin(self) -> None:
-        """From here on everything is news."""
-        self.place = self._topic.end
-        self.begun.set()
-
-    @override
-    async def __anext__(self) -> Item:
-        assert self.place is not None, "it has begun"
-        while self.place == self._topic.end:
-            await self._topic.changed.wait()
-        item = self._topic.at(self.place)
-        self.place += 1
-        return item
-
-    def leave(self) -> None:
-        """Follow no more."""
-        self._topic.followers.discard(self)
-
-
 class Feed:
-    """All topics of a process. `connect` opens the connection that belongs to the feed alone."""
+    """All topics of a process. `connect` opens the connection that belongs to the feed alone. `own`: by which of the
+    server's processes, and on which channels, this process tells others what the feed has heard already. `reading`: what
+    followers read by themselves takes its turn."""
 
     def __init__(self, connect: Connect, clock: Callable[[], datetime]) -> None:
+        self.own: Collection[tuple[int, str]] = ()
+        self.reading = asyncio.Semaphore(READ_AT_ONCE)
         self._connect = connect
         self._clock = clock
-        self._topics: dict[tuple[str, UUID], Topic[Any]] = {}
+        self._topics: dict[tuple[str, UUID], dict[str, Topic[Any]]] = {}
         self._woken: set[Topic[Any]] = set()
+        self._looked_at: dict[Topic[Any], float] = {}
+        self._alarms: dict[Topic[Any], asyncio.TimerHandle] = {}
         self._awake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
-    async def follow(self, kind: type[Topic[Item]], tenant_id: UUID) -> Follower[Item]:
-        """Follow what is new of a tenant, from the moment at which this returns at the latest. While the database does
-        not answer, this waits."""
-        topic = self._topics.setdefault((kind.channel, tenant_id), kind(tenant_id))
+    @property
+    def topics(self) -> list[Topic[Any]]:
+        """What is followed, and what was until a moment ago."""
+        return [topic for topics in self._topics.values() for topic in topics.values()]
+
+    async def follow(self, kind: type[Topic[Item]], tenant_id: UUID, subject: str = "") -> Follower[Item]:
+        """Follow a topic, from the moment at which this returns at the latest. While the database does not answer, this
+        waits."""
+        topics = self._topics.setdefault((kind.channel, tenant_id), {})
+        topic = topics.setdefault(subject, kind(tenant_id, subject))
         follower = Follower(topic)
         self._wake(topic)
         if self._running is None:
@@ -146,6 +71,13 @@ class Feed:
             follower.leave()
             raise
         return follower
+
+    def hint(self, channel: str, tenant_ids: Iterable[UUID]) -> None:
+        """There may be something new of these tenants."""
+        if self._topics:
+            for tenant_id in tenant_ids:
+                for topic in self._topics.get((channel, tenant_id), {}).values():
+                    self._wake(topic)
 
     async def close(self) -> None:
         """Tell nobody anything any more."""
@@ -174,7 +106,7 @@ class Feed:
             look_at_all = now()
             while not connection.is_closed():
                 if now() >= look_at_all:
-                    self._woken.update(self._topics.values())
+                    self._woken.update(self.topics)
                     look_at_all = now() + SECONDS_BETWEEN_LOOKS
                 async with asyncio.timeout(SECONDS_TO_LOOK):
                     await self._look(connection, heard)
@@ -194,7 +126,7 @@ class Feed:
             if topic.followers:
                 kinds.setdefault(type(topic), []).append(topic)
             else:
-                self._topics.pop((topic.channel, topic.tenant_id), None)
+                self._forget(topic)
         for kind, topics in kinds.items():
             if kind.channel not in heard:
                 # Before the first look: what is committed after it is hinted at.
@@ -207,19 +139,59 @@ class Feed:
         self, connection: asyncpg.Connection, kind: type[Topic[Any]], topics: Sequence[Topic[Any]]
     ) -> None:
         beginning = [follower for topic in topics for follower in topic.followers if follower.place is None]
-        await kind.look(connection, topics, self._clock())
+        self._looked_at.update(dict.fromkeys(topics, asyncio.get_running_loop().time()))
+        now = self._clock()
+        await kind.look(connection, topics, now)
         for follower in beginning:
             follower.begin()
+        for topic in topics:
+            if topic.due is not None:
+                self._look_again(topic, (topic.due - now).total_seconds() + SECONDS_AFTER_DUE)
 
-    def _hear(self, _connection: object, _process: int, channel: str, hint: object) -> None:
+    def _forget(self, topic: Topic[Any]) -> None:
+        topics = self._topics.get((topic.channel, topic.tenant_id), {})
+        if topics.get(topic.subject) is topic:
+            del topics[topic.subject]
+            if not topics:
+                del self._topics[topic.channel, topic.tenant_id]
+        self._looked_at.pop(topic, None)
+        alarm = self._alarms.pop(topic, None)
+        if alarm is not None:
+            alarm.cancel()
+
+    def _hear(self, _connection: object, process: int, channel: str, hint: object) -> None:
+        if (process, channel) in self.own:
+            return
         try:
-            topic = self._topics.get((channel, UUID(str(hint))))
+            self.hint(channel, (UUID(str(hint)),))
         except ValueError:
             _log.warning("a hint on %s is no tenant's id", channel)
-            return
-        if topic is not None:
-            self._wake(topic)
 
     def _wake(self, topic: Topic[Any]) -> None:
+        """Look at a topic, now or as soon as it may be looked at again."""
+        looked_at = self._looked_at.get(topic)
+        wait = 0.0
+        if topic.seconds_between and looked_at is not None:
+            wait = looked_at + topic.seconds_between - asyncio.get_running_loop().time()
+        if wait > 0:
+            self._look_again(topic, wait)
+        else:
+            self._woken.add(topic)
+            self._awake.set()
+
+    def _look_again(self, topic: Topic[Any], seconds: float) -> None:
+        """Look at a topic after so many seconds, if nothing makes the feed look before."""
+        if seconds > SECONDS_BETWEEN_LOOKS:
+            return
+        loop = asyncio.get_running_loop()
+        alarm = self._alarms.get(topic)
+        if alarm is not None:
+            if alarm.when() <= loop.time() + seconds:
+                return
+            alarm.cancel()
+        self._alarms[topic] = loop.call_later(max(seconds, 0.0), self._ring, topic)
+
+    def _ring(self, topic: Topic[Any]) -> None:
+        del self._alarms[topic]
         self._woken.add(topic)
         self._awake.set()

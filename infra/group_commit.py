@@ -72,12 +72,16 @@ class GroupCommit:
     async def expire(self, tenant_id: UUID) -> int:
         """Book a tenant's overdue reservations, a bounded number of them; answers how many."""
         async with self._pool.acquire() as connection, transaction(connection):
-            return await self.deciding.expire(connection, tenant_id)
+            booked, batch = await self.deciding.expire(connection, tenant_id)
+        self.deciding.committed(batch)
+        return booked
 
     async def start_cycle(self, tenant_id: UUID) -> Tenant | None:
         """Grant a tenant's running cycle unless it was; harmless at any time and more than once. None: no such tenant."""
         async with self._pool.acquire() as connection, transaction(connection):
-            return await self.deciding.start_cycle(connection, tenant_id)
+            tenant, batch = await self.deciding.start_cycle(connection, tenant_id)
+        self.deciding.committed(batch)
+        return tenant
 
     async def close(self) -> None:
         """Commit what waits and give the connections back."""
@@ -163,11 +167,13 @@ class _Lane:
     async def _commit_surely(self, commands: list[Command]) -> list[Answer]:
         attempt = 1
         recordings: dict[int, Recording] = {}
+        unheard = False
         while True:
             try:
-                return await self._commit(commands, recordings)
+                answers = await self._commit(commands, recordings)
             except Exception as error:
                 lost = is_connection_lost(error)
+                unheard = unheard or lost
                 if not lost and not _is_taken_meanwhile(error):
                     raise
                 if lost:
@@ -176,6 +182,11 @@ class _Lane:
                     raise
                 await asyncio.sleep(0 if attempt == 1 else SECONDS_BETWEEN_ATTEMPTS)
                 attempt += 1
+                continue
+            if unheard:
+                # What an attempt before has committed, this one did not.
+                self._deciding.changed({command.request.tenant_id for command in commands})
+            return answers
 
     async def _commit(self, commands: list[Command], recordings: dict[int, Recording]) -> list[Answer]:
         if self._connection is None:

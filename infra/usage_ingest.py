@@ -78,7 +78,8 @@ class UsageIngest:
                     return await self._record(connection, request, reported, attempt)
             except CycleDue:
                 async with self._pool.acquire() as connection, transaction(connection):
-                    await self._deciding.start_cycle(connection, request.tenant_id)
+                    _, batch = await self._deciding.start_cycle(connection, request.tenant_id)
+                self._deciding.committed(batch)
             except Exception as error:
                 stuck = isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError)
                 if not (stuck or is_connection_lost(error)) or attempt == MOST_ATTEMPTS:
@@ -112,6 +113,8 @@ class UsageIngest:
                     raise Unfit
         if batch is not None:
             self._deciding.committed(batch)
+        if events:
+            self._deciding.changed((request.tenant_id,))
         return Recording(tuple(events), len(reported) - len(events))
 
 

@@ -126,6 +126,7 @@ class Warm:
         finally:
             # Between invocations nothing runs: what is written in the background is written now.
             await application.refusals.written()
+            await application.hints.close()
 
     async def _opened(self, first: First | None) -> Application:
         if self._application is not None:

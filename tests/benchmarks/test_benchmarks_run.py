@@ -30,7 +30,14 @@ def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_there_are_benchmarks() -> None:
-    assert BENCHMARKS == ["admission", "cold_import", "graphql_reserve", "usage_breakdown", "usage_ingest"]
+    assert BENCHMARKS == [
+        "admission",
+        "cold_import",
+        "graphql_reserve",
+        "live_balances",
+        "usage_breakdown",
+        "usage_ingest",
+    ]
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -66,6 +73,15 @@ def test_every_jobs_cold_import_is_compared_with_its_libraries_alone(tmp_path: P
     jobs = {path.stem for path in (CHECKOUT / "lambdas").glob("*.py")} - {"__init__", "runtime"}
     assert found["imports"].keys() == {*[f"lambdas.{job}" for job in jobs], "graphql_api.lambda_handler"}
     assert all(row["ratio"] > 0 for row in found["imports"].values())
+    assert not (tmp_path / "untouched").exists()
+
+
+@pytest.mark.slow
+def test_live_balances_are_compared_with_one_subscriber_and_with_executing_for_each(tmp_path: Path) -> None:
+    found = figures(run("-m", "benchmarks.live_balances", "--quick", "--json", folder=tmp_path))
+    assert found["states_checked"] > 0
+    assert all(side["p99"] > 0 for side in found["sides"].values())
+    assert min(found["ratio_to_one"], found["ratio_of_executing"], found["computing_ratio_of_executing"]) > 0
     assert not (tmp_path / "untouched").exists()
 
 

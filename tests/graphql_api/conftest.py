@@ -8,10 +8,12 @@ import httpx
 import pytest
 
 from graphql_api.app import create_app
+from graphql_api.serving import configuration
 from infra.application import Application, open_application
 from infra.services.callers import Caller, Role
 from infra.settings import Settings
 from tests.graphql_api.client import SCHEMA, Client
+from tests.graphql_api.websockets_client import Watcher, watching
 from tests.in_process import Listener
 from tests.infra.builders import new_key, open_tenant
 from tests.infra.stand_in import RunningStandIn, running_stand_in
@@ -72,10 +74,19 @@ async def globex(application: Application) -> Caller:
 
 @pytest.fixture
 async def api_url(application: Application) -> AsyncIterator[str]:
-    """The address of a real server."""
+    """The address of a real server that is configured as the product's."""
     listener = Listener()
-    async with listener.serving(create_app(application, SCHEMA)):
+    app = create_app(application, SCHEMA)
+    async with listener.serving(app, configuration(app)):
         yield listener.origin
+
+
+@pytest.fixture
+async def watcher(api_url: str, clients: Clients) -> AsyncIterator[Watcher]:
+    """A member of acme, connected."""
+    async with watching(api_url) as connected:
+        await connected.initialise(clients.member.token)
+        yield connected
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import date
 from typing import Any
@@ -17,7 +16,7 @@ from graphql_api import alerts as alert_types
 from graphql_api import limits, websocket
 from graphql_api.app import create_app
 from graphql_api.serving import configuration
-from infra import feed
+from infra import topics
 from infra.application import Application
 from infra.identifiers import new_id
 from infra.queries import alerts as alert_query
@@ -33,23 +32,6 @@ pytestmark = pytest.mark.anyio
 
 WATCH = "subscription { alertRaised { message } }"
 ALERT = "subscription { alertRaised { id kind action scope scopeId threshold message raisedAt } }"
-
-
-@pytest.fixture
-async def api_url(application: Application) -> AsyncIterator[str]:
-    """The address of a server that is configured as the product's."""
-    listener = Listener()
-    app = create_app(application, SCHEMA)
-    async with listener.serving(app, configuration(app)):
-        yield listener.origin
-
-
-@pytest.fixture
-async def watcher(api_url: str, clients: Clients) -> AsyncIterator[Watcher]:
-    """A member of acme, connected."""
-    async with watching(api_url) as connected:
-        await connected.initialise(clients.member.token)
-        yield connected
 
 
 async def raised(application: Application, caller: Caller, message: str = "told") -> None:
@@ -256,7 +238,7 @@ async def test_what_is_completed_is_told_no_more_and_its_id_is_free_again(
     assert {(await watcher.receive())["id"] for _ in range(2)} == {"1", "2"}
     await watcher.send("subscribe", "2", {"query": WATCH})
     assert await watcher.closed() == (websocket.USED_TWICE, "the id 2 is in use")
-    while any(topic.followers for topic in application.feed._topics.values()):  # noqa: ASYNC110  # nobody is told
+    while any(topic.followers for topic in application.feed.topics):  # noqa: ASYNC110  # nobody is told
         await asyncio.sleep(0.001)
 
 
@@ -311,7 +293,7 @@ async def test_who_falls_behind_is_told_so(
     watcher: Watcher, application: Application, acme: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await watcher.watch(WATCH)
-    monkeypatch.setattr(feed, "MOST_KEPT", 0)
+    monkeypatch.setattr(topics, "MOST_KEPT", 0)
     await raised(application, acme)
     assert (await watcher.refused())[0] == "FELL_BEHIND"
     monkeypatch.undo()
@@ -333,7 +315,7 @@ async def test_a_client_that_takes_nothing_is_dropped_and_holds_nobody_up(
     async with watching(api_url, max_queue=1) as asleep:
         await asleep.initialise(clients.member.token)
         await asleep.watch(WATCH)
-        (topic,) = application.feed._topics.values()
+        (topic,) = application.feed.topics
         number = 0
         while len(topic.followers) == 2:
             await raised(application, acme, "x" * 500_000)

@@ -39,6 +39,8 @@ READS = {"wallet", "wallets", "rateCard", "providers", "prices", "reservation", 
     "campaignCosts",
     "campaignCostsList",
     "accountCosts",
+    "walletBalance",
+    "usageRecorded",
 }
 PEOPLES_READS = {"providerKeys"}
 ADMINS_READS = {"channels", "auditLog", "apiKeys"}

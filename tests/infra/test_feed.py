@@ -11,18 +11,21 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from infra import alert_feed, feed
+from domain.wallets import LotSource
+from infra import alert_feed, feed, topics
 from infra.alert_feed import AlertsRaised
 from infra.alert_rows import RaisedAlert
 from infra.application import Application, open_application
+from infra.balance_feed import Balance
 from infra.deciding import utc_now
 from infra.embedded_postgres import embedded_postgres
-from infra.feed import FellBehindError, Follower
 from infra.identifiers import new_id
 from infra.schema import migrate
+from infra.services import wallets
 from infra.settings import Settings
+from infra.topics import FellBehindError, Follower
 from infra.transaction import Connection, transaction
-from tests.infra.builders import Clock
+from tests.infra.builders import Clock, open_tenant
 from tests.infra.proxy import Proxy
 from tests.servers import data_folder
 
@@ -208,6 +211,9 @@ async def test_a_restart_of_the_database_loses_and_doubles_nothing(tmp_path: Pat
     with data_folder() as folder, embedded_postgres(folder) as url:
         await migrate(url)
         async with open_application(Settings(url, tmp_path, None, None), url) as application:
+            acme = await open_tenant(application, credits="300")
+            balances = await application.feed.follow(Balance, acme.tenant_id, "credits")
+            before = await anext(balances)
             follower = await follow(application)
             writer = await asyncpg.connect(url)
             expected = [await raised(writer)]
@@ -217,6 +223,11 @@ async def test_a_restart_of_the_database_loses_and_doubles_nothing(tmp_path: Pat
             expected = [await raised(writer), await raised(writer)]
             assert await told(follower, 2) == sorted(expected)
             await writer.close()
+            await wallets.credit(application, acme.tenant_id, "credits", 1, LotSource.TOP_UP, "after")
+            async with asyncio.timeout(30):
+                while (state := await anext(balances)).value.wallet.sequence < before.value.wallet.sequence + 1:
+                    pass
+            assert state.value.wallet.available == before.value.wallet.available + 1
 
 
 async def connected(url: str) -> asyncpg.Connection:
@@ -257,7 +268,7 @@ async def test_thousands_of_followers_share_one_connection_and_one_look(
 async def test_who_takes_nothing_for_too_long_has_fallen_behind_and_holds_nobody_up(
     application: Application, writer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "MOST_KEPT", 3)
+    monkeypatch.setattr(topics, "MOST_KEPT", 3)
     slow, quick = await follow(application), await follow(application)
     for _ in range(3):
         expected = [await raised(writer)]
@@ -320,9 +331,9 @@ async def test_what_nobody_follows_any_more_is_forgotten(application: Applicatio
     followers = [await follow(application), await follow(application), await follow(application, OTHER)]
     followers[0].leave()
     followers[2].leave()
-    while len(application.feed._topics) > 1:  # noqa: ASYNC110  # nobody is told
+    while len(application.feed.topics) > 1:  # noqa: ASYNC110  # nobody is told
         await asyncio.sleep(0.001)
-    assert [topic.tenant_id for topic in application.feed._topics.values()] == [TENANT]
+    assert [topic.tenant_id for topic in application.feed.topics] == [TENANT]
 
 
 async def test_who_gives_up_before_the_beginning_is_forgotten(settings: Settings, database_url: str) -> None:
@@ -330,7 +341,7 @@ async def test_who_gives_up_before_the_beginning_is_forgotten(settings: Settings
         proxy.is_down = True
         beginning = asyncio.create_task(follow(served))
         await asyncio.sleep(0)
-        (topic,) = served.feed._topics.values()
+        (topic,) = served.feed.topics
         assert len(topic.followers) == 1
         beginning.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -357,7 +357,7 @@ async def test_the_job_tells_operators_alone_once_a_day_however_many_run(timed: 
         assert (await check_margins(timed, clock.now, stop_at=clock.now)).progress == Progress(0, complete=False)
     # A tenant has neither the alert nor the event; the operators' event goes to the bus, and to no tenant's channel.
     assert await count(timed, "alert", f"tenant_id = '{caller.tenant_id}' AND kind = 'negative_margin'") == 0
-    told = await timed.readers.fetch("SELECT tenant_id, payload FROM outbox WHERE type = 'alert.raised'")
+    told = await timed.across_tenants.fetch("SELECT tenant_id, payload FROM outbox WHERE type = 'alert.raised'")
     of_margins = [row[0] for row in told if orjson.loads(row[1])["kind"] == "negative_margin"]
     assert of_margins == [NIL] * 4
     await timed.writers.execute(
@@ -463,7 +463,7 @@ async def test_what_was_charged_is_never_read_to_find_what_was_not(timed: Applic
     calls = [ReportedUsage(reported(f"e{number}", "0.001"), "llm_call") for number in range(500)]
     await usage.record_usage(timed, caller, calls)
     parameters = metering._parameters(timed.catalog, Period(NOW - SPAN, NOW + SPAN), Place(NIL, NOW - SPAN, NIL))
-    async with timed.readers.acquire() as connection, connection.transaction():
+    async with timed.across_tenants.acquire() as connection, connection.transaction():
         await connection.execute(PIN)
         plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {metering._PAGE}", *parameters, NIL, 20)
     scans = list(scans_of_usage(orjson.loads(plan)[0]["Plan"]))
