@@ -154,6 +154,28 @@ async def test_a_connection_ends_with_its_token_and_with_its_key(
         assert await revoked.closed() == (websocket.FORBIDDEN, "the key is unknown, expired or revoked")
 
 
+async def test_a_connection_stays_while_its_key_cannot_be_checked(
+    api_url: str, clients: Clients, application: Application, acme: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Semaphore(0)
+
+    async def authenticate(*_: object) -> None:
+        asked.release()
+        raise rate_limits.RateLimitedError(1, 120)
+
+    monkeypatch.setattr(websocket, "SECONDS_BETWEEN_CHECKS", 0.01)
+    async with watching(api_url) as watcher, watching(api_url) as new:
+        await watcher.initialise(clients.member.token)
+        await watcher.watch(WATCH)
+        monkeypatch.setattr(api_keys.Keyring, "authenticate", authenticate)
+        for _ in range(3):
+            await asked.acquire()
+        await raised(application, acme)
+        assert await watcher.told() == {"alertRaised": {"message": "told"}}
+        await new.send("connection_init", payload={"authorization": f"Bearer {clients.member.token}"})
+        assert (await new.closed())[0] == websocket.TOO_MANY
+
+
 async def test_a_key_may_ask_so_often_and_is_told_when_to_come_again(
     api_url: str, clients: Clients, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
