@@ -114,7 +114,10 @@ async def test_a_provider_that_does_not_answer_is_said_to(
     clients: Clients, http: httpx.AsyncClient, provider: IdentityProvider
 ) -> None:
     provider.answer = Response(status_code=500)
-    assert await status_of(http, provider.token()) == (503, "IDENTITY_PROVIDER_UNAVAILABLE")
+    answers = [await status_of(http, provider.token(sub=f"{n}")) for n in range(30)]
+    assert answers[:20] == [(503, "IDENTITY_PROVIDER_UNAVAILABLE")] * 20
+    assert (429, "RATE_LIMITED") in answers, "nor is this a way to flood the database"
+    assert provider.fetches == 1
     wrong = await clients.operator.do("setIdentityProvider", **asked(provider, idempotencyKey="w", jwksUrl="ftp://x"))
     assert [field["path"] for field in wrong["fields"]] == ["jwksUrl"]
 
