@@ -12,7 +12,7 @@ at that moment. A connection whose client takes nothing for too long is dropped.
 
 Codes of closing: 4400 what was sent is malformed, 4401 subscribed before connection_ack, 4403 the credentials are none,
 4406 another subprotocol, 4408 no connection_init, 4409 an id is used twice, 4429 too many of something, or too often, 1009
-a message is too large, 1011 a mistake of ours, 1012 the server restarts, 1013 it is full.
+a message is too large, 1011 a mistake of ours, 1012 the server restarts, 1013 it is full, or credentials cannot be checked.
 """
 
 import asyncio
@@ -60,6 +60,9 @@ USED_TWICE: Final = 4409
 TOO_MANY: Final = 4429
 INTERNAL: Final = 1011
 FULL: Final = 1013
+
+# How a connection is closed for what HTTP has a status for; all else says that the credentials are none.
+_CODES: Final = {429: TOO_MANY, 503: FULL}
 
 _log: Final = logging.getLogger(__name__)
 
@@ -176,7 +179,7 @@ class _Connection:
         try:
             return await identified(self._endpoint.keyring, self._authorization, self._tenant, self._address)
         except HttpError as error:
-            raise ClosedError(TOO_MANY if error.status == 429 else FORBIDDEN, str(error)) from error
+            raise ClosedError(_CODES.get(error.status, FORBIDDEN), str(error)) from error
 
     async def _check(self, caller: Caller) -> None:
         """See that the credentials stay what they were. One that ends by itself ends the connection at that moment."""
@@ -188,6 +191,12 @@ class _Connection:
                 found = await self._caller()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 # Nothing new is told either while the database does not answer.
+                _log.warning("a websocket's key could not be checked: %s", error)
+                continue
+            except ClosedError as error:
+                if error.code == FORBIDDEN:
+                    raise
+                # Nothing speaks against it, and a token has its end.
                 _log.warning("a websocket's key could not be checked: %s", error)
                 continue
             if found != caller:

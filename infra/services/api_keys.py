@@ -23,6 +23,7 @@ from domain.refusals import PlanLimit
 from infra.application import Application
 from infra.audit_log import record
 from infra.identifiers import new_id
+from infra.jwks import ProviderUnavailableError
 from infra.rate_limits import RateLimits, Turns
 from infra.services.callers import Caller, Credential, Role
 from infra.services.once import LOCK_TENANT
@@ -116,7 +117,11 @@ class Keyring:
             if caller is not None:
                 return caller
             self._wrong.check(address, WRONG_PER_MINUTE)
-            caller = await self._looked_up(token, digest, is_key=is_key)
+            try:
+                caller = await self._looked_up(token, digest, is_key=is_key)
+            except ProviderUnavailableError:
+                self._wrong.admit(address, WRONG_PER_MINUTE)
+                raise
             if caller is None:
                 self._wrong.admit(address, WRONG_PER_MINUTE)
             return caller

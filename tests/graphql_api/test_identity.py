@@ -114,7 +114,10 @@ async def test_a_provider_that_does_not_answer_is_said_to(
     clients: Clients, http: httpx.AsyncClient, provider: IdentityProvider
 ) -> None:
     provider.answer = Response(status_code=500)
-    assert await status_of(http, provider.token()) == (503, "IDENTITY_PROVIDER_UNAVAILABLE")
+    answers = [await status_of(http, provider.token(sub=f"{n}")) for n in range(30)]
+    assert answers[:20] == [(503, "IDENTITY_PROVIDER_UNAVAILABLE")] * 20
+    assert (429, "RATE_LIMITED") in answers, "nor is this a way to flood the database"
+    assert provider.fetches == 1
     wrong = await clients.operator.do("setIdentityProvider", **asked(provider, idempotencyKey="w", jwksUrl="ftp://x"))
     assert [field["path"] for field in wrong["fields"]] == ["jwksUrl"]
 
@@ -152,6 +155,28 @@ async def test_a_connection_ends_with_its_token_and_with_its_key(
         await revoked.watch(WATCH)
         await clients.admin.do("revokeApiKey", idempotencyKey="v", id=other["apiKey"]["id"])
         assert await revoked.closed() == (websocket.FORBIDDEN, "the key is unknown, expired or revoked")
+
+
+async def test_a_connection_stays_while_its_key_cannot_be_checked(
+    api_url: str, clients: Clients, application: Application, acme: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Semaphore(0)
+
+    async def authenticate(*_: object) -> None:
+        asked.release()
+        raise rate_limits.RateLimitedError(1, 120)
+
+    monkeypatch.setattr(websocket, "SECONDS_BETWEEN_CHECKS", 0.01)
+    async with watching(api_url) as watcher, watching(api_url) as new:
+        await watcher.initialise(clients.member.token)
+        await watcher.watch(WATCH)
+        monkeypatch.setattr(api_keys.Keyring, "authenticate", authenticate)
+        for _ in range(3):
+            await asked.acquire()
+        await raised(application, acme)
+        assert await watcher.told() == {"alertRaised": {"message": "told"}}
+        await new.send("connection_init", payload={"authorization": f"Bearer {clients.member.token}"})
+        assert (await new.closed())[0] == websocket.TOO_MANY
 
 
 async def test_a_key_may_ask_so_often_and_is_told_when_to_come_again(
