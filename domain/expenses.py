@@ -159,7 +159,10 @@ def customers_problems(campaign: str, count: int, day: date, today: date) -> tup
 
 
 def correction_problems(recorded: int, count: int) -> tuple[FieldProblem, ...]:
-    """Whether a number of customers goes with those that are recorded of the campaign and day: never below none."""
+    """Whether a number of customers goes with those that are recorded of the campaign and day: never below none, and no
+    more of a day than one request may name."""
+    if recorded + count > MOST_CUSTOMERS:
+        return (FieldProblem("count", f"the campaign has {recorded} customers recorded on this day: {_MOST_OF_A_DAY}"),)
     if recorded + count >= 0:
         return ()
     least = "there is nothing to take back" if recorded == 0 else f"it may be -{recorded} at the least"
@@ -216,4 +219,5 @@ def _amount_problems(entry: ExpenseEntry) -> list[FieldProblem]:
     return found
 
 
+_MOST_OF_A_DAY: Final = f"a day has at most {MOST_CUSTOMERS}"
 _LARGEST: Final = LARGEST_AMOUNT // NANO

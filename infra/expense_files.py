@@ -28,6 +28,10 @@ from infra.file_errors import UnreadableFileError
 # Of one row, in characters; a line of a row in quotes counts with the others.
 LONGEST_ROW: Final = 65_536
 MOST_ROWS: Final = 2_000_000
+# What a problem is about that is no column's. After quotes that do not go nobody knows where rows begin: a text may be
+# taken for one.
+LINE: Final = "line"
+QUOTES: Final = "quotes"
 SEPARATORS: Final = ",;\t"
 COLUMNS: Final = (
     "campaign",
@@ -51,6 +55,7 @@ _MARKS: Final = (
     (b"\xfe\xff", "utf-16"),
     (b"PK\x03\x04", None),
 )
+_CERTAIN: Final = "nothing of the file is written before"
 _UNDECODED: Final = re.compile("[\udc80-\udcff]")
 
 
@@ -103,7 +108,8 @@ def _rows(lines: "_Lines", sign: DecimalSign) -> Iterator[Row]:
         except StopIteration:
             break
         except (csv.Error, CellProblem) as error:
-            row = _wrong(lines, "line", _as_message(error, lines))
+            uncertain = isinstance(error, csv.Error) or lines.number > lines.first
+            row = _wrong(lines, QUOTES if uncertain else LINE, _as_message(error, lines))
         else:
             if not any(cell and not cell.isspace() for cell in cells):
                 blank = Row(lines.number if blank is None else blank.line, lines.number)
@@ -237,7 +243,7 @@ def _key(name: str) -> str:
 def _row(lines: _Lines, header: _Header, cells: Sequence[str], sign: DecimalSign) -> Row:
     if len(cells) != header.width:
         hint = "; a separator within a text needs quotes around it" if len(cells) > header.width else ""
-        return _wrong(lines, "line", f"has {len(cells)} columns, the header has {header.width}{hint}")
+        return _wrong(lines, LINE, f"has {len(cells)} columns, the header has {header.width}{hint}")
     problems: list[FieldProblem] = []
 
     def read(column: str, how: Callable[[str], object]) -> object:
@@ -276,5 +282,5 @@ def _wrong(lines: _Lines, path: str, message: str) -> Row:
 def _as_message(error: Exception, lines: _Lines) -> str:
     until = f", up to line {lines.number}" if lines.number > lines.first else ""
     if isinstance(error, CellProblem):
-        return f"{error}{': a quote may be open' + until if until else ''}"
-    return f"has quotes that do not go{until} ({error}): put a text in quotes as a whole, and double those within it"
+        return f"{error}{f': a quote may be open{until}; {_CERTAIN}' if until else ''}"
+    return f"do not go{until} ({error}): put a text in quotes as a whole, and double those within it; {_CERTAIN}"

@@ -30,7 +30,7 @@ from domain.tenants import TenantStatus
 from infra.application import Application
 from infra.audit_log import record
 from infra.expense_cells import DecimalSign
-from infra.expense_files import Charset, Row, read_rows
+from infra.expense_files import QUOTES, Charset, Row, read_rows
 from infra.expense_rows import FACT_COLUMNS, row_of_facts
 from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
@@ -118,7 +118,8 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ImportOrder:
     """`apply`: write, not only say what would become of it. `skip_errors`: write the good rows although others are
-    rejected; else one that is rejected keeps all from being written."""
+    rejected; else one that is rejected keeps all from being written. Quotes that do not go always do: after them a text
+    could be taken for a row."""
 
     apply: bool = False
     skip_errors: bool = False
@@ -171,11 +172,11 @@ async def import_expenses(
         if refusal is None:
             await connection.execute(_UNPIN)
             await connection.execute(_TABLES)
-            await _stage(connection, file, order, now, show)
+            certain = await _stage(connection, file, order, now, show)
             await connection.execute("ANALYZE read_expense")
             await connection.execute(_JUDGE, tenant_id, Operation.IMPORT_EXPENSES.value)
             await connection.execute("ANALYZE judged_expense")
-            written = order.apply and (order.skip_errors or not await connection.fetchval(_REJECTED))
+            written = order.apply and certain and (order.skip_errors or not await connection.fetchval(_REJECTED))
             totals = [Money(int(minor), currency) for currency, minor in await connection.fetch(_TOTALS)]
             counts = await _tell(connection, written, take)
             if written:
@@ -195,12 +196,14 @@ def _event(caller: Caller, counts: Mapping[Outcome, int], totals: Iterable[Money
 
 async def _stage(
     connection: Connection, file: IO[bytes], order: ImportOrder, now: datetime, show: Callable[[int], None]
-) -> None:
+) -> bool:
+    """Copy what is read; whether it is certain where rows begin and end."""
     rows = read_rows(file, order.charset, order.decimal_sign)
     waiting: list[tuple[Any, ...]] = []
-    count = 0
-    while some := [_staged(row, now) for row in islice(rows, ROWS_OF_A_TURN)]:
-        waiting += some
+    count, certain = 0, True
+    while some := list(islice(rows, ROWS_OF_A_TURN)):
+        certain = certain and not any(problem.path == QUOTES for row in some for problem in row.problems)
+        waiting += [_staged(row, now) for row in some]
         count += len(some)
         if len(waiting) >= ROWS_AT_ONCE:
             await connection.copy_records_to_table("read_expense", records=waiting, columns=_STAGED)
@@ -210,6 +213,7 @@ async def _stage(
     if waiting:
         await connection.copy_records_to_table("read_expense", records=waiting, columns=_STAGED)
     show(count)
+    return certain
 
 
 def _staged(row: Row, now: datetime) -> tuple[Any, ...]:

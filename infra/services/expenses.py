@@ -26,7 +26,6 @@ from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused, request_of
 from infra.services.once import once
-from infra.statements import REGISTER_SCOPES
 from infra.transaction import Connection
 
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
@@ -45,6 +44,9 @@ _KEEP: Final = f"""
 INSERT INTO expense_version (tenant_id, expense_id, version, change, {FACT_COLUMNS}, actor, changed_at)
 SELECT tenant_id, id, version, $3, {FACT_COLUMNS}, $4, changed_at FROM expense WHERE tenant_id = $1 AND id = $2"""
 _ONE: Final = f"SELECT {EXPENSE_COLUMNS} FROM expense WHERE tenant_id = $1 AND id = $2"
+# One that is known is not even locked.
+_REGISTER: Final = """
+INSERT INTO scope (tenant_id, kind, id, status) VALUES ($1, $2, $3, 'ACTIVE') ON CONFLICT DO NOTHING"""
 
 _RECORDED: Final = """
 SELECT coalesce(sum(count), 0)::bigint FROM customers_won WHERE tenant_id = $1 AND campaign = $2 AND won_on = $3"""
@@ -188,5 +190,5 @@ async def _keep(connection: Connection, caller: Caller, expense_id: UUID, change
 
 
 async def _register(connection: Connection, tenant_id: UUID, campaign: str) -> None:
-    """As usage does. Last in its transaction: admissions that see the same campaign for the first time wait for it."""
-    await connection.execute(REGISTER_SCOPES, [tenant_id], [ScopeKind.CAMPAIGN.value], [campaign], [None])
+    """As usage does. Late in its transaction: admissions that see the same campaign for the first time wait for it."""
+    await connection.execute(_REGISTER, tenant_id, ScopeKind.CAMPAIGN.value, campaign)

@@ -158,6 +158,8 @@ def test_customers_are_taken_back_from_the_day_that_they_were_recorded_of() -> N
     assert [problem.path for problem in customers_problems("spring", 1_000_001, TODAY, TODAY)] == ["count"]
     assert correction_problems(2, -2) == ()
     assert correction_problems(0, 5) == ()
+    assert correction_problems(999_999, 1) == ()
+    assert "a day has at most 1000000" in correction_problems(999_999, 2)[0].message
     assert "it may be -2 at the least" in correction_problems(2, -3)[0].message
     assert "there is nothing to take back" in correction_problems(0, -1)[0].message
 

@@ -171,6 +171,8 @@ async def test_tracked_usage_stands_beside_and_is_in_no_cost_of_acquisition(
         event(5, {"model": "gpt-4o", "costUsd": "9", "occurredAt": "2026-11-19T23:59:59Z"}, campaign="other"),
     ]
     await clients.service.do("recordUsage", events=events)
+    alone = await costs(clients.member)
+    assert (alone["autoTrackedUsd"], alone["cac"], alone["cacStatus"]) == ("0.55", None, "NO_EXPENSES")
     await add(clients.admin, "a", amount="100")
     await won(clients.admin, "w", 2)
     raw = await costs(clients.member)

@@ -152,8 +152,8 @@ def test_the_comma_is_the_decimal_sign_where_the_caller_says_so() -> None:
         ("spring,adwords,1,,,EUR,2026-11-03,,\tx", "reference", "without control characters"),
         ("spring,adwords,1,,,EUR,2026-11-03,", "line", "has 8 columns, the header has 9"),
         ("spring,adwords,1,000,,EUR,2026-11-03,,,,", "line", "a separator within a text needs quotes"),
-        ('spring,adwords,1,,,EUR,2026-11-03,"a"b,', "line", "has quotes that do not go"),
-        ('spring,adwords,1,,,EUR,2026-11-03,"open,', "line", "has quotes that do not go (unexpected end"),
+        ('spring,adwords,1,,,EUR,2026-11-03,"a"b,', "quotes", "do not go"),
+        ('spring,adwords,1,,,EUR,2026-11-03,"open,', "quotes", "do not go (unexpected end"),
     ],
 )
 def test_a_cell_or_a_row_that_does_not_go_is_named(cells: str, path: str, said: str) -> None:

@@ -134,6 +134,16 @@ async def test_one_rejected_row_keeps_all_from_being_written_unless_told(
     assert (report.written, report.rejected, await count(application, "expense")) == (True, 2, 1)
 
 
+async def test_no_text_is_taken_for_a_row_after_quotes_that_do_not_go(application: Application, caller: Caller) -> None:
+    content = HEADER + COFFEE + 'a"b,"c"d,"\nspring,event,900,,,EUR,2026-11-03,a text of another,\n"\n'
+    for broken in (content, HEADER + COFFEE + 'x,event,1,,,EUR,2026-11-03,"open,\n' + COFFEE):
+        async with nothing_moves(application):
+            report, verdicts = await imported(application, caller, broken, SKIP)
+        assert (report.written, verdicts[0].outcome) == (False, Outcome.ACCEPTED)
+        assert verdicts[1].problems[0].path == "quotes"
+        assert verdicts[1].problems[0].message.endswith("nothing of the file is written before")
+
+
 async def test_a_file_that_breaks_off_leaves_nothing(application: Application, caller: Caller) -> None:
     content = (HEADER + COFFEE * 1_500).encode("utf-16") + b"x"
     async with nothing_moves(application):
