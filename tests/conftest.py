@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -68,7 +69,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _less_to_do(pytestconfig: pytest.Config) -> Iterator[None]:
+def _less_to_do() -> Iterator[None]:
     """Spare each test what a process does once: the catalog's data files take 20 ms to read, the certificates of the
     world 30 ms for each HTTP client (and nobody here speaks TLS), and the garbage collector comes often."""
     read = catalog.load
@@ -82,9 +83,9 @@ def _less_to_do(pytestconfig: pytest.Config) -> Iterator[None]:
         patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("SSL_CERT_DIR", no_certificates)
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-            # Else each process that a test starts would compile all that it imports.
+            # Processes that a test starts keep what they compile where we do.
             patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.stash[FOLDER] / "bytecode"))
+            patch.setenv("PYTHONPYCACHEPREFIX", str(sys.pycache_prefix))
         yield
 
 
