@@ -20,9 +20,10 @@ from typing import Any, Final
 import pytest
 
 from domain.catalog import Catalog
-from infra import catalog
+from infra import catalog, roles
 from infra.application import Application, open_application
 from infra.collector import seldom_collected
+from infra.database import prepare
 from infra.embedded_postgres import embedded_postgres
 from infra.embedded_postgres_lifetime import postmaster
 from infra.schema import migrate
@@ -118,10 +119,35 @@ def template(pytestconfig: pytest.Config, postgres_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def made_data_dir(pytestconfig: pytest.Config) -> Path:
+    """A data folder whose embedded server was started once, migrated and stopped: for `copied_data`."""
+    folder = pytestconfig.stash[FOLDER] / "made"
+    with _locked(pytestconfig.stash[FOLDER] / "made.lock"):
+        if not folder.exists():
+            with embedded_postgres(folder / "data") as url:
+                asyncio.run(prepare(url))
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
 def shared_database(postgres_url: str, template: str) -> Iterator[SharedDatabase]:
     """The database of this worker's tests."""
     shared = SharedDatabase(postgres_url, template)
-    yield shared
+    with pytest.MonkeyPatch.context() as patch:
+        # Whether the roles can be taken takes two connections to find out, and nothing changes it: who alters them here
+        # is noticed, or has a database of its own.
+        usable = roles.usable
+        known: list[bool] = []
+
+        async def usable_in_this_run(url: str) -> bool:
+            if not shared.is_at(url):
+                return await usable(url)
+            if not known:
+                known.append(await usable(url))
+            return known[0]
+
+        patch.setattr(roles, "usable", usable_in_this_run)
+        yield shared
     shared.drop()
 
 
@@ -158,10 +184,12 @@ async def application(settings: Settings, database_url: str) -> AsyncIterator[Ap
 
 
 def _forgo_durability(data_dir: Path) -> None:
-    """These databases outlive nothing: the server need not wait for the disk. (Tests that kill one start their own.)"""
+    """These databases outlive nothing: the server need not wait for the disk, nor for proofs of passwords. (Tests that
+    kill one, or ask it for a password, start their own.)"""
     settings = data_dir / "postgres" / "cluster" / "postgresql.auto.conf"
     with settings.open("a") as file:
         file.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n")
+    (settings.parent / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
     os.kill(int(postmaster(data_dir)[0]), signal.SIGHUP)
 
 

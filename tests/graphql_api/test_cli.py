@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from graphql_api.calling import program
+from infra.embedded_postgres_lifetime import postmaster
 from infra.settings import CHECKOUT
 from tests.servers import (
     Server,
@@ -238,10 +239,14 @@ def test_a_port_in_use_is_said_before_anything_is_started(server: Server, data_d
 def test_signals_stop_everything_in_order_at_any_moment_and_the_data_stay() -> None:
     with data_folder() as folder:
         before = demo_keys(folder)
-        for delay in (0.7, 1.2, 2.0):
+        for number, moment in (
+            (signal.SIGINT, (folder / "postgres").exists),  # the cluster is being made
+            (signal.SIGTERM, lambda: postmaster(folder) != []),  # PostgreSQL starts
+            (signal.SIGINT, lambda: "ready" in "".join(postmaster(folder)[7:])),  # the schema is being made
+        ):
             with started(folder, "--demo") as early:
-                time.sleep(delay)
-                early.stop(signal.SIGTERM if delay == 1.2 else signal.SIGINT)
+                eventually(moment)
+                early.stop(number)
                 eventually(lambda: postgres_is_gone(folder))
         for number in (signal.SIGINT, signal.SIGTERM):
             with serving(folder, "--demo") as server:

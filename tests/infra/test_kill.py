@@ -103,11 +103,13 @@ def credits_of(server: Server, token: str) -> dict[str, str]:
     return wallet
 
 
-@pytest.mark.parametrize("enough", [200, pytest.param(3_000, marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
+@pytest.mark.parametrize("enough", [100, pytest.param(3_000, marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
 @pytest.mark.parametrize("with_postgres", [False, True], ids=["server", "server and PostgreSQL"])
-def test_a_kill_under_load_loses_nothing_and_doubles_nothing(enough: int, with_postgres: bool) -> None:
+def test_a_kill_under_load_loses_nothing_and_doubles_nothing(
+    enough: int, with_postgres: bool, made_data_dir: Path
+) -> None:
     told = Told()
-    with data_folder() as folder:
+    with data_folder(made_data_dir) as folder:
         with serving(folder, "--demo") as server:
             keys = demo_keys(folder)
             token = keys["service"]
