@@ -78,9 +78,9 @@ def _receipt(data: Data) -> str:
             "there is nothing of this id: pass the id of a reservation, a usage event, a ledger entry or a refusal "
             "of this tenant"
         )
-    if receipt["total"] is None:
-        return f"Nothing was charged. {receipt['rule']}"
-    return f"Charged {receipt['total']} {receipt['unit']}. {receipt['rule']}"
+    charges = [f"{each['amount']} {each['wallet']['unit']} of {each['wallet']['key']}" for each in receipt["charges"]]
+    charged = f"Charged {' and '.join(charges)}." if charges else "Nothing was charged."
+    return f"{charged} {receipt['rule']}"
 
 
 async def _running_month(call: Call) -> Arguments:
@@ -186,7 +186,8 @@ EXPLAIN_CHARGE: Final = Tool(
     "and after, and the rule that decided. Takes the id of a reservation, a usage event, a ledger entry or a refusal "
     "(refusalId of an answer). Use it when a person asks why they paid this, or why work was stopped.",
     document="""query ($id: ID!) { receipt(id: $id) {
-  lines { label quantity unitPrice priceEffectiveFrom amount }
+  lines { label quantity unitPrice per priceEffectiveFrom amount unit }
+  charges { amount wallet { key unit } }
   lots { amount lot { id source } }
   budgets { scope scopeId before after cap }
   total unit rule } }""",

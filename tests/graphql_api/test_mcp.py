@@ -303,8 +303,13 @@ async def test_a_charge_is_explained_to_its_tenant_alone(clients: Clients) -> No
         assert (receipt["total"], receipt["unit"]) == ("2", "CREDIT")
         assert sum(int(lot["amount"]) for lot in receipt["lots"]) == 2
         assert receipt["lines"]
-        assert words == f"Charged 2 CREDIT. {receipt['rule']}"
+        assert words == f"Charged 2 CREDIT of credits. {receipt['rule']}"
+        refused = await clients.service.reserve("much", quantity="1000")
+        data, words = await told(connected, "explain_charge", id=refused["refusalId"])
+        assert data["receipt"]["lots"] == data["receipt"]["charges"] == []
+        assert words == f"Nothing was charged. {data['receipt']['rule']}"
         unknown = await mistaken(connected, "explain_charge", id="rsv_" + "0" * 32)
+        assert unknown.startswith("there is nothing of this id: ")
     async with agent(clients.stranger) as connected:
         assert await mistaken(connected, "explain_charge", id=held["id"]) == unknown
 
