@@ -63,7 +63,8 @@ def _breakdown(data: Data) -> str:
 def _preview(data: Data) -> str:
     decision = data["previewReservation"]
     if decision["__typename"] != "ReservationPreview":
-        return f"It would be refused ({decision['code']}): {decision['message']}. This was a preview: nothing was held."
+        why = decision["message"].removesuffix(".")
+        return f"It would be refused ({decision['code']}): {why}. This was a preview: nothing was held."
     holds = [f"{hold['amount']} {hold['wallet']['unit']} of {hold['wallet']['key']}" for hold in decision["holds"]]
     return (
         f"It would be admitted (route {decision['route']}) and hold {' and '.join(holds) or 'nothing'}. This was a preview: "

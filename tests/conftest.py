@@ -23,7 +23,6 @@ from domain.catalog import Catalog
 from infra import catalog, roles
 from infra.application import Application, open_application
 from infra.collector import seldom_collected
-from infra.database import prepare
 from infra.embedded_postgres import embedded_postgres
 from infra.embedded_postgres_lifetime import postmaster
 from infra.schema import migrate
@@ -116,17 +115,6 @@ def template(pytestconfig: pytest.Config, postgres_url: str) -> str:
             asyncio.run(migrate(with_database(postgres_url, name)))
             (folder / "migrated").touch()
     return name
-
-
-@pytest.fixture(scope="session")
-def made_data_dir(pytestconfig: pytest.Config) -> Path:
-    """A data folder whose embedded server was started once, migrated and stopped: for `copied_data`."""
-    folder = pytestconfig.stash[FOLDER] / "made"
-    with _locked(pytestconfig.stash[FOLDER] / "made.lock"):
-        if not folder.exists():
-            with embedded_postgres(folder / "data") as url:
-                asyncio.run(prepare(url))
-    return folder / "data"
 
 
 @pytest.fixture(scope="session")

@@ -24,25 +24,15 @@ SECONDS_TO_STOP: Final = 30
 
 
 @contextmanager
-def data_folder(made: Path | None = None) -> Iterator[Path]:
-    """A data folder that the account of the embedded server can reach; it waits until that server is gone. `made`: it
-    begins as a copy of this one."""
+def data_folder() -> Iterator[Path]:
+    """A data folder that the account of the embedded server can reach; it waits until that server is gone."""
     parent = Path(tempfile.mkdtemp(prefix="purser-served-"))
     parent.chmod(0o755)
     try:
-        if made is not None:
-            copy_data(made, parent / "data")
         yield parent / "data"
         eventually(lambda: postgres_is_gone(parent / "data"))
     finally:
         shutil.rmtree(parent, ignore_errors=True)
-
-
-def copy_data(made: Path, data_dir: Path) -> None:
-    """Copy a data folder whose server has stopped, owners included. Where its cluster lies elsewhere there is no copy: a
-    new one is made at the start."""
-    if not (made / "postgres").is_symlink():
-        subprocess.run(["cp", "-a", made, data_dir], check=True)
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:

@@ -257,8 +257,8 @@ def test_signals_stop_everything_in_order_at_any_moment_and_the_data_stay() -> N
         assert demo_keys(folder) == before
 
 
-def test_without_demo_it_says_how_to_begin() -> None:
-    with data_folder() as folder, serving(folder) as server:
+def test_without_demo_it_says_how_to_begin(database_url: str, tmp_path: Path) -> None:
+    with serving(tmp_path, DATABASE_URL=database_url) as server:
         said = server.output.read_text()
         assert "There is no API key yet" in said
         assert "purser create-key --tenant" in said
@@ -266,7 +266,8 @@ def test_without_demo_it_says_how_to_begin() -> None:
         assert len(commands) == 2
         for command in commands:
             words = shlex.split(command)
-            finished = subprocess.run(words, env=environment(folder), capture_output=True, check=False)
+            variables = environment(tmp_path, DATABASE_URL=database_url)
+            finished = subprocess.run(words, env=variables, capture_output=True, check=False)
             assert finished.returncode == 0, command
         answer = httpx.post(f"{server.url}/graphql", json={"query": WALLETS})
         assert answer.status_code == 401

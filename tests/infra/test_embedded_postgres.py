@@ -19,7 +19,6 @@ import pytest
 
 from infra.embedded_postgres import EmbeddedPostgresError, binaries, embedded_postgres
 from infra.embedded_postgres_lifetime import Lifetime, postmaster
-from tests.servers import copy_data
 
 IS_ROOT = os.geteuid() == 0
 # As root it can become an ordinary user; only after the imports, since Python itself may lie in root's home.
@@ -38,14 +37,27 @@ with embedded_postgres(Path(sys.argv[1])) as url:
 
 
 @pytest.fixture
-def made(data_dir: Path, made_data_dir: Path) -> Path:
-    """A data folder with a cluster in it, for tests that are not about how it is made."""
-    copy_data(made_data_dir, data_dir)
-    return data_dir
+def data_dir() -> Iterator[Path]:
+    """A folder in which there is nothing yet."""
+    with new_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def made_dir() -> Iterator[Path]:
+    with new_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
+def made(made_dir: Path) -> Iterator[Path]:
+    """A folder for tests that are not about how its cluster is made: each finds it stopped, as the one before left it."""
+    yield made_dir
+    eventually(lambda: is_stopped(made_dir))
+
+
+@contextmanager
+def new_folder() -> Iterator[Path]:
     # pytest's own temporary folders are closed to other users; this one lets a server of another account through.
     parent = Path(tempfile.mkdtemp(prefix="purser test "))
     parent.chmod(0o755)
@@ -86,6 +98,12 @@ def ask(url: str, query: str) -> object:
     return asyncio.run(answer())
 
 
+def keep(url: str) -> None:
+    """Write what is to be there later."""
+    ask(url, "DROP TABLE IF EXISTS kept")
+    ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+
+
 def is_stopped(data_dir: Path) -> bool:
     lifetime = Lifetime.open(data_dir)
     try:
@@ -114,7 +132,7 @@ def test_it_starts_answers_and_is_stopped_when_left(data_dir: Path) -> None:
 
 def test_what_was_written_is_there_after_a_restart(made: Path) -> None:
     with embedded_postgres(made) as url:
-        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        keep(url)
     with embedded_postgres(made) as url:
         assert ask(url, "SELECT answer FROM kept") == 42
 
@@ -172,7 +190,7 @@ with embedded_postgres(Path(sys.argv[1])) as url:
 
 def test_a_killed_user_does_not_leave_the_server_running_for_ever(made: Path) -> None:
     with holder(made) as (process, url):
-        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        keep(url)
         process.kill()
     eventually(lambda: is_stopped(made))
     with embedded_postgres(made) as url:
@@ -198,7 +216,7 @@ def test_a_process_killed_while_it_makes_the_cluster_is_no_obstacle(data_dir: Pa
 
 def test_a_killed_postmaster_is_started_again(made: Path) -> None:
     with embedded_postgres(made) as url:
-        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        keep(url)
         os.kill(int(postmaster(made)[0]), signal.SIGKILL)
         with embedded_postgres(made) as url_of_next:
             assert ask(url_of_next, "SELECT answer FROM kept") == 42
