@@ -33,12 +33,12 @@ run: $(READY)  ## start the server with embedded PostgreSQL and demo data; Ctrl-
 	@exec .venv/bin/purser serve --demo
 
 test: $(READY)  ## the suite without what is marked slow; the domain with full branch coverage
-	.venv/bin/pytest -n 2 -m "not slow" tests/domain --cov --cov-report=term
-	.venv/bin/pytest -n 2 -m "not slow" --ignore=tests/domain
+	.venv/bin/pytest -n 2 --dist worksteal -m "not slow" tests/domain --cov --cov-report=term
+	.venv/bin/pytest -n 2 --dist worksteal -m "not slow" --ignore=tests/domain
 
 test-all: $(READY)  ## the suite, slow tests included
-	.venv/bin/pytest -n 2 tests/domain --cov --cov-report=term
-	.venv/bin/pytest -n 2 --ignore=tests/domain
+	.venv/bin/pytest -n 2 --dist worksteal tests/domain --cov --cov-report=term
+	.venv/bin/pytest -n 2 --dist worksteal --ignore=tests/domain
 
 check: $(READY)  ## what CI runs: lint, formatting, types, import contracts, tests
 	.venv/bin/ruff check

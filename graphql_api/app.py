@@ -1,9 +1,9 @@
 """The web application: what is answered at which path."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final, Protocol
 
 import asyncpg
 from graphql import GraphQLSchema
@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
 from graphql_api import limits
 from graphql_api.context import Context
@@ -30,11 +31,28 @@ from infra.services.callers import Caller
 SECONDS_FOR_HEALTH: Final = 5.0
 
 
+class RunningEndpoint(Protocol):
+    """An ASGI application that answers while it runs."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """It runs within this block."""
+
+
+EndpointOf = Callable[[Engine, Keyring, Callable[[Caller], Context]], RunningEndpoint]
+
+
 def create_app(
-    application: Application, schema: GraphQLSchema | None = None, *, seconds: float = limits.SECONDS
+    application: Application,
+    schema: GraphQLSchema | None = None,
+    *,
+    seconds: float = limits.SECONDS,
+    mcp: EndpointOf | None = None,
 ) -> Starlette:
     """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do. A
-    GraphQL request is given up after so many seconds."""
+    GraphQL request is given up after so many seconds. `mcp`: what answers agents at /mcp. Its library takes most of a
+    second to load, so only who serves it names it."""
     engine, keyring = Engine(schema or create_schema(), seconds), Keyring(application)
 
     def context_of(caller: Caller) -> Context:
@@ -57,10 +75,16 @@ def create_app(
         Route("/expenses", expense_uploads(application, keyring), methods=["POST"]),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
     ]
-    return Starlette(routes=routes, lifespan=_lifespan)
+    agents = None if mcp is None else mcp(engine, keyring, context_of)
+    if agents is not None:
+        routes.append(Route("/mcp", agents))
 
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(seldom_collected())
+            if agents is not None:
+                await stack.enter_async_context(agents.running())
+            yield
 
-@asynccontextmanager
-async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
-    with seldom_collected():
-        yield
+    return Starlette(routes=routes, lifespan=lifespan)

@@ -34,7 +34,7 @@ class Engine:
     """Executes requests against one schema, each for so many seconds at most."""
 
     def __init__(self, schema: GraphQLSchema, seconds: float = limits.SECONDS) -> None:
-        self._schema = schema
+        self.schema = schema
         self._seconds = seconds
         self._documents = Documents(schema)
 
@@ -103,12 +103,12 @@ class Engine:
 
     def _executor(self, operation: Operation, variables: dict[str, Any], context: object) -> PlannedExecutor:
         values: VariableValues | list[GraphQLError] = operation.variables.read(variables) or get_variable_values(
-            self._schema, operation.node.variable_definitions or (), variables, MOST_ERRORS
+            self.schema, operation.node.variable_definitions or (), variables, MOST_ERRORS
         )
         if isinstance(values, list):
             raise InvalidDocumentError(values)
         executor = PlannedExecutor(
-            self._schema,
+            self.schema,
             operation.fragment_nodes,
             operation.fragments,
             None,
@@ -127,7 +127,7 @@ class Engine:
             return operation.root_fields
         values = executor.variable_values
         return collect_fields(
-            self._schema, operation.fragments, values, operation.root_type, operation.node
+            self.schema, operation.fragments, values, operation.root_type, operation.node
         ).grouped_field_set
 
     async def _execute(self, operation: Operation, executor: PlannedExecutor, fields: GroupedFieldSet) -> Answer:

@@ -24,7 +24,7 @@ from starlette.responses import Response, StreamingResponse
 from graphql_api import errors, uploads
 from graphql_api.errors import ErrorCode, RequestError, bad_input
 from graphql_api.expense_verdicts import as_document, report_document
-from graphql_api.http import HttpError, authenticated, credentials_in
+from graphql_api.http import HttpError, address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from infra.application import Application
 from infra.expense_cells import DecimalSign
@@ -114,7 +114,7 @@ def _told(report: ImportReport, verdicts: IO[bytes]) -> Iterator[bytes]:
 async def _asked(keyring: Keyring, request: Request) -> tuple[Caller, ImportOrder]:
     """Who sends it, and what is to become of it. Nothing of its body is looked at before the key is known."""
     headers: dict[bytes, bytes] = dict(request.scope["headers"])
-    caller = await authenticated(keyring, *credentials_in(headers))
+    caller = await authenticated(keyring, *credentials_in(headers), address_of(request.scope))
     check(caller, ALLOWED["Mutation.addExpense"], "POST /expenses", needs_tenant=True)
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != CONTENT_TYPE:
         raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send a CSV file, with the header Content-Type: text/csv")

@@ -53,7 +53,7 @@ class GraphQLEndpoint:
         try:
             headers: dict[bytes, bytes] = dict(scope["headers"])
             caller = await self._caller(scope, headers)
-            query, variables, operation_name = _read(await _body(headers, receive))
+            query, variables, operation_name = _read(await whole_body(headers, receive))
             answer = await self._engine.answer(query, variables, operation_name, self._context_of(caller))
         except HttpError as error:
             answer = {"errors": errors.formatted([RequestError(error.code, str(error))])}
@@ -137,8 +137,8 @@ def _unauthenticated(message: str) -> HttpError:
     return HttpError(401, ErrorCode.UNAUTHENTICATED, message, (b"www-authenticate", b"Bearer"))
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body, unless it is too large."""
+async def whole_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """The whole body. Raises HttpError where it is too large, ClientDisconnect where it does not come."""
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared[:20]) > limits.MOST_BYTES:
         raise _too_large()

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -87,7 +88,9 @@ async def _serve(
         if with_demo:
             await demo.seed(application)
         await announce(application)
-        app = create_app(application)
+        from graphql_api.mcp_endpoint import McpEndpoint
+
+        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url))
         if checkout is not None:
             app.mount(checkout.path, checkout.app)
         stopping.server = _Server(configuration(app), ready)

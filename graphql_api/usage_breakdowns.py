@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import strawberry
 
 from domain import breakdowns
-from domain.breakdowns import Dimension
+from domain.breakdowns import Dimension, UsageFilter
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
 from graphql_api.fields import field
@@ -92,6 +92,8 @@ class UsageBreakdownRow:
 class UsageBreakdown:
     """Usage, grouped and added up."""
 
+    start: datetime = strawberry.field(name="from", description="The first moment that counts.")
+    end: datetime = strawberry.field(name="to", description="The first moment after it that does not.")
     rows: list[UsageBreakdownRow] = strawberry.field(
         description="The groups that cost most, the most expensive first; in a series by time first."
     )
@@ -104,8 +106,10 @@ class UsageBreakdown:
     as_of: datetime = strawberry.field(description="The moment that these figures are of.")
 
     @classmethod
-    def of(cls, found: Breakdown) -> "UsageBreakdown":
+    def of(cls, wanted: UsageFilter, found: Breakdown) -> "UsageBreakdown":
         return cls(
+            start=wanted.start,
+            end=wanted.end,
             rows=[UsageBreakdownRow.of(row) for row in found.rows],
             total=UsageTotals.of(found.total),
             previous=None if found.previous is None else UsageTotals.of(found.previous),
@@ -146,18 +150,19 @@ class UsageBreakdownQueries:
         groups = USUAL_GROUPS if top is None else top
         _check(group_by, groups)
         context = info.context
+        asked = filter_of(wanted)
         try:
             found = await query.usage_breakdown(
                 context.application,
                 context.caller.tenant_id,
-                filter_of(wanted),
+                asked,
                 group_by,
                 top=groups,
                 compare_previous=bool(compare_previous),
             )
         except TooManyRowsError as error:
             raise bad_input(f"groupBy: {error}") from error
-        return UsageBreakdown.of(found)
+        return UsageBreakdown.of(asked, found)
 
 
 def _check(group_by: list[Dimension], top: int) -> None:

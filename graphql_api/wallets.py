@@ -249,11 +249,17 @@ class WalletQueries:
         view = await info.context.loaders.wallets_by_key.load(key)
         return None if view is None else Wallet.of(view)
 
-    @field(description="All wallets of the tenant.")
-    async def wallets(self, info: Info) -> list[Wallet]:
+    @field(description="All wallets of the tenant, or those of one key.")
+    async def wallets(
+        self,
+        info: Info,
+        key: Annotated[
+            str | None, strawberry.argument(description="Only the wallet of this key, if there is one; null for all.")
+        ] = None,
+    ) -> list[Wallet]:
         context = info.context
         found = await wallets_query.list_wallets(context.application, context.caller.tenant_id)
-        return [Wallet.of(view) for view in found]
+        return [Wallet.of(view) for view in found if key is None or view.wallet.key == key]
 
 
 @strawberry.type

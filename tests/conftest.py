@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from typing import Any, Final
 import pytest
 
 from domain.catalog import Catalog
-from infra import catalog
+from infra import catalog, roles
 from infra.application import Application, open_application
 from infra.collector import seldom_collected
 from infra.embedded_postgres import embedded_postgres
@@ -68,7 +69,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _less_to_do(pytestconfig: pytest.Config) -> Iterator[None]:
+def _less_to_do() -> Iterator[None]:
     """Spare each test what a process does once: the catalog's data files take 20 ms to read, the certificates of the
     world 30 ms for each HTTP client (and nobody here speaks TLS), and the garbage collector comes often."""
     read = catalog.load
@@ -82,9 +83,9 @@ def _less_to_do(pytestconfig: pytest.Config) -> Iterator[None]:
         patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("SSL_CERT_DIR", no_certificates)
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-            # Else each process that a test starts would compile all that it imports.
+            # Processes that a test starts keep what they compile where we do.
             patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.stash[FOLDER] / "bytecode"))
+            patch.setenv("PYTHONPYCACHEPREFIX", str(sys.pycache_prefix))
         yield
 
 
@@ -120,7 +121,21 @@ def template(pytestconfig: pytest.Config, postgres_url: str) -> str:
 def shared_database(postgres_url: str, template: str) -> Iterator[SharedDatabase]:
     """The database of this worker's tests."""
     shared = SharedDatabase(postgres_url, template)
-    yield shared
+    with pytest.MonkeyPatch.context() as patch:
+        # Whether the roles can be taken takes two connections to find out, and nothing changes it: who alters them here
+        # is noticed, or has a database of its own.
+        usable = roles.usable
+        known: list[bool] = []
+
+        async def usable_in_this_run(url: str) -> bool:
+            if not shared.is_at(url):
+                return await usable(url)
+            if not known:
+                known.append(await usable(url))
+            return known[0]
+
+        patch.setattr(roles, "usable", usable_in_this_run)
+        yield shared
     shared.drop()
 
 
@@ -157,10 +172,12 @@ async def application(settings: Settings, database_url: str) -> AsyncIterator[Ap
 
 
 def _forgo_durability(data_dir: Path) -> None:
-    """These databases outlive nothing: the server need not wait for the disk. (Tests that kill one start their own.)"""
+    """These databases outlive nothing: the server need not wait for the disk, nor for proofs of passwords. (Tests that
+    kill one, or ask it for a password, start their own.)"""
     settings = data_dir / "postgres" / "cluster" / "postgresql.auto.conf"
     with settings.open("a") as file:
         file.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n")
+    (settings.parent / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
     os.kill(int(postmaster(data_dir)[0]), signal.SIGHUP)
 
 

@@ -70,6 +70,10 @@ class SharedDatabase:
             self._url = asyncio.run(self._made())
         return self._url
 
+    def is_at(self, url: str) -> bool:
+        """Whether this is its address."""
+        return self._url == url
+
     def empty(self) -> bool:
         """Make it fit for the next test, or have that one get another. False: the last test altered the schema."""
         url, self._url = self._url, None

@@ -4,11 +4,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +17,8 @@ import httpx
 from infra.demo_keys import demo_tokens
 from infra.embedded_postgres_lifetime import Lifetime
 from infra.settings import Settings
+from tests.processes import PURSER, Process, Program, run
 
-PURSER: Final = str(Path(sys.executable).parent / "purser")
 SECONDS_TO_START: Final = 60
 SECONDS_TO_STOP: Final = 30
 
@@ -44,21 +43,14 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
 
 def purser(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [PURSER, *arguments],
-        env=environment(data_dir, **variables),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_TO_START,
-        check=False,
-    )
+    return run([PURSER, *arguments], environment(data_dir, **variables), SECONDS_TO_START)
 
 
 @dataclass(slots=True)
 class Server:
     """A running `purser serve`; its standard output and error are files."""
 
-    process: "subprocess.Popen[str]"
+    process: Process
     output: Path
     errors: Path
 
@@ -98,20 +90,13 @@ def started(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Serve
     """A server that may still be starting; killed at the end if it runs then."""
     with tempfile.TemporaryDirectory(prefix="purser-output-") as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
-        with output.open("w") as to_output, errors.open("w") as to_errors:
-            process = subprocess.Popen(
-                [PURSER, "serve", "--port", "0", *arguments],
-                env=environment(data_dir, **variables),
-                stdout=to_output,
-                stderr=to_errors,
-                text=True,
-                start_new_session=True,
-            )
+        output.touch()
+        command = (PURSER, "serve", "--port", "0", *arguments)
+        process = Process(Program(command, environment(data_dir, **variables), output, errors, Path.cwd()))
         try:
             yield Server(process, output, errors)
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+            process.kill()
             process.wait()
 
 

@@ -21,8 +21,9 @@ INSERT INTO api_key (id, tenant_id, name, role, hash, created_at)
 SELECT id, id, 'n', 'ADMIN', sha256('k'), now() FROM owner"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shared(postgres_url: str, template: str) -> Iterator[SharedDatabase]:
+    """What one test leaves is what the next one must not find."""
     shared = SharedDatabase(postgres_url, template)
     yield shared
     shared.drop()

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from graphql_api.calling import program
+from infra.embedded_postgres_lifetime import postmaster
 from infra.settings import CHECKOUT
 from tests.servers import (
     Server,
@@ -65,6 +66,7 @@ def test_it_says_where_it_is_and_answers_there(server: Server, data_dir: Path) -
     assert shutil.which(shlex.split(again[1])[0]) is not None
     assert said.splitlines()[-1] == f"ready {server.url}"
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
+    assert httpx.post(f"{server.url}/mcp").status_code == 401, "agents need a key"
     assert server.errors.read_text() == ""
 
 
@@ -237,10 +239,14 @@ def test_a_port_in_use_is_said_before_anything_is_started(server: Server, data_d
 def test_signals_stop_everything_in_order_at_any_moment_and_the_data_stay() -> None:
     with data_folder() as folder:
         before = demo_keys(folder)
-        for delay in (0.7, 1.2, 2.0):
+        for number, moment in (
+            (signal.SIGINT, (folder / "postgres").exists),  # the cluster is being made
+            (signal.SIGTERM, lambda: postmaster(folder) != []),  # PostgreSQL starts
+            (signal.SIGINT, lambda: "ready" in "".join(postmaster(folder)[7:])),  # the schema is being made
+        ):
             with started(folder, "--demo") as early:
-                time.sleep(delay)
-                early.stop(signal.SIGTERM if delay == 1.2 else signal.SIGINT)
+                eventually(moment)
+                early.stop(number)
                 eventually(lambda: postgres_is_gone(folder))
         for number in (signal.SIGINT, signal.SIGTERM):
             with serving(folder, "--demo") as server:
@@ -251,8 +257,8 @@ def test_signals_stop_everything_in_order_at_any_moment_and_the_data_stay() -> N
         assert demo_keys(folder) == before
 
 
-def test_without_demo_it_says_how_to_begin() -> None:
-    with data_folder() as folder, serving(folder) as server:
+def test_without_demo_it_says_how_to_begin(database_url: str, tmp_path: Path) -> None:
+    with serving(tmp_path, DATABASE_URL=database_url) as server:
         said = server.output.read_text()
         assert "There is no API key yet" in said
         assert "purser create-key --tenant" in said
@@ -260,7 +266,8 @@ def test_without_demo_it_says_how_to_begin() -> None:
         assert len(commands) == 2
         for command in commands:
             words = shlex.split(command)
-            finished = subprocess.run(words, env=environment(folder), capture_output=True, check=False)
+            variables = environment(tmp_path, DATABASE_URL=database_url)
+            finished = subprocess.run(words, env=variables, capture_output=True, check=False)
             assert finished.returncode == 0, command
         answer = httpx.post(f"{server.url}/graphql", json={"query": WALLETS})
         assert answer.status_code == 401

@@ -53,6 +53,7 @@ ANSWERS: list[Granted | Refused] = [
     Refused(invalid("quantity", "must be more than 0"), None),
 ]
 SCHEMA = create_schema()
+ENGINE = Engine(SCHEMA)
 CONTEXT = SimpleNamespace(application=None, caller=Caller(ONE, Role.SERVICE, "key:x"))
 FRAGMENTS = """mutation ($input: ReserveInput!) { a: reserve(input: $input) { ...r } reserve(input: $input) { code: __typename
     ... on Node { id } ... on Refusal { message } ...r } }
@@ -124,9 +125,9 @@ def test_a_reader_reads_as_the_engine(given_input: Any) -> None:
         patch.setattr(service, "reserve", reserve)
         query = mutation("reserve").replace(" wallet { key }", "")
         variables = {} if given_input is None else {"input": given_input}
-        fast = asyncio.run(Engine(SCHEMA).answer(query, variables, None, CONTEXT))
+        fast = asyncio.run(ENGINE.answer(query, variables, None, CONTEXT))
         patch.setattr(reading.VariableReader, "read", lambda *_: None)
-        slow = asyncio.run(Engine(SCHEMA).answer(query, variables, None, CONTEXT))
+        slow = asyncio.run(ENGINE.answer(query, variables, None, CONTEXT))
     assert fast == slow
     assert len(seen) in {0, 2}
     assert seen[:1] == seen[1:]

@@ -38,6 +38,26 @@ with embedded_postgres(Path(sys.argv[1])) as url:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
+    """A folder in which there is nothing yet."""
+    with new_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def made_dir() -> Iterator[Path]:
+    with new_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def made(made_dir: Path) -> Iterator[Path]:
+    """A folder for tests that are not about how its cluster is made: each finds it stopped, as the one before left it."""
+    yield made_dir
+    eventually(lambda: is_stopped(made_dir))
+
+
+@contextmanager
+def new_folder() -> Iterator[Path]:
     # pytest's own temporary folders are closed to other users; this one lets a server of another account through.
     parent = Path(tempfile.mkdtemp(prefix="purser test "))
     parent.chmod(0o755)
@@ -78,6 +98,12 @@ def ask(url: str, query: str) -> object:
     return asyncio.run(answer())
 
 
+def keep(url: str) -> None:
+    """Write what is to be there later."""
+    ask(url, "DROP TABLE IF EXISTS kept")
+    ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+
+
 def is_stopped(data_dir: Path) -> bool:
     lifetime = Lifetime.open(data_dir)
     try:
@@ -104,32 +130,32 @@ def test_it_starts_answers_and_is_stopped_when_left(data_dir: Path) -> None:
     assert postmaster(data_dir) == []
 
 
-def test_what_was_written_is_there_after_a_restart(data_dir: Path) -> None:
-    with embedded_postgres(data_dir) as url:
-        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
-    with embedded_postgres(data_dir) as url:
+def test_what_was_written_is_there_after_a_restart(made: Path) -> None:
+    with embedded_postgres(made) as url:
+        keep(url)
+    with embedded_postgres(made) as url:
         assert ask(url, "SELECT answer FROM kept") == 42
 
 
-def test_nobody_gets_in_without_the_password_and_only_the_owner_can_read_it(data_dir: Path) -> None:
-    with embedded_postgres(data_dir) as url:
-        password = (data_dir / "postgres" / "password").read_text()
+def test_nobody_gets_in_without_the_password_and_only_the_owner_can_read_it(made: Path) -> None:
+    with embedded_postgres(made) as url:
+        password = (made / "postgres" / "password").read_text()
         with pytest.raises(asyncpg.InvalidPasswordError):
             ask(url.replace(password, "guessed"), "SELECT 1")
         with pytest.raises(asyncpg.InvalidPasswordError):
             ask(url.replace(f"purser:{password}", "postgres:"), "SELECT 1")
-        assert stat.S_IMODE((data_dir / "postgres" / "password").stat().st_mode) == 0o600
-        assert stat.S_IMODE((data_dir / "postgres" / "server.log").stat().st_mode) == 0o600
+        assert stat.S_IMODE((made / "postgres" / "password").stat().st_mode) == 0o600
+        assert stat.S_IMODE((made / "postgres" / "server.log").stat().st_mode) == 0o600
 
 
-def test_a_second_process_joins_and_the_last_one_to_leave_stops_it(data_dir: Path) -> None:
-    with holder(data_dir) as (other, url_of_other):
-        with embedded_postgres(data_dir) as url:
+def test_a_second_process_joins_and_the_last_one_to_leave_stops_it(made: Path) -> None:
+    with holder(made) as (other, url_of_other):
+        with embedded_postgres(made) as url:
             assert url == url_of_other
         assert ask(url, "SELECT 1") == 1
         other.communicate()
         assert other.returncode == 0
-        assert is_stopped(data_dir)
+        assert is_stopped(made)
 
 
 def test_two_first_starts_at_the_same_moment_share_one_server(data_dir: Path) -> None:
@@ -138,7 +164,7 @@ def test_two_first_starts_at_the_same_moment_share_one_server(data_dir: Path) ->
         assert ask(one, "SELECT 1") == 1
 
 
-def test_ctrl_c_in_the_process_group_leaves_the_server_to_its_user(data_dir: Path) -> None:
+def test_ctrl_c_in_the_process_group_leaves_the_server_to_its_user(made: Path) -> None:
     story = """
 import os, signal, sys, time
 from pathlib import Path
@@ -156,24 +182,24 @@ with embedded_postgres(Path(sys.argv[1])) as url:
         print(ask(url, "SELECT 1"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", story, str(data_dir)], capture_output=True, text=True, start_new_session=True, check=True
+        [sys.executable, "-c", story, str(made)], capture_output=True, text=True, start_new_session=True, check=True
     )
     assert done.stdout == "1\n"
-    assert is_stopped(data_dir)
+    assert is_stopped(made)
 
 
-def test_a_killed_user_does_not_leave_the_server_running_for_ever(data_dir: Path) -> None:
-    with holder(data_dir) as (process, url):
-        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+def test_a_killed_user_does_not_leave_the_server_running_for_ever(made: Path) -> None:
+    with holder(made) as (process, url):
+        keep(url)
         process.kill()
-    eventually(lambda: is_stopped(data_dir))
-    with embedded_postgres(data_dir) as url:
+    eventually(lambda: is_stopped(made))
+    with embedded_postgres(made) as url:
         assert ask(url, "SELECT answer FROM kept") == 42
 
 
-def test_after_a_killed_user_the_next_one_gets_in_at_once(data_dir: Path) -> None:
+def test_after_a_killed_user_the_next_one_gets_in_at_once(made: Path) -> None:
     for _ in range(3):
-        with holder(data_dir) as (process, url):
+        with holder(made) as (process, url):
             assert ask(url, "SELECT 1") == 1
             process.kill()
 
@@ -188,22 +214,22 @@ def test_a_process_killed_while_it_makes_the_cluster_is_no_obstacle(data_dir: Pa
     assert list((data_dir / "postgres").glob("draft-*")) == []
 
 
-def test_a_killed_postmaster_is_started_again(data_dir: Path) -> None:
-    with embedded_postgres(data_dir) as url:
-        ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
-        os.kill(int(postmaster(data_dir)[0]), signal.SIGKILL)
-        with embedded_postgres(data_dir) as url_of_next:
+def test_a_killed_postmaster_is_started_again(made: Path) -> None:
+    with embedded_postgres(made) as url:
+        keep(url)
+        os.kill(int(postmaster(made)[0]), signal.SIGKILL)
+        with embedded_postgres(made) as url_of_next:
             assert ask(url_of_next, "SELECT answer FROM kept") == 42
-    assert is_stopped(data_dir)
+    assert is_stopped(made)
 
 
-def test_a_stale_pid_that_now_belongs_to_another_process_is_no_obstacle(data_dir: Path) -> None:
-    with embedded_postgres(data_dir):
-        lines = postmaster(data_dir)
+def test_a_stale_pid_that_now_belongs_to_another_process_is_no_obstacle(made: Path) -> None:
+    with embedded_postgres(made):
+        lines = postmaster(made)
     # This very process stands for the one that got the number, as happens after the restart of a container.
-    stale = data_dir / "postgres" / "cluster" / "postmaster.pid"
+    stale = made / "postgres" / "cluster" / "postmaster.pid"
     stale.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    with embedded_postgres(data_dir) as url:
+    with embedded_postgres(made) as url:
         assert ask(url, "SELECT 1") == 1
 
 
@@ -216,8 +242,8 @@ def test_the_callers_postgres_variables_are_none_of_the_servers_business(
         assert ask(url, "SHOW timezone") == "UTC"
 
 
-def test_pgbench_of_the_same_folder_runs_on_it(data_dir: Path) -> None:
-    with embedded_postgres(data_dir) as url:
+def test_pgbench_of_the_same_folder_runs_on_it(made: Path) -> None:
+    with embedded_postgres(made) as url:
         for arguments in (["-i", "-q"], ["-t", "10"]):
             subprocess.run([binaries() / "pgbench", *arguments, url], check=True, capture_output=True)
 
@@ -250,12 +276,12 @@ class TestAsRoot:
         with embedded_postgres(data_dir) as url:
             assert ask(url, "SELECT 1") == 1
 
-    def test_the_server_is_not_root_and_its_account_cannot_change_its_configuration(self, data_dir: Path) -> None:
-        with embedded_postgres(data_dir):
-            status = Path(f"/proc/{postmaster(data_dir)[0]}").stat()
+    def test_the_server_is_not_root_and_its_account_cannot_change_its_configuration(self, made: Path) -> None:
+        with embedded_postgres(made):
+            status = Path(f"/proc/{postmaster(made)[0]}").stat()
             assert status.st_uid == pwd.getpwnam("nobody").pw_uid
             for name in (".", "postgresql.conf", "pg_hba.conf", "password", "server.log"):
-                assert (data_dir / "postgres" / name).stat().st_uid == 0
+                assert (made / "postgres" / name).stat().st_uid == 0
 
     def test_an_ordinary_user_starts_it_and_root_joins_as_a_guest(self, data_dir: Path) -> None:
         user = ordinary_user()
@@ -268,10 +294,10 @@ class TestAsRoot:
         with holder(data_dir, user=user) as (_, url_of_user):
             assert ask(url_of_user, "SELECT 1") == 1
 
-    def test_an_ordinary_user_is_told_that_the_folder_is_not_theirs(self, data_dir: Path) -> None:
-        with embedded_postgres(data_dir):
+    def test_an_ordinary_user_is_told_that_the_folder_is_not_theirs(self, made: Path) -> None:
+        with embedded_postgres(made):
             done = subprocess.run(
-                [sys.executable, "-c", HOLDER, str(data_dir), str(ordinary_user())],
+                [sys.executable, "-c", HOLDER, str(made), str(ordinary_user())],
                 capture_output=True,
                 text=True,
                 check=False,

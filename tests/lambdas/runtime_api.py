@@ -7,8 +7,6 @@ the second finds it warm.
 import json
 import os
 import queue
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import IO, Any, Final
 from uuid import uuid4
 
 from typing_extensions import override
 
 from infra.settings import CHECKOUT
+from tests.processes import Process, Program
 
 SECONDS_TO_ANSWER: Final = 60
 VERSION: Final = "/2018-06-01/runtime"
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
 class Function:
     """A handler that waits for events; `output` is what its process wrote."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     output: IO[bytes]
     _server: _Server
 
@@ -140,14 +140,10 @@ def function(handler: str, **variables: str) -> Iterator[Function]:
     """`handler` as in Lambda's configuration, such as lambdas.start_cycles.handler, with these variables set."""
     server = _Server()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", handler],
-            cwd=CHECKOUT,
-            env=environment(AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{server.server_port}", **variables),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    with tempfile.NamedTemporaryFile() as output:
+        variables["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{server.server_port}"
+        written = Path(output.name)
+        process = Process(Program(("awslambdaric", handler), environment(**variables), written, written, CHECKOUT))
         try:
             yield Function(process, output, server)
         finally:

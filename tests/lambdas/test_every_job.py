@@ -15,6 +15,7 @@ import pytest
 from infra.settings import CHECKOUT
 from tests.databases import drop, execute, with_database
 from tests.lambdas.runtime_api import Answered, environment, function
+from tests.processes import run
 
 NOT_HANDLERS: Final = ("__init__", "runtime")
 HANDLERS: Final = sorted(path.stem for path in (CHECKOUT / "lambdas").glob("*.py") if path.stem not in NOT_HANDLERS)
@@ -102,14 +103,7 @@ def test_a_handler_runs_under_lambdas_own_client(name: str, with_a_bus: dict[str
 
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_is_run_by_hand(name: str, with_a_bus: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"lambdas.{name}", "--at", AT],
-        cwd=CHECKOUT,
-        env=environment(**with_a_bus),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run([f"lambdas.{name}", "--at", AT], environment(**with_a_bus), 60, CHECKOUT)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"done": 0, "complete": True}
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ import pytest
 from infra.settings import CHECKOUT
 from lambdas.runtime import EventError, moment
 from tests.lambdas.runtime_api import Answered, Function, environment, function
+from tests.processes import run
 
 AT: Final = {"at": "2030-11-20T00:00:00Z"}
 JOBS: Final = "tests.lambdas.trivial_jobs"
@@ -183,10 +183,7 @@ def test_by_hand_a_wrong_database_is_a_message_without_its_password() -> None:
 
 def by_hand(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     """`python -m` of the job that shows what it is given."""
-    command = [sys.executable, "-m", JOBS, *arguments]
-    return subprocess.run(
-        command, cwd=CHECKOUT, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
-    )
+    return run([JOBS, *arguments], environment(**variables), 60, CHECKOUT)
 
 
 class Beside:
