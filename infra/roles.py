@@ -69,7 +69,7 @@ async def grant(connection: Connection) -> None:
 
 async def usable(url: str) -> bool:
     """Whether connections can take the roles; else everything runs as the owner."""
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url)  # nobody else borrows it: here a role may be set
     try:
         for role in (APPLICATION, LEDGER, OVERSEER):
             await connection.execute(f"SET ROLE {role}")

@@ -33,9 +33,11 @@ _VISIBLE: Final = {
     "tenant": f"id = {TENANT}",
     # The operator's default caps belong to nobody and hold for all.
     "budget": f"tenant_id IN ({TENANT}, '{NIL}')",
-    # Each process keeps the whole catalog in memory, and hands out what is a tenant's own by `Catalog.for_tenant`.
+    # Each process keeps the whole catalog in memory, read in the order of publication with whatever connection is at hand,
+    # and hands out what is a tenant's own by `Catalog.for_tenant`.
     "publication": "true",
 }
+# What the application's role was once granted and no wall stands before.
 _OPEN: Final = f"""
 SELECT DISTINCT c.oid::regclass::text FROM pg_class c CROSS JOIN aclexplode(c.relacl) granted
 WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND NOT c.relrowsecurity
