@@ -27,7 +27,7 @@ from graphql_api.context import Context
 from graphql_api.errors import ErrorCode, RequestError
 from graphql_api.execution import Engine
 from graphql_api.http import Header, HttpError, address_of, authenticated, credentials_in, whole_body
-from graphql_api.toolbox import INSTRUCTIONS, offered
+from graphql_api.toolbox import INSTRUCTIONS, TOOLS
 from graphql_api.tools import Call, FailedError, OfferedTool
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
@@ -48,7 +48,7 @@ class McpEndpoint:
         self._keyring = keyring
         self._context_of = context_of
         self._origin = None if public_url is None else _origin(public_url)
-        self._tools = {tool.name: OfferedTool(engine.schema, tool) for tool in offered(engine.schema)}
+        self._tools = {tool.name: OfferedTool(engine.schema, tool) for tool in TOOLS}
         server = Server(
             "purser",
             title="Purser",

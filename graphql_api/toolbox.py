@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from graphql import GraphQLSchema
-
 from domain.ledger import timestamp
 from domain.periods import month_key, month_span
 from graphql_api.errors import bad_input
@@ -190,14 +188,8 @@ EXPLAIN_CHARGE: Final = Tool(
   lines { label quantity unitPrice per priceEffectiveFrom amount unit }
   charges { amount wallet { key unit } }
   lots { amount lot { id source } }
-  budgets { scope scopeId before after cap }
+  budgets { scope scopeId period measure before after cap }
   total unit rule } }""",
     text=_receipt,
 )
 TOOLS: Final = (WALLET_BALANCE, RATE_CARDS, USAGE_BREAKDOWN, PREVIEW_RESERVATION, EXPLAIN_CHARGE)
-
-
-def offered(schema: GraphQLSchema) -> list[Tool]:
-    """The tools of this schema: explain_charge as soon as there is Query.receipt."""
-    assert schema.query_type is not None
-    return [tool for tool in TOOLS if tool is not EXPLAIN_CHARGE or "receipt" in schema.query_type.fields]

@@ -241,7 +241,7 @@ async def test_a_list_of_campaigns_takes_as_many_statements_as_one(
     of_one, (first,) = await statements(1)
     of_six, all_six = await statements(6)
     assert of_one == of_six
-    assert of_six < 40
+    assert of_six < 50  # each read tells its connection the tenant
     assert all_six[0] == first
     assert [each["campaign"] for each in all_six] == [f"c{number}" for number in range(6)]
     assert all_six[1]["name"] == "One"

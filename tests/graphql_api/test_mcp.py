@@ -25,20 +25,17 @@ from graphql_api.toolbox import WALLET_BALANCE
 from graphql_api.tools import Call, FailedError, OfferedTool
 from infra.application import Application, open_application
 from infra.services import api_keys
-from infra.services.api_keys import revoke_key
 from infra.services.callers import Caller, Role
 from infra.settings import Settings
 from tests.graphql_api.client import SCHEMA, Client
 from tests.graphql_api.conftest import Clients
 from tests.graphql_api.history import NOON, record
 from tests.in_process import Listener
-from tests.infra.builders import Clock, new_key, nothing_moves, open_tenant
+from tests.infra.builders import Clock, new_key, nothing_moves, open_tenant, revoke_key
 
 pytestmark = pytest.mark.anyio
 
-NAMES: Final = ["get_wallet_balance", "list_rate_cards", "usage_breakdown", "preview_reservation"] + (
-    ["explain_charge"] if SCHEMA.query_type is not None and "receipt" in SCHEMA.query_type.fields else []
-)
+NAMES: Final = ["get_wallet_balance", "list_rate_cards", "usage_breakdown", "preview_reservation", "explain_charge"]
 OURS: Final = "https://purser.example"
 LIST: Final = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 WALLETS: Final = {
@@ -293,7 +290,6 @@ async def test_an_operator_who_names_no_tenant_is_told_to_name_one(clients: Clie
             assert (await mistaken(connected, tool)).endswith("Purser-Tenant (TENANT_REQUIRED)")
 
 
-@pytest.mark.skipif("explain_charge" not in NAMES, reason="there is no Query.receipt yet")
 async def test_a_charge_is_explained_to_its_tenant_alone(clients: Clients) -> None:
     held = await clients.service.reserve("r")
     await clients.service.do("consume", idempotencyKey="c", reservationId=held["id"], usage=[{"costUsd": "0.1"}])

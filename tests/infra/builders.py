@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -79,7 +79,7 @@ async def new_key(
 
 async def revoke_key(application: Application, key_id: UUID) -> bool:
     """End a key; False where it had ended before."""
-    before = datetime.now(UTC)
+    before = application.clock()
     revoked = await revoke_any_key(application, key_id, "test", force=True)
     assert isinstance(revoked, ApiKeyView), revoked
     return revoked.revoked_at is not None and revoked.revoked_at >= before
