@@ -56,8 +56,8 @@ def test_a_file_is_judged_then_written(
     assert report == {
         "written": True,
         "accepted": 0,
-        "duplicate": 1,
-        "rejected": 0,
+        "duplicates": 1,
+        "rejections": 0,
         "blank": 0,
         "totals": [],
     }
