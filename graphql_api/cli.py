@@ -329,7 +329,7 @@ def import_expenses(
 
     The first line names the columns, separated by commas, semicolons or tabs:
       campaign, kind, currency and incurredOn (or date); amount, or for labor hours and hourlyRate;
-      description and reference as one likes
+      description and reference (or id) as one likes
 
     Examples:
       purser import-expenses --tenant acme expenses.csv
@@ -342,7 +342,7 @@ def import_expenses(
       spring,labor,,7.5,60,EUR,2026-11-04,Landing page,
 
     Importing a file again books nothing again: a row is known by its reference, and without one by what it says (the
-    same said twice in one file is two expenses). Kinds: adwords, meta_ads, linkedin_ads, other_ads, agency, labor,
+    same said twice in one file is two expenses). Figures are plain: 1234.56, or with --decimal comma 1234,56. Kinds: adwords, meta_ads, linkedin_ads, other_ads, agency, labor,
     software, content, event, other.
 
     Exit codes: 0 no row was rejected; 1 some were, and are named with the remedy; 2 it could not be done.

@@ -86,6 +86,8 @@ def _repeatable(path: Path) -> Iterator[IO[bytes]]:
 def _as_text(asked: Import, report: ImportReport, shown: list[str]) -> str:
     if report.written:
         done = f"Imported {asked.file} for {asked.tenant}"
+    elif asked.order.skip_errors and asked.order.apply:
+        done = f"Nothing was written of {asked.file}: its quotes do not go, so a text could be taken for a row"
     elif asked.order.apply:
         done = f"Nothing was written of {asked.file}: correct the rows below, or take the others with --skip-errors"
     else:

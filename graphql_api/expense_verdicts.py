@@ -23,7 +23,10 @@ def report_document(report: ImportReport) -> dict[str, Any]:
     """All rows together. `written`: whether the accepted ones were booked; `totals` are their sums."""
     return {
         "written": report.written,
-        **{outcome.value: report.counts.get(outcome, 0) for outcome in Outcome},
+        "accepted": report.counts.get(Outcome.ACCEPTED, 0),
+        "duplicates": report.counts.get(Outcome.DUPLICATE, 0),
+        "rejections": report.rejected,
+        "blank": report.counts.get(Outcome.BLANK, 0),
         "totals": [{"amount": format_amount(minor_to_nano(each)), "currency": each.currency} for each in report.totals],
     }
 

@@ -49,6 +49,11 @@ def test_a_file_is_judged_then_written(
     )
     done = purser("--apply", "--skip-errors", str(file))
     assert (done.exit_code, done.stdout.splitlines()[0]) == (1, f"Imported {file} for acme")
+    quotes = purser("--apply", "--skip-errors", "-", given=f'{FILE}"a"b\n'.encode())
+    assert (quotes.exit_code, quotes.stdout.splitlines()[0]) == (
+        1,
+        "Nothing was written of -: its quotes do not go, so a text could be taken for a row",
+    )
     good = "\n".join(FILE.splitlines()[:2]).encode()
     again = purser("--apply", "--json", "-", given=good)
     assert again.exit_code == 0, again.output
@@ -56,8 +61,8 @@ def test_a_file_is_judged_then_written(
     assert report == {
         "written": True,
         "accepted": 0,
-        "duplicate": 1,
-        "rejected": 0,
+        "duplicates": 1,
+        "rejections": 0,
         "blank": 0,
         "totals": [],
     }

@@ -51,8 +51,8 @@ async def test_nothing_is_written_unless_it_is_asked_for(clients: Clients, appli
         assert report == {
             "written": False,
             "accepted": 2,
-            "duplicate": 0,
-            "rejected": 1,
+            "duplicates": 0,
+            "rejections": 1,
             "blank": 1,
             "totals": [{"amount": "15.5", "currency": "EUR"}],
         }
@@ -77,10 +77,10 @@ async def test_what_is_asked_for_is_written_once(clients: Clients, application: 
     assert {each["id"] for each in found} == {each["id"] for each in verdicts if "id" in each}
     assert {each["description"] for each in found} == {"=1+1", None, "two\nlines"}
     again, repeated = told(await post(clients.admin, GOOD, "?dryRun=false"))
-    assert (again["written"], again["accepted"], again["duplicate"]) == (True, 0, 3)
+    assert (again["written"], again["accepted"], again["duplicates"]) == (True, 0, 3)
     assert [each.get("id") for each in repeated] == [each.get("id") for each in verdicts]
     skipped, _ = told(await post(clients.admin, FILE + b"x;event;1;EUR;2026-11-03;\n", "?dryRun=false&onError=skip"))
-    assert (skipped["written"], skipped["accepted"], skipped["rejected"]) == (True, 1, 1)
+    assert (skipped["written"], skipped["accepted"], skipped["rejections"]) == (True, 1, 1)
     assert await count(application, "expense") == 4
 
 
