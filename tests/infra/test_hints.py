@@ -72,7 +72,7 @@ async def test_every_writer_tells_what_it_changed(timed: Application, clock: Clo
         await ear.hears(usage)
         await record(timed, acme, *[f"batch {number}" for number in range(120)])
         await ear.hears(wallet, usage)
-        await wallets.credit(timed, acme.tenant_id, "credits", nano("1"), LotSource.TOP_UP, "x", soon(clock))
+        await wallets.credit(timed, acme.tenant_id, "credits", nano("10"), LotSource.TOP_UP, "x", soon(clock))
         await ear.hears(wallet)
         await reserved(timed, acme, "due", ttl=30)
         await ear.hears(wallet)
