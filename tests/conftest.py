@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import hypothesis
 import pytest
 
 from domain.catalog import Catalog
@@ -30,6 +31,9 @@ from infra.settings import DeploymentMode, Settings
 from tests.databases import SharedDatabase, copied, drop, execute, with_database
 
 FOLDER: Final = pytest.StashKey[Path]()
+# Tests never fail for being slow: a machine may be busy.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -181,7 +181,8 @@ async def import_expenses(
             counts = await _tell(connection, written, take)
             if written:
                 await _write(connection, caller, now)
-                await record(connection, _event(caller, counts, totals), at=now)
+                if counts.get(Outcome.ACCEPTED):
+                    await record(connection, _event(caller, counts, totals), at=now)
             return ImportReport(counts, tuple(totals), written)
     return refused(application, tenant_id, Operation.IMPORT_EXPENSES, refusal)
 
