@@ -32,6 +32,9 @@ LONGEST_DESCRIPTION: Final = 1_000
 MOST_HOURS: Final = 100_000 * NANO
 MOST_CUSTOMERS: Final = 1_000_000
 
+_MOST_OF_A_DAY: Final = f"a day has at most {MOST_CUSTOMERS}"
+_LARGEST: Final = LARGEST_AMOUNT // NANO
+
 
 class ExpenseKind(StrEnum):
     """What the money went to."""
@@ -217,7 +220,3 @@ def _amount_problems(entry: ExpenseEntry) -> list[FieldProblem]:
         path = "hours" if entry.hours is not None else "hourlyRate"
         found.append(FieldProblem(path, "only labor has hours and hourlyRate: leave them out"))
     return found
-
-
-_MOST_OF_A_DAY: Final = f"a day has at most {MOST_CUSTOMERS}"
-_LARGEST: Final = LARGEST_AMOUNT // NANO

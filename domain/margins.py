@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from domain.money import multiply_rounding_down, part_rounding_down, percent, price_for_margin_rounding_down
+from domain.money import multiply_rounding_down, percent, price_for_margin_rounding_down, share_rounding_down
 from domain.rates import ChargeType, RateCard, RateCards
 from domain.usage import Route
 
@@ -205,7 +205,7 @@ def apportion(amount: int, weights: Mapping[str | None, int]) -> dict[str | None
     assert whole > 0, "there is something to go by"
     assert min(weights.values()) >= 0
     size, sign = abs(amount), -1 if amount < 0 else 1
-    parts = {name: part_rounding_down(size, weight, whole) for name, weight in weights.items()}
+    parts = {name: share_rounding_down(size, weight, whole) for name, weight in weights.items()}
     left = size - sum(parts.values())
     cut_most = sorted(
         weights, key=lambda name: (-(size * weights[name] % whole), -weights[name], name is None, name or "")
@@ -233,7 +233,7 @@ def _shared(pot: list[Group], terms: Terms, target: int) -> Iterator[tuple[str |
     for group in pot:
         name = group.provider
         # Rounded down, so that no part is asked for more than its part of what came in.
-        asked = part_rounding_down(least, group.cost, whole)
+        asked = share_rounding_down(least, group.cost, whole)
         yield name, _sums(group, credits_of[name], earned_by[name], metered_by[name], asked)
 
 

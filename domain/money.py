@@ -83,11 +83,6 @@ def multiply_rounding_down(left: int, right: int) -> int:
     return left * right // NANO
 
 
-def part_rounding_down(amount: int, part: int, whole: int) -> int:
-    """An amount's part in proportion, rounded down: 100 of which 1 of 3 is 33."""
-    return amount * part // whole
-
-
 def price_for_margin_rounding_down(cost: int, margin: int) -> int:
     """What must be earned by something that costs this much, so that of every unit earned a part remains: `margin`, in
     hundredths of a percent, under 10_000. At 5_000 (50 %) it is twice the cost."""

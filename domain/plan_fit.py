@@ -19,7 +19,7 @@ from domain.money import LARGEST_AMOUNT, NANO
 from domain.plans import Plan
 from domain.rates import ChargeType, Rate, RateCard
 from domain.refusals import FieldProblem, InvalidInput, UnknownFeature
-from domain.wallets import CAPACITY_KEYS, METERED_KEY, Unit
+from domain.wallets import CAPACITY_KEYS, METERED_KEY, unit_of
 
 MOST_DELIVERABLES: Final = 100
 
@@ -59,11 +59,6 @@ class PlanFit(NamedTuple):
     lines: tuple[Line, ...]
     totals: tuple[tuple[str, int], ...]
     plans: tuple[Fit, ...]
-
-
-def unit_of(wallet_key: str) -> Unit:
-    """What the wallet counts."""
-    return Unit.USD if wallet_key == METERED_KEY else Unit.CREDIT
 
 
 def plan_fit(

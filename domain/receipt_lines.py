@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 
 from domain import prices, rates
 from domain.holds import Reservation
-from domain.money import MILLION, NANO, divide_rounding_up, format_amount
+from domain.money import MILLION, NANO, divide_rounding_up, format_amount, multiply_rounding_down
 from domain.prices import Price, PriceList, Tokens
 from domain.rates import ChargeType, Rate, RateCard
 from domain.usage import Route, UsageEvent
-from domain.wallets import METERED_KEY, Unit
+from domain.wallets import Unit, unit_of
 
 
 class Line(NamedTuple):
@@ -56,11 +56,6 @@ _CLASSES: Final = {
     "cache write": Tokens(cache_write=MILLION),
     "reasoning": Tokens(reasoning=MILLION),
 }
-
-
-def unit_of(wallet_key: str) -> Unit:
-    """What a wallet counts."""
-    return Unit.USD if wallet_key == METERED_KEY else Unit.CREDIT
 
 
 def explained(
@@ -171,7 +166,7 @@ def operator_lines(
         lines.append(Line("for operators: cost x markup", card.markup, marked_up, Unit.USD))
     credits_charged = sum([amount for key, amount in charges if unit_of(key) is Unit.CREDIT])
     dollars = sum([amount for key, amount in charges if unit_of(key) is Unit.USD])
-    worth = credits_charged * card.credit_value // NANO
+    worth = multiply_rounding_down(credits_charged, card.credit_value)
     if credits_charged:
         lines.append(Line("for operators: credits at their value", credits_charged, worth, Unit.USD, card.credit_value))
     if route is Route.MANAGED and cost is not None:

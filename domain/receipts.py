@@ -16,10 +16,10 @@ from domain.holds import ModelName, Reservation
 from domain.ledger import Entry, EntryType
 from domain.money import NANO, format_amount
 from domain.rates import ChargeType, Rate, RateCard
-from domain.receipt_lines import Explained, Line, charge_lines, cost_lines, unit_of
+from domain.receipt_lines import Explained, Line, charge_lines, cost_lines
 from domain.refusals import BudgetExceeded, InsufficientFunds, RefusalCode, ReservationState
 from domain.usage import Route, UsageEvent
-from domain.wallets import Unit
+from domain.wallets import Unit, unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Asked:
 
 _STATES: Final = {
     ReservationState.HELD: "Held for work that has not ended; nothing is charged yet.",
-    ReservationState.CONSUMED: "Settled: what the work came to was charged, the rest of the hold went back.",
+    ReservationState.CONSUMED: "Settled: what the work came to was charged, and what was left of the hold went back.",
     ReservationState.RELEASED: "Released: the whole hold went back, nothing was charged.",
     ReservationState.EXPIRED: "Expired: the whole hold went back, nothing was charged.",
 }

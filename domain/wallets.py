@@ -112,6 +112,11 @@ WARNING_PERCENT: Final = 8_000
 FULL_PERCENT: Final = 10_000
 
 
+def unit_of(key: str) -> Unit:
+    """What a wallet of this key counts."""
+    return Unit.USD if key == METERED_KEY else Unit.CREDIT
+
+
 def new_wallet(tenant_id: UUID, identifier: UUID, key: str) -> Wallet:
     """An empty wallet; what it is follows from its key: the metered one, a capacity bucket, or credits."""
     metered = key == METERED_KEY
@@ -120,7 +125,7 @@ def new_wallet(tenant_id: UUID, identifier: UUID, key: str) -> Wallet:
         identifier,
         key,
         WalletKind.METERED if metered else WalletKind.PLATFORM,
-        Unit.USD if metered else Unit.CREDIT,
+        unit_of(key),
         BucketType.CAPACITY if key in CAPACITY_KEYS else BucketType.CONSUMABLE,
         granted=0,
         available=0,

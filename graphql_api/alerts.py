@@ -75,15 +75,8 @@ class AlertConnection:
     @classmethod
     def of(cls, page: AlertPage) -> "AlertConnection":
         found = [Alert.of(raised) for raised in page.alerts]
-        return cls(
-            edges=[AlertEdge(cursor=alert.id, node=alert) for alert in found],
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=found[0].id if found else None,
-                end_cursor=found[-1].id if found else None,
-            ),
-        )
+        edges = [AlertEdge(cursor=alert.id, node=alert) for alert in found]
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type

@@ -94,15 +94,8 @@ class ApiKeyConnection:
     @classmethod
     def of(cls, page: ApiKeyPage) -> "ApiKeyConnection":
         found = [ApiKey.of(view) for view in page.keys]
-        return cls(
-            edges=[ApiKeyEdge(cursor=key.id, node=key) for key in found],
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=found[0].id if found else None,
-                end_cursor=found[-1].id if found else None,
-            ),
-        )
+        edges = [ApiKeyEdge(cursor=key.id, node=key) for key in found]
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type(description="A key that was made.")

@@ -46,11 +46,11 @@ class AuditEvent:
         description="The tenant that it is about; null: it concerns the whole installation."
     )
     actor: str = strawberry.field(
-        description="Who decided: `key:` and the name of the API key, or `cli:` and the command; `system`: the set-up of a "
-        "demonstration."
+        description="Who decided: `key:` and the name of the API key, `jwt:` and the person of an identity provider, or `cli:` "
+        "and the command; `system` and `demo`: the set-up of a demonstration."
     )
     role: str | None = strawberry.field(
-        description="The role of the key: OPERATOR, ADMIN, MEMBER or SERVICE; null where there was no key."
+        description="In which role: OPERATOR, ADMIN, MEMBER or SERVICE; null where none is known."
     )
     operation: str = strawberry.field(description="The mutation, such as setBudget or adjustWallet.")
     subject: str = strawberry.field(
@@ -61,7 +61,7 @@ class AuditEvent:
         description="The key of the request; null for operations without one. A request that is sent again is recorded once."
     )
     details: list[AuditDetail] = strawberry.field(
-        description="What was asked for. Never an address, a key or another secret."
+        description="What was asked for. Never where a channel leads, a key or another secret."
     )
 
     @classmethod
@@ -98,15 +98,8 @@ class AuditEventConnection:
     @classmethod
     def of(cls, page: AuditPage) -> "AuditEventConnection":
         found = [AuditEvent.of(recorded) for recorded in page.records]
-        return cls(
-            edges=[AuditEventEdge(cursor=event.id, node=event) for event in found],
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=found[0].id if found else None,
-                end_cursor=found[-1].id if found else None,
-            ),
-        )
+        edges = [AuditEventEdge(cursor=event.id, node=event) for event in found]
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type

@@ -145,15 +145,7 @@ class CampaignCostsConnection:
         edges = [
             CampaignCostsEdge(cursor=campaign, node=CampaignCosts.of(campaign, days)) for campaign in page.campaigns
         ]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type(description="What the calls for one account have cost, such as finding its website and enriching it.")

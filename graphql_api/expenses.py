@@ -120,15 +120,7 @@ class ExpenseConnection:
     def of(cls, page: ExpensePage) -> "ExpenseConnection":
         found = [Expense.of(view) for view in page.expenses]
         edges = [ExpenseEdge(cursor=f"{each.incurred_on}_{each.id}", node=each) for each in found]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.input(description="Enter an expense. Labor has hours and hourlyRate, every other kind an amount.")

@@ -111,13 +111,7 @@ def _edges(page: strawberry.Parent[EntryPage]) -> list[LedgerEntryEdge]:
 
 
 def _page_info(page: strawberry.Parent[EntryPage]) -> PageInfo:
-    entries = page.entries
-    return PageInfo(
-        has_next_page=page.has_next,
-        has_previous_page=page.has_previous,
-        start_cursor=str(entries[0].sequence) if entries else None,
-        end_cursor=str(entries[-1].sequence) if entries else None,
-    )
+    return PageInfo.of(page, _edges(page))
 
 
 @strawberry.type(description="A page of a wallet's ledger.")

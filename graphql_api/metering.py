@@ -128,15 +128,7 @@ class UnmeteredConnection:
     @classmethod
     def of(cls, page: UnmeteredPage) -> "UnmeteredConnection":
         edges = [UnmeteredEdge(cursor=_cursor(call.place), node=UnmeteredCall.of(call)) for call in page.calls]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type

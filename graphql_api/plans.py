@@ -8,9 +8,9 @@ import strawberry
 from domain import money, plan_fit, plans
 from domain.ids import NIL
 from domain.money import NANO
-from domain.plan_fit import Deliverable, unit_of
+from domain.plan_fit import Deliverable
 from domain.rates import ChargeType
-from domain.wallets import Unit
+from domain.wallets import Unit, unit_of
 from graphql_api.context import Info
 from graphql_api.fields import field
 from graphql_api.money import Money

@@ -10,8 +10,8 @@ import strawberry
 from domain import ids
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.ids import NIL
-from domain.plan_fit import unit_of
 from domain.usage import EARLIEST, EPOCH
+from domain.wallets import unit_of
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
 from graphql_api.fields import field

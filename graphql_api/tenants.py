@@ -93,15 +93,7 @@ class TenantConnection:
     @classmethod
     def of(cls, page: TenantPage) -> "TenantConnection":
         edges = [TenantEdge(cursor=view.tenant.slug, node=Tenant.of(view)) for view in page.tenants]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.input(description="Make a tenant.")

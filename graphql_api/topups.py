@@ -91,15 +91,8 @@ class TopUpConnection:
     @classmethod
     def of(cls, page: TopUpPage) -> "TopUpConnection":
         found = [TopUp.of(top_up) for top_up in page.top_ups]
-        return cls(
-            edges=[TopUpEdge(cursor=top_up.id, node=top_up) for top_up in found],
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=found[0].id if found else None,
-                end_cursor=found[-1].id if found else None,
-            ),
-        )
+        edges = [TopUpEdge(cursor=top_up.id, node=top_up) for top_up in found]
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type(description="What can be bought on top of the plan.")

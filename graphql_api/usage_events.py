@@ -46,15 +46,7 @@ class UsageEventConnection:
     @classmethod
     def of(cls, page: UsageEventPage) -> "UsageEventConnection":
         edges = [UsageEventEdge.of(event) for event in page.events]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.type(description="The sums of one session over all time.")

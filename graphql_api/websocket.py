@@ -50,6 +50,7 @@ MOST_CONNECTIONS_OF_A_KEY: Final = 1_000
 MOST_SUBSCRIPTIONS: Final = 50
 LONGEST_ID: Final = 128
 LONGEST_REASON: Final = 123  # bytes, in a frame that closes
+NO_KEY: Final = 'name a key in the payload of connection_init: {"authorization": "Bearer psk_..."}'
 
 MALFORMED: Final = 4400
 UNAUTHORIZED: Final = 4401
@@ -168,11 +169,15 @@ class _Connection:
         given = message.get("payload") or {}
         if not isinstance(given, dict):
             raise ClosedError(MALFORMED, "the payload of connection_init is an object")
-        authorization, tenant = given.get("authorization"), given.get("purserTenant")
+        # As with headers, the case of their names does not matter: clients write Authorization, too.
+        named = {name.lower(): value for name, value in given.items()}
+        authorization, tenant = named.get("authorization"), named.get("pursertenant")
         if not isinstance(authorization, str | None) or not isinstance(tenant, str | None):
             raise ClosedError(MALFORMED, "authorization and purserTenant are strings")
         self._authorization = authorization or self._authorization
         self._tenant = tenant or self._tenant
+        if not self._authorization:
+            raise ClosedError(FORBIDDEN, NO_KEY)
         return await self._caller()
 
     async def _caller(self) -> Caller:

@@ -2,12 +2,16 @@
 
 from datetime import tzinfo
 from typing import Any, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
 
+from domain.admission import closed_as
 from domain.periods import Cycle
+from domain.refusals import ScopePaused
 from domain.tenants import Tenant, TenantStatus
+from infra.transaction import Connection
 
 TENANT_COLUMNS: Final = """id, slug, name, status, time_zone, cycle_anchor_day, region, plan, unlimited_plan, own_key_providers,
     cycle_start, cycle_end, next_plan, next_anchor_day, next_time_zone"""
@@ -16,6 +20,7 @@ TENANT_WIDTH: Final = 15
 # on for a while beside its successor, on the same seat.
 TAKES_A_SEAT: Final = """role IN ('ADMIN', 'MEMBER') AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
     AND replaced_by IS NULL"""
+_STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 
 
 def tenant_of(row: "asyncpg.Record | tuple[Any, ...]") -> Tenant:
@@ -38,6 +43,11 @@ def tenant_of(row: "asyncpg.Record | tuple[Any, ...]") -> Tenant:
         next_anchor_day,
         None if next_time_zone is None else ZoneInfo(next_time_zone),
     )
+
+
+async def closed(connection: Connection, tenant_id: UUID) -> ScopePaused | None:
+    """Why nothing new may be entered for a tenant at this moment; None for an active one."""
+    return closed_as(TenantStatus(await connection.fetchval(_STATUS, tenant_id)))
 
 
 def zone_name(zone: tzinfo) -> str:

@@ -13,13 +13,11 @@ from uuid import UUID
 import orjson
 
 from domain import channels, ids
-from domain.admission import closed_as
 from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation, Request
 from domain.channels import MOST_CHANNELS, MOST_TESTS_AN_HOUR, ChannelKind, DeliveryState
 from domain.refusals import Conflict, InvalidInput, NotFound, Refusal, invalid
 from domain.reservations import key_problems
-from domain.tenants import TenantStatus
 from infra import notifications, webhooks
 from infra.application import Application
 from infra.audit_log import record
@@ -31,13 +29,13 @@ from infra.sending import Sent
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused, request_of
 from infra.services.once import once
+from infra.tenant_rows import closed
 from infra.transaction import Connection
 from infra.vault import Vault
 
 REMOVED: Final = "the channel was removed"
 INTERRUPTED: Final = "the test was interrupted"
 
-_STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _COUNT: Final = "SELECT count(*) FROM channel WHERE tenant_id = $1 AND removed_at IS NULL"
 _ADD: Final = """
 INSERT INTO channel (tenant_id, id, kind, name, hint, event_types, actor, created_at, sealed)
@@ -97,9 +95,9 @@ async def add_channel(
     sealed = await seal(application.vault, tenant_id, view.id, Address(kind, target, secret))
 
     async def add(connection: Connection) -> UUID | Refusal:
-        closed = closed_as(TenantStatus(await connection.fetchval(_STATUS, tenant_id)))
-        if closed is not None:
-            return closed
+        refusal = await closed(connection, tenant_id)
+        if refusal is not None:
+            return refusal
         if await connection.fetchval(_COUNT, tenant_id) >= MOST_CHANNELS:
             return Conflict(f"A tenant has at most {MOST_CHANNELS} channels: remove one first.")
         columns = (view.kind.value, view.name, view.hint, list(view.event_types), view.actor, view.created_at)

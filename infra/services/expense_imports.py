@@ -20,13 +20,11 @@ from uuid import UUID
 import orjson
 
 from domain import expenses
-from domain.admission import closed_as
 from domain.audit_log import AuditEvent
 from domain.books import Operation
 from domain.expenses import ExpenseFacts
 from domain.money import Money, format_amount, minor_to_nano
 from domain.refusals import Conflict, FieldProblem, Refusal
-from domain.tenants import TenantStatus
 from infra.application import Application
 from infra.audit_log import record
 from infra.expense_cells import DecimalSign
@@ -35,6 +33,7 @@ from infra.expense_rows import FACT_COLUMNS, row_of_facts
 from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused
+from infra.tenant_rows import closed
 from infra.transaction import Connection, transaction
 
 ROWS_AT_ONCE: Final = 1_000
@@ -42,7 +41,6 @@ ROWS_AT_ONCE: Final = 1_000
 ROWS_OF_A_TURN: Final = 50
 VERDICTS_AT_ONCE: Final = 2_000
 
-_STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 # The writers' plans are pinned for few rows at a time: these are many.
 _UNPIN: Final = """
@@ -166,7 +164,7 @@ async def import_expenses(
     tenant is suspended, or another of its files is being imported. Raises UnreadableFileError."""
     tenant_id, now = caller.tenant_id, application.clock()
     async with application.writers.acquire() as connection, transaction(connection):
-        refusal: Refusal | None = closed_as(TenantStatus(await connection.fetchval(_STATUS, tenant_id)))
+        refusal: Refusal | None = await closed(connection, tenant_id)
         if refusal is None and not await connection.fetchval(_TRY_LOCK, f"{Operation.IMPORT_EXPENSES}:{tenant_id}"):
             refusal = Conflict("Another file of expenses is being imported: send this one again when it is done.")
         if refusal is None:

@@ -9,7 +9,6 @@ from typing import Final
 from uuid import UUID
 
 from domain import expenses, ids
-from domain.admission import closed_as
 from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation, Request
 from domain.budgets import ScopeKind
@@ -17,7 +16,6 @@ from domain.expenses import ExpenseChange, ExpenseEntry, ExpenseFacts
 from domain.money import format_amount, minor_to_nano
 from domain.refusals import FieldProblem, InvalidInput, NotFound, Refusal
 from domain.reservations import key_problems
-from domain.tenants import TenantStatus
 from infra.application import Application
 from infra.audit_log import record
 from infra.expense_rows import EXPENSE_COLUMNS, FACT_COLUMNS, ExpenseView, expense_of, row_of_facts
@@ -26,9 +24,9 @@ from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
 from infra.services.commands import refused, request_of
 from infra.services.once import once
+from infra.tenant_rows import closed
 from infra.transaction import Connection
 
-_STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _ADD: Final = f"""
 INSERT INTO expense (tenant_id, id, version, {FACT_COLUMNS}, actor, created_at, changed_at)
 VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)"""
@@ -169,8 +167,7 @@ async def _once(
         return InvalidInput((*key_problems(request.idempotency_key), *problems))
 
     async def while_active(connection: Connection) -> UUID | Refusal:
-        closed = closed_as(TenantStatus(await connection.fetchval(_STATUS, request.tenant_id)))
-        return closed or await work(connection)
+        return await closed(connection, request.tenant_id) or await work(connection)
 
     return await once(application, request, while_active)
 

@@ -12,13 +12,11 @@ from uuid import UUID
 
 from domain import api_keys as rules
 from domain import ids
-from domain.admission import closed_as
 from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation
 from domain.identity import GrantedRole
 from domain.ids import NIL
 from domain.refusals import Conflict, InvalidInput, NotFound, Refusal
-from domain.tenants import TenantStatus
 from infra.application import Application
 from infra.audit_log import record
 from infra.demo_keys import DEMO_KEYS
@@ -28,12 +26,12 @@ from infra.services.api_keys import KeyOrder, NewKey, write_key
 from infra.services.callers import Caller, Refused, Role
 from infra.services.commands import refused, request_of
 from infra.services.once import LOCK_TENANT, once
+from infra.tenant_rows import closed
 from infra.transaction import Connection, transaction
 
 # Starts of the demo revoke keys of these names.
 RESERVED_NAMES: Final = frozenset(key.name for key in DEMO_KEYS)
 
-_STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _IN_FORCE: Final = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3) AND replaced_by IS NULL"
 _NAMED_SO: Final = f"SELECT EXISTS (SELECT FROM api_key WHERE tenant_id = $1 AND name = $2 AND {_IN_FORCE})"
 _OTHERS: Final = f"""
@@ -87,9 +85,9 @@ async def create_api_key(
     async def create(connection: Connection) -> UUID | Refusal:
         if wrong:
             return InvalidInput(wrong)
-        closed = closed_as(TenantStatus(await connection.fetchval(_STATUS, tenant_id)))
-        if closed is not None:
-            return closed
+        refusal = await closed(connection, tenant_id)
+        if refusal is not None:
+            return refusal
         if name in RESERVED_NAMES or await connection.fetchval(_NAMED_SO, tenant_id, name, now):
             return Conflict(f"The name {name} is taken, and the ledger names keys: choose another, or rotate that key.")
         order = KeyOrder(tenant_id, Role(role), name, caller.actor, expires_at, requests_per_minute)
