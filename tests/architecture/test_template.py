@@ -345,9 +345,18 @@ def test_a_container_service_without_its_parameters_is_refused() -> None:
     asserted = [each["Assert"] for each in rule["Assertions"]]
     for name in ("ContainerImage", "CertificateArn", "PublicUrl", "VpcId"):
         assert {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]} in asserted
-    for name in ("SubnetIds", "PublicSubnetIds"):
+    for name in ("SubnetIds", "PublicSubnetIds", "BalancerRanges"):
         # Rules know no Fn::Join. A list that is empty holds nothing but "", if anything.
         assert {"Fn::Not": [{"Fn::EachMemberEquals": [{"Ref": name}, ""]}]} in asserted
+
+
+def test_both_faces_know_the_limit_of_requests_and_containers_whom_the_balancer_speaks_for() -> None:
+    (container,) = RESOURCES["ContainerTask"]["Properties"]["ContainerDefinitions"]
+    told = {variable["Name"]: variable["Value"] for variable in container["Environment"]}
+    assert told["FORWARDED_ALLOW_IPS"] == {"Fn::Join": [",", {"Ref": "BalancerRanges"}]}
+    api = FUNCTIONS["GraphqlApi"]["Environment"]["Variables"]
+    for environment in (told, api):
+        assert environment["PURSER_REQUESTS_PER_MINUTE"] == {"Ref": "RequestsPerMinute"}
 
 
 def test_the_walk_names_every_parameter_and_every_schedule() -> None:
