@@ -25,7 +25,7 @@ COMPILE := python$(LAMBDA_PYTHON) -m compileall -q --invalidation-mode unchecked
 help:  ## this list
 	@echo "Purser: make run, then paste the request that it prints."
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 setup: $(READY)  ## make .venv from requirements.lock (the other targets do it by themselves)
 
