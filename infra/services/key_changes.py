@@ -36,6 +36,11 @@ RESERVED_NAMES: Final = frozenset(key.name for key in DEMO_KEYS)
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _IN_FORCE: Final = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3) AND replaced_by IS NULL"
 _NAMED_SO: Final = f"SELECT EXISTS (SELECT FROM api_key WHERE tenant_id = $1 AND name = $2 AND {_IN_FORCE})"
+# Of a name; rotation keeps it.
+_STILL_REPLACED: Final = """
+SELECT EXISTS (
+    SELECT FROM api_key WHERE tenant_id IS NOT DISTINCT FROM $1 AND name = $2 AND revoked_at IS NULL AND expires_at > $3
+        AND replaced_by IS NOT NULL)"""
 _OTHERS: Final = f"""
 SELECT EXISTS (
     SELECT FROM api_key WHERE tenant_id IS NOT DISTINCT FROM $1 AND id <> $2 AND role = $4 AND {_IN_FORCE})"""
@@ -111,7 +116,7 @@ async def rotate_api_key(
     application: Application, caller: Caller, idempotency_key: str, rotation: Rotation
 ) -> KeyMade | Refused:
     """Make a new key in the place of one of the tenant's, on the same seat. Refused: a key that has ended or was replaced
-    before, an overlap above seven days."""
+    before, an overlap above seven days, and one beside an overlap that still runs: a seat lets two keys in, not many."""
     tenant_id = caller.tenant_id
     asked = (rotation.key_id, rotation.overlap_seconds, rotation.expires_at)
     request = request_of(caller, Operation.ROTATE_API_KEY, idempotency_key, asked)
@@ -233,6 +238,8 @@ async def _replace(
         return Conflict("The key has ended: make a new one.")
     if key.name in RESERVED_NAMES:
         return Conflict("This is a key of the demo, made from its secret: make one of your own.")
+    if rotation.overlap_seconds > 0 and await connection.fetchval(_STILL_REPLACED, key.tenant_id, key.name, now):
+        return Conflict("A key that was replaced under this name still works: revoke it first, or rotate at once (0).")
     end = rotation.expires_at or rules.end_of_successor(key.created_at, key.expires_at, now)
     order = KeyOrder(key.tenant_id, Role(key.role), key.name, actor, end, key.requests_per_minute)
     made = await write_key(application, connection, order, new_id(now), seat=False)

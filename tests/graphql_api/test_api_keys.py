@@ -148,6 +148,26 @@ async def test_a_key_is_rotated_with_an_overlap_on_the_same_seat(clients: Client
     assert [field["path"] for field in wrong["fields"]] == ["overlapSeconds"]
 
 
+async def test_a_seat_lets_two_keys_in_and_not_a_chain_of_them(clients: Clients) -> None:
+    old = await made(clients.admin, "k", "anna", "MEMBER")
+    seats = await clients.admin.ask(SEATS)
+    asked = {"idempotencyKey": "r", "id": old["apiKey"]["id"], "overlapSeconds": 3600}
+    new = await clients.admin.do("rotateApiKey", **asked)
+    again = {"id": new["apiKey"]["id"], "idempotencyKey": "r2"}
+    refused = await clients.admin.do("rotateApiKey", **again, overlapSeconds=3600)
+    assert (refused["code"], refused["message"]) == (
+        "CONFLICT",
+        "A key that was replaced under this name still works: revoke it first, or rotate at once (0).",
+    )
+    third = await clients.admin.do("rotateApiKey", **again, overlapSeconds=0)
+    assert await works(clients.admin, old["token"])
+    assert await clients.admin.ask(SEATS) == seats
+    await clients.admin.do("revokeApiKey", idempotencyKey="e", id=third["apiKey"]["id"])
+    assert await clients.admin.ask(SEATS) == seats, "who still gets in by the old key has the seat"
+    await clients.admin.do("revokeApiKey", idempotencyKey="e2", id=old["apiKey"]["id"])
+    assert (await clients.admin.ask(SEATS))["tenant"]["seatsUsed"] == seats["tenant"]["seatsUsed"] - 1
+
+
 async def test_a_key_is_revoked_but_not_the_last_of_an_admin_nor_ones_own_unasked(
     clients: Clients, application: Application
 ) -> None:
