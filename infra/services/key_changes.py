@@ -102,7 +102,8 @@ async def create_api_key(
         if not isinstance(key, NewKey):
             return key
         made.append(key)
-        details = (("name", name), ("role", role.value))
+        details: list[Detail] = [("name", name), ("role", role.value), _end(expires_at)]
+        details.append(("requestsPerMinute", requests_per_minute))
         await record(connection, event_by(request, _subject(key.id), *details), at=now)
         return key.id
 
@@ -130,8 +131,7 @@ async def rotate_api_key(
         if not isinstance(new, NewKey):
             return new
         made.append(new)
-        overlap = ("overlapSeconds", rotation.overlap_seconds)
-        event = event_by(request, _subject(key.id), ("replacedBy", ids.public("api_key", new.id)), overlap)
+        event = event_by(request, _subject(key.id), *_told(rotation, new))
         await record(connection, event, at=application.clock())
         return new.id
 
@@ -178,8 +178,7 @@ async def rotate_any_key(application: Application, rotation: Rotation, actor: st
             return NotFound("API key")
         made = await _replace(application, connection, key, rotation, actor)
         if isinstance(made, NewKey):
-            details = (("replacedBy", ids.public("api_key", made.id)), ("overlapSeconds", rotation.overlap_seconds))
-            event = _by_operator(key, actor, Operation.ROTATE_API_KEY, *details)
+            event = _by_operator(key, actor, Operation.ROTATE_API_KEY, *_told(rotation, made))
             await record(connection, event, at=application.clock())
     return await _rotated(application, rotation, made.id, made.token) if isinstance(made, NewKey) else made
 
@@ -205,6 +204,15 @@ async def revoke_any_key(
 
 def _subject(key_id: UUID) -> str:
     return f"api_key:{ids.public('api_key', key_id)}"
+
+
+def _told(rotation: Rotation, made: NewKey) -> list[Detail]:
+    replaced_by = ("replacedBy", ids.public("api_key", made.id))
+    return [replaced_by, ("overlapSeconds", rotation.overlap_seconds), _end(rotation.expires_at)]
+
+
+def _end(expires_at: datetime | None) -> Detail:
+    return "expiresAt", None if expires_at is None else expires_at.isoformat()
 
 
 def _by_operator(key: ApiKeyView, actor: str, operation: Operation, *details: Detail) -> AuditEvent:
