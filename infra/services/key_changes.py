@@ -35,7 +35,9 @@ RESERVED_NAMES: Final = frozenset(key.name for key in DEMO_KEYS)
 
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 _IN_FORCE: Final = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3) AND replaced_by IS NULL"
-_NAMED_SO: Final = f"SELECT EXISTS (SELECT FROM api_key WHERE tenant_id = $1 AND name = $2 AND {_IN_FORCE})"
+# An operator's too: nobody is to act in its name.
+_NAMED_SO: Final = f"""
+SELECT EXISTS (SELECT FROM api_key WHERE (tenant_id = $1 OR tenant_id IS NULL) AND name = $2 AND {_IN_FORCE})"""
 # Of a name; rotation keeps it.
 _STILL_REPLACED: Final = """
 SELECT EXISTS (

@@ -14,7 +14,7 @@ from infra.application import Application
 from infra.audit import audit
 from infra.database import connect_to_books
 from infra.services import api_keys
-from infra.services.api_keys import Keyring
+from infra.services.api_keys import Keyring, create_key
 from infra.services.callers import Caller, Refused, Role
 from infra.services.key_changes import KeyMade, create_api_key
 from tests.graphql_api.client import API_KEY, Client, mutation
@@ -234,6 +234,12 @@ async def test_another_tenants_or_an_operators_key_is_as_one_that_is_not_there(
         ]
         assert {answer["message"] for answer in answers} == {"There is no such API key."}, operation
     assert await works(clients.admin, theirs["token"])
+
+
+async def test_a_key_is_not_named_as_an_operators(clients: Clients, application: Application) -> None:
+    await create_key(application, None, Role.OPERATOR, "ops")
+    taken = await made(clients.admin, "k", "ops")
+    assert taken["message"] == "The name ops is taken, and the ledger names keys: choose another, or rotate that key."
 
 
 async def test_members_and_workers_have_nothing_to_do_with_keys(clients: Clients) -> None:
