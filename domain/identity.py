@@ -74,8 +74,8 @@ def role_of(claims: Mapping[str, Any], mapping: RoleMapping) -> GrantedRole | No
 
 def actor(subject: str) -> str:
     """How the ledger names a person: `jwt:<subject>`. What cannot be shown or is too long is replaced, and the name stays
-    that person's own by a digest."""
-    if is_identifier(subject) and len(subject) <= LONGEST_SUBJECT:
+    that person's own by a digest; also where a `#` could make it look like another's."""
+    if is_identifier(subject) and len(subject) <= LONGEST_SUBJECT and "#" not in subject:
         return f"jwt:{subject}"
     digest = sha256(subject.encode(errors="surrogatepass")).hexdigest()[:_DIGITS_OF_DIGEST]
     shown = "".join(character if character.isprintable() else "?" for character in subject[:LONGEST_SUBJECT])

@@ -226,7 +226,7 @@ class ApiKeyMutations:
 
     @field(
         description="Make a new key of the same name, role and limit, on the same seat; the old one works on for as long as "
-        "you say. The key itself is in this answer alone."
+        "you say, unless one that was replaced before still does. The key itself is in this answer alone."
     )
     async def rotate_api_key(
         self, info: Info, given: Annotated[RotateApiKeyInput, strawberry.argument(name="input", description="Which.")]

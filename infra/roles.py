@@ -29,7 +29,10 @@ BEGIN
                 NULL;  -- another database of the same server was faster
             END;
         END IF;
-        IF NOT pg_has_role(current_user, wanted, 'MEMBER') OR current_setting('server_version_num')::int >= 160000 THEN
+        -- Since 16 who makes a role may grant it, and is no member that can take it yet.
+        IF NOT pg_has_role(wanted, 'USAGE')
+            OR current_setting('server_version_num')::int >= 160000 AND NOT pg_has_role(wanted, 'SET')
+        THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
         END IF;
     END LOOP;

@@ -17,9 +17,12 @@ TENANT_COLUMNS: Final = """id, slug, name, status, time_zone, cycle_anchor_day, 
     cycle_start, cycle_end, next_plan, next_anchor_day, next_time_zone"""
 TENANT_WIDTH: Final = 15
 # Of API keys, with the moment as $2: seats are people who can get in (document 004: users). A key that was replaced works
-# on for a while beside its successor, on the same seat.
+# on for a while beside the one that has its name now, on the same seat; where that one has ended, it takes the seat itself.
 TAKES_A_SEAT: Final = """role IN ('ADMIN', 'MEMBER') AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-    AND replaced_by IS NULL"""
+    AND (replaced_by IS NULL OR NOT EXISTS (
+        SELECT FROM api_key beside WHERE (beside.tenant_id, beside.name, beside.role)
+            = (api_key.tenant_id, api_key.name, api_key.role) AND beside.revoked_at IS NULL
+            AND (beside.expires_at IS NULL OR beside.expires_at > $2) AND beside.replaced_by IS NULL))"""
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 
 

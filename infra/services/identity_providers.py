@@ -58,7 +58,10 @@ async def set_identity_provider(
     asked = (issuer, audience, jwks_url, mapping.claim, values)
     request = request_of(caller, Operation.SET_IDENTITY_PROVIDER, idempotency_key, asked)
     wrong = await _unfit(application, issuer, audience, jwks_url, mapping)
-    told = (("issuer", issuer), ("audience", audience), ("jwksUrl", jwks_url), ("roleClaim", mapping.claim))
+    told: list[Detail] = [("issuer", issuer), ("audience", audience), ("jwksUrl", jwks_url)]
+    told.append(("roleClaim", mapping.claim))
+    names = ("adminValues", "serviceValues", "memberValues")
+    told += [(name, ", ".join(given)) for name, given in zip(names, values, strict=True)]
 
     async def write(connection: Connection) -> UUID | Refusal:
         if wrong is not None:

@@ -33,7 +33,14 @@ from infra.transaction import Connection, transaction
 RESERVED_NAMES: Final = frozenset(key.name for key in DEMO_KEYS)
 
 _IN_FORCE: Final = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3) AND replaced_by IS NULL"
-_NAMED_SO: Final = f"SELECT EXISTS (SELECT FROM api_key WHERE tenant_id = $1 AND name = $2 AND {_IN_FORCE})"
+# An operator's too: nobody is to act in its name.
+_NAMED_SO: Final = f"""
+SELECT EXISTS (SELECT FROM api_key WHERE (tenant_id = $1 OR tenant_id IS NULL) AND name = $2 AND {_IN_FORCE})"""
+# Of a name; rotation keeps it.
+_STILL_REPLACED: Final = """
+SELECT EXISTS (
+    SELECT FROM api_key WHERE tenant_id IS NOT DISTINCT FROM $1 AND name = $2 AND revoked_at IS NULL AND expires_at > $3
+        AND replaced_by IS NOT NULL)"""
 _OTHERS: Final = f"""
 SELECT EXISTS (
     SELECT FROM api_key WHERE tenant_id IS NOT DISTINCT FROM $1 AND id <> $2 AND role = $4 AND {_IN_FORCE})"""
@@ -95,7 +102,8 @@ async def create_api_key(
         if not isinstance(key, NewKey):
             return key
         made.append(key)
-        details = (("name", name), ("role", role.value))
+        details: list[Detail] = [("name", name), ("role", role.value), _end(expires_at)]
+        details.append(("requestsPerMinute", requests_per_minute))
         await record(connection, event_by(request, _subject(key.id), *details), at=now)
         return key.id
 
@@ -109,7 +117,7 @@ async def rotate_api_key(
     application: Application, caller: Caller, idempotency_key: str, rotation: Rotation
 ) -> KeyMade | Refused:
     """Make a new key in the place of one of the tenant's, on the same seat. Refused: a key that has ended or was replaced
-    before, an overlap above seven days."""
+    before, an overlap above seven days, and one beside an overlap that still runs: a seat lets two keys in, not many."""
     tenant_id = caller.tenant_id
     asked = (rotation.key_id, rotation.overlap_seconds, rotation.expires_at)
     request = request_of(caller, Operation.ROTATE_API_KEY, idempotency_key, asked)
@@ -123,8 +131,7 @@ async def rotate_api_key(
         if not isinstance(new, NewKey):
             return new
         made.append(new)
-        overlap = ("overlapSeconds", rotation.overlap_seconds)
-        event = event_by(request, _subject(key.id), ("replacedBy", ids.public("api_key", new.id)), overlap)
+        event = event_by(request, _subject(key.id), *_told(rotation, new))
         await record(connection, event, at=application.clock())
         return new.id
 
@@ -171,8 +178,7 @@ async def rotate_any_key(application: Application, rotation: Rotation, actor: st
             return NotFound("API key")
         made = await _replace(application, connection, key, rotation, actor)
         if isinstance(made, NewKey):
-            details = (("replacedBy", ids.public("api_key", made.id)), ("overlapSeconds", rotation.overlap_seconds))
-            event = _by_operator(key, actor, Operation.ROTATE_API_KEY, *details)
+            event = _by_operator(key, actor, Operation.ROTATE_API_KEY, *_told(rotation, made))
             await record(connection, event, at=application.clock())
     return await _rotated(application, rotation, made.id, made.token) if isinstance(made, NewKey) else made
 
@@ -198,6 +204,15 @@ async def revoke_any_key(
 
 def _subject(key_id: UUID) -> str:
     return f"api_key:{ids.public('api_key', key_id)}"
+
+
+def _told(rotation: Rotation, made: NewKey) -> list[Detail]:
+    replaced_by = ("replacedBy", ids.public("api_key", made.id))
+    return [replaced_by, ("overlapSeconds", rotation.overlap_seconds), _end(rotation.expires_at)]
+
+
+def _end(expires_at: datetime | None) -> Detail:
+    return "expiresAt", None if expires_at is None else expires_at.isoformat()
 
 
 def _by_operator(key: ApiKeyView, actor: str, operation: Operation, *details: Detail) -> AuditEvent:
@@ -231,6 +246,8 @@ async def _replace(
         return Conflict("The key has ended: make a new one.")
     if key.name in RESERVED_NAMES:
         return Conflict("This is a key of the demo, made from its secret: make one of your own.")
+    if rotation.overlap_seconds > 0 and await connection.fetchval(_STILL_REPLACED, key.tenant_id, key.name, now):
+        return Conflict("A key that was replaced under this name still works: revoke it first, or rotate at once (0).")
     end = rotation.expires_at or rules.end_of_successor(key.created_at, key.expires_at, now)
     order = KeyOrder(key.tenant_id, Role(key.role), key.name, actor, end, key.requests_per_minute)
     made = await write_key(application, connection, order, new_id(now), seat=False)

@@ -90,6 +90,7 @@ def test_people_are_named_and_stay_apart_however_they_are_called() -> None:
     assert len(set(strange)) == len(strange)
     assert all(len(name) < 130 and name.isprintable() for name in strange)
     assert strange[2].startswith("jwt:a?b#")
+    assert identity.actor(strange[2].removeprefix("jwt:")) != strange[2], "nobody gets a name by asking for it"
 
 
 def test_issuers_and_audiences_that_nobody_can_have_are_left_out() -> None:

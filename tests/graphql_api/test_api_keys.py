@@ -14,7 +14,7 @@ from infra.application import Application
 from infra.audit import audit
 from infra.database import connect_to_books
 from infra.services import api_keys
-from infra.services.api_keys import Keyring
+from infra.services.api_keys import Keyring, create_key
 from infra.services.callers import Caller, Refused, Role
 from infra.services.key_changes import KeyMade, create_api_key
 from tests.graphql_api.client import API_KEY, Client, mutation
@@ -148,6 +148,26 @@ async def test_a_key_is_rotated_with_an_overlap_on_the_same_seat(clients: Client
     assert [field["path"] for field in wrong["fields"]] == ["overlapSeconds"]
 
 
+async def test_a_seat_lets_two_keys_in_and_not_a_chain_of_them(clients: Clients) -> None:
+    old = await made(clients.admin, "k", "anna", "MEMBER")
+    seats = await clients.admin.ask(SEATS)
+    asked = {"idempotencyKey": "r", "id": old["apiKey"]["id"], "overlapSeconds": 3600}
+    new = await clients.admin.do("rotateApiKey", **asked)
+    again = {"id": new["apiKey"]["id"], "idempotencyKey": "r2"}
+    refused = await clients.admin.do("rotateApiKey", **again, overlapSeconds=3600)
+    assert (refused["code"], refused["message"]) == (
+        "CONFLICT",
+        "A key that was replaced under this name still works: revoke it first, or rotate at once (0).",
+    )
+    third = await clients.admin.do("rotateApiKey", **again, overlapSeconds=0)
+    assert await works(clients.admin, old["token"])
+    assert await clients.admin.ask(SEATS) == seats
+    await clients.admin.do("revokeApiKey", idempotencyKey="e", id=third["apiKey"]["id"])
+    assert await clients.admin.ask(SEATS) == seats, "who still gets in by the old key has the seat"
+    await clients.admin.do("revokeApiKey", idempotencyKey="e2", id=old["apiKey"]["id"])
+    assert (await clients.admin.ask(SEATS))["tenant"]["seatsUsed"] == seats["tenant"]["seatsUsed"] - 1
+
+
 async def test_a_key_is_revoked_but_not_the_last_of_an_admin_nor_ones_own_unasked(
     clients: Clients, application: Application
 ) -> None:
@@ -214,6 +234,12 @@ async def test_another_tenants_or_an_operators_key_is_as_one_that_is_not_there(
         ]
         assert {answer["message"] for answer in answers} == {"There is no such API key."}, operation
     assert await works(clients.admin, theirs["token"])
+
+
+async def test_a_key_is_not_named_as_an_operators(clients: Clients, application: Application) -> None:
+    await create_key(application, None, Role.OPERATOR, "ops")
+    taken = await made(clients.admin, "k", "ops")
+    assert taken["message"] == "The name ops is taken, and the ledger names keys: choose another, or rotate that key."
 
 
 async def test_members_and_workers_have_nothing_to_do_with_keys(clients: Clients) -> None:

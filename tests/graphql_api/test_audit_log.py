@@ -158,6 +158,29 @@ async def test_every_decision_is_recorded_once_without_a_secret_and_is_told_to_i
             assert figure not in text
 
 
+async def test_what_lets_people_in_is_told_with_all_that_it_allows(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(*_: object, **__: object) -> bool:
+        return True
+
+    monkeypatch.setattr(identity_providers, "reachable", found)
+    end = "2027-03-01T00:00:00Z"
+    given = {"name": "fast", "role": "SERVICE", "expiresAt": end, "requestsPerMinute": 9_000}
+    made = await clients.operator.do("createApiKey", idempotencyKey="k", **given)
+    order = {"id": made["apiKey"]["id"], "overlapSeconds": 60, "expiresAt": end}
+    await clients.operator.do("rotateApiKey", idempotencyKey="r", **order)
+    provider = {"issuer": "https://id.example.com", "audience": "acme", "jwksUrl": "https://id.example.com/keys"}
+    roles = {"roleClaim": "role", "adminValues": ["boss", "owner"], "serviceValues": [], "memberValues": ["staff"]}
+    await clients.operator.do("setIdentityProvider", idempotencyKey="p", **provider, **roles)
+    mapped, rotated, created = [
+        {detail["name"]: detail["value"] for detail in event["details"]} for event in await log(clients.admin, first=3)
+    ]
+    assert (created["expiresAt"], created["requestsPerMinute"]) == ("2027-03-01T00:00:00+00:00", "9000")
+    assert rotated["expiresAt"] == created["expiresAt"]
+    assert [mapped[name] for name in ("adminValues", "serviceValues", "memberValues")] == ["boss, owner", "", "staff"]
+
+
 async def test_an_event_says_who_decided_what_about_what(clients: Clients, application: Application) -> None:
     await clients.operator.do("adjustWallet", idempotencyKey="a", walletKey="credits", amount="-2.5", note="goodwill")
     (event,) = await log(clients.admin, first=1)

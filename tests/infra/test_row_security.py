@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from domain.breakdowns import Dimension, UsageFilter
 from domain.ids import NIL
+from infra import roles
 from infra.application import Application, open_application
 from infra.books import LOCK_TENANTS
 from infra.group_commit import PINNED_PLANS
@@ -31,7 +32,7 @@ from infra.queries import (
     usage_events,
     wallets,
 )
-from infra.roles import APPLICATION, LEDGER
+from infra.roles import APPLICATION, LEDGER, OVERSEER
 from infra.schema import migrate
 from infra.services.callers import Caller
 from infra.services.partitions import make_partitions
@@ -255,6 +256,22 @@ async def test_partitions_and_tables_that_come_later_are_walled_too(
             await migrate(database_url)
     assert [tuple(row) for row in await reader.fetch("SELECT tenant_id FROM novelty")] == [(ACME,)]
     await test_every_table_of_a_tenants_rows_is_walled(owner)
+
+
+async def test_roles_that_an_administrator_made_and_granted_are_taken_by_an_owner_who_may_make_none(
+    owner: Connection, database_url: str
+) -> None:
+    name = f"purser_modest_{uuid4().hex}"
+    await owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'modest'")
+    modest = await asyncpg.connect(database_url, user=name, password="modest")
+    try:
+        assert not await roles.make(modest)
+        await owner.execute(f"GRANT {APPLICATION}, {LEDGER}, {OVERSEER} TO {name}")
+        assert await roles.make(modest)
+        await modest.execute(f"SET ROLE {LEDGER}")
+    finally:
+        await modest.close()
+        await owner.execute(f"DROP ROLE {name}")
 
 
 async def test_the_group_commits_plans_are_those_of_an_owner_whom_no_policy_binds(
