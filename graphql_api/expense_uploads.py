@@ -5,14 +5,15 @@
 
 Nothing is written unless dryRun=false says so, and nothing at all while a row is rejected, unless onError=skip. The answer
 is a line of JSON for the file, then one for each row; it begins when all is decided. 422: it was to be written, and was
-not, because rows were rejected. Files are kept on disk while they arrive; they are judged one after the other.
+not, because rows were rejected. Files are kept on disk while they arrive; they are judged one after the other. A sender
+has its place until the answer is taken: of who takes none of it for a while, or is gone before the turn comes, nothing stays.
 """
 
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, suppress
 from enum import StrEnum
 from typing import IO, Final, TypeVar
 from uuid import UUID
@@ -20,6 +21,8 @@ from uuid import UUID
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
 
 from graphql_api import errors, uploads
 from graphql_api.errors import ErrorCode, RequestError, bad_input
@@ -66,10 +69,17 @@ def expense_uploads(application: Application, keyring: Keyring) -> Callable[[Req
                 caller, order = await _asked(keyring, request)
                 limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
                 kept.enter_context(uploads.place(senders, caller.tenant_id, "expenses", **limits))
-                file = await _arrived(request, kept.enter_context(_spooled()))
-                verdicts = _spooled()
-                async with turns:
-                    return await _judged(application, caller, order, file, verdicts)
+                verdicts = kept.enter_context(_spooled())
+                with _spooled() as file:
+                    await _arrived(request, file)
+                    async with turns:
+                        if await request.is_disconnected():
+                            raise ClientDisconnect
+                        report = await _judged(application, caller, order, file, verdicts)
+                if isinstance(report, Refused):
+                    return _refusal(report)
+                status = 422 if order.apply and not report.written else 200
+                return _Told(report, verdicts, status, kept.pop_all())
             except HttpError as error:
                 return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
             except RequestError as error:
@@ -86,29 +96,41 @@ def expense_uploads(application: Application, keyring: Keyring) -> Callable[[Req
 
 async def _judged(
     application: Application, caller: Caller, order: ImportOrder, file: IO[bytes], verdicts: IO[bytes]
-) -> Response:
+) -> ImportReport | Refused:
     def take(verdict: Verdict, written: bool) -> None:
         verdicts.write(orjson.dumps(as_document(verdict, written=written), option=orjson.OPT_APPEND_NEWLINE))
 
-    try:
-        report = await import_expenses(application, caller, file, order, take)
-    except BaseException:
-        verdicts.close()
-        raise
-    if isinstance(report, Refused):
-        verdicts.close()
-        refusal = report.refusal
-        return uploads.failed(409, RequestError(ErrorCode.BAD_USER_INPUT, refusal.message), refusal=refusal.code.value)
-    status = 422 if order.apply and not report.written else 200
-    return StreamingResponse(_told(report, verdicts), status, media_type="application/x-ndjson")
+    return await import_expenses(application, caller, file, order, take)
 
 
-def _told(report: ImportReport, verdicts: IO[bytes]) -> Iterator[bytes]:
-    with verdicts:
-        yield orjson.dumps(report_document(report), option=orjson.OPT_APPEND_NEWLINE)
-        verdicts.seek(0)
-        while piece := verdicts.read(_PIECE):
-            yield piece
+def _refusal(refused: Refused) -> Response:
+    refusal = refused.refusal
+    return uploads.failed(409, RequestError(ErrorCode.BAD_USER_INPUT, refusal.message), refusal=refusal.code.value)
+
+
+class _Told(StreamingResponse):
+    """The report and the verdicts. `kept`, the sender's place and the file of verdicts, is let go when they are sent, or
+    when nobody takes them."""
+
+    def __init__(self, report: ImportReport, verdicts: IO[bytes], status: int, kept: ExitStack) -> None:
+        super().__init__(_pieces(report, verdicts), status, media_type="application/x-ndjson")
+        self._kept = kept
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def taken(message: Message) -> None:
+            async with asyncio.timeout(SECONDS_OF_SILENCE):
+                await send(message)
+
+        with self._kept, suppress(TimeoutError, ClientDisconnect):
+            await super().__call__(scope, receive, taken)
+
+
+async def _pieces(report: ImportReport, verdicts: IO[bytes]) -> AsyncIterator[bytes]:
+    yield orjson.dumps(report_document(report), option=orjson.OPT_APPEND_NEWLINE)
+    verdicts.seek(0)
+    while piece := verdicts.read(_PIECE):
+        yield piece
 
 
 async def _asked(keyring: Keyring, request: Request) -> tuple[Caller, ImportOrder]:
@@ -149,8 +171,8 @@ def _chosen(request: Request, name: str, usual: Choice) -> Choice:
     return kind(given[0])
 
 
-async def _arrived(request: Request, file: IO[bytes]) -> IO[bytes]:
-    """The whole body, on disk."""
+async def _arrived(request: Request, file: IO[bytes]) -> None:
+    """Put the whole body on disk."""
     size = 0
     async for chunk in uploads.chunks(request, SECONDS_OF_SILENCE, "nothing was taken: send the file again"):
         size += len(chunk)
@@ -158,7 +180,6 @@ async def _arrived(request: Request, file: IO[bytes]) -> IO[bytes]:
             raise _too_large()
         file.write(chunk)
     file.seek(0)
-    return file
 
 
 def _spooled() -> IO[bytes]:

@@ -25,9 +25,12 @@ from infra.expense_cells import (
 )
 from infra.file_errors import UnreadableFileError
 
-# Of one row, in characters; a line of a row in quotes counts with the others.
-LONGEST_ROW: Final = 65_536
+# Of one row, in characters; a line of a row in quotes counts with the others. Several times what a good row can have, and
+# little enough to be read within a turn.
+LONGEST_ROW: Final = 8_192
 MOST_ROWS: Final = 2_000_000
+# Lines with nothing on them that are told as one, so that others have a turn in between; and those before the header.
+MOST_BLANK: Final = 1_000
 # What a problem is about that is no column's. After quotes that do not go nobody knows where rows begin: a text may be
 # taken for one.
 LINE: Final = "line"
@@ -55,6 +58,7 @@ _MARKS: Final = (
     (b"\xfe\xff", "utf-16"),
     (b"PK\x03\x04", None),
 )
+_NAMES_COLUMNS: Final = f"its first line must name the columns: {', '.join(COLUMNS)}"
 _CERTAIN: Final = "nothing of the file is written before"
 _UNDECODED: Final = re.compile("[\udc80-\udcff]")
 
@@ -100,7 +104,7 @@ def _rows(lines: "_Lines", sign: DecimalSign) -> Iterator[Row]:
     separator, header = _header(lines)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     blank: Row | None = None
-    count = 0
+    count = size = 0
     while True:
         lines.begin()
         try:
@@ -113,11 +117,15 @@ def _rows(lines: "_Lines", sign: DecimalSign) -> Iterator[Row]:
         else:
             if not any(cell and not cell.isspace() for cell in cells):
                 blank = Row(lines.number if blank is None else blank.line, lines.number)
+                size += lines.size
+                if blank.past - blank.line >= MOST_BLANK - 1 or size > LONGEST_ROW:
+                    yield blank
+                    blank, size = None, 0
                 continue
             row = _row(lines, header, cells, sign)
         if blank is not None:
             yield blank
-            blank = None
+            blank, size = None, 0
         count += 1
         if count > MOST_ROWS:
             raise UnreadableFileError(f"has more than {MOST_ROWS} rows: import it in several files")
@@ -134,11 +142,11 @@ class _Lines:
         self.first = 0
         self.charset = charset
         self._text = text
-        self._size = 0
+        self.size = 0
 
     def begin(self) -> None:
         """A row begins with the next line."""
-        self.first, self._size = self.number + 1, 0
+        self.first, self.size = self.number + 1, 0
 
     def __iter__(self) -> "_Lines":
         return self
@@ -149,14 +157,14 @@ class _Lines:
             if not line:
                 raise StopIteration
             self.number += 1
-            self._size += len(line)
+            self.size += len(line)
             if len(line) > LONGEST_ROW:
                 self._skip(line)
         except UnicodeError as error:
             raise UnreadableFileError(
                 f"is not in the encoding that its first bytes say, after line {self.number}: save it as UTF-8"
             ) from error
-        if self._size > LONGEST_ROW:
+        if self.size > LONGEST_ROW:
             raise CellProblem(f"is longer than {LONGEST_ROW} characters")
         if not line.isascii() and (undecoded := _UNDECODED.search(line)):
             byte = ord(undecoded[0]) - 0xDC00
@@ -196,9 +204,11 @@ def _header(lines: _Lines) -> tuple[str, _Header]:
         try:
             line = next(lines)
         except StopIteration:
-            raise UnreadableFileError(f"is empty: its first line must name the columns: {', '.join(COLUMNS)}") from None
+            raise UnreadableFileError(f"is empty: {_NAMES_COLUMNS}") from None
         except CellProblem as error:
             raise UnreadableFileError(f"cannot be read: line {lines.number} {error}") from None
+        if lines.number > MOST_BLANK:
+            raise UnreadableFileError(f"begins with more than {MOST_BLANK} lines of nothing: {_NAMES_COLUMNS}")
     if "\0" in line:
         raise UnreadableFileError(
             "holds the character NUL in its first line, as UTF-16 without a mark does: save it as UTF-8"

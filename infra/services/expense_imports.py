@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from itertools import islice
+from time import monotonic
 from typing import IO, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -37,8 +37,8 @@ from infra.tenant_rows import closed
 from infra.transaction import Connection, transaction
 
 ROWS_AT_ONCE: Final = 1_000
-# Rows that are read without letting others have their turn: a millisecond's worth.
-ROWS_OF_A_TURN: Final = 50
+# What is done without letting others have their turn.
+SECONDS_OF_A_TURN: Final = 0.001
 VERDICTS_AT_ONCE: Final = 2_000
 
 _TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
@@ -197,22 +197,35 @@ async def _stage(
     connection: Connection, file: IO[bytes], order: ImportOrder, now: datetime, show: Callable[[int], None]
 ) -> bool:
     """Copy what is read; whether it is certain where rows begin and end."""
-    rows = read_rows(file, order.charset, order.decimal_sign)
+    turns = _Turns()
     waiting: list[tuple[Any, ...]] = []
     count, certain = 0, True
-    while some := list(islice(rows, ROWS_OF_A_TURN)):
-        certain = certain and not any(problem.path == QUOTES for row in some for problem in row.problems)
-        waiting += [_staged(row, now) for row in some]
-        count += len(some)
+    for row in read_rows(file, order.charset, order.decimal_sign):
+        certain = certain and not any(problem.path == QUOTES for problem in row.problems)
+        waiting.append(_staged(row, now))
+        count += 1
         if len(waiting) >= ROWS_AT_ONCE:
             await connection.copy_records_to_table("read_expense", records=waiting, columns=_STAGED)
             waiting = []
             show(count)
-        await asyncio.sleep(0)
+        await turns.others()
     if waiting:
         await connection.copy_records_to_table("read_expense", records=waiting, columns=_STAGED)
     show(count)
     return certain
+
+
+class _Turns:
+    """Long work in the loop, in turns with all others."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+
+    async def others(self) -> None:
+        """Let the others have their turn, if this one was long enough."""
+        if monotonic() - self._began >= SECONDS_OF_A_TURN:
+            await asyncio.sleep(0)
+            self._began = monotonic()
 
 
 def _staged(row: Row, now: datetime) -> tuple[Any, ...]:
@@ -234,15 +247,15 @@ def _content(facts: ExpenseFacts) -> bytes:
 
 async def _tell(connection: Connection, written: bool, take: Callable[[Verdict, bool], None]) -> Mapping[Outcome, int]:
     counts: Counter[Outcome] = Counter()
-    line = 0
+    turns, line = _Turns(), 0
     await connection.execute(_BY_PAGES)
     while rows := await connection.fetch(_VERDICTS, line, VERDICTS_AT_ONCE):
         for row in rows:
             verdict = _verdict(*row)
             counts[verdict.outcome] += 1
             take(verdict, written)
+            await turns.others()
         line = rows[-1][0]
-        await asyncio.sleep(0)
     return counts
 
 

@@ -1,5 +1,7 @@
 """POST /expenses: a file in, the report and a verdict for each row out."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -136,6 +138,40 @@ async def test_a_file_larger_than_what_is_held_in_memory_goes_through(clients: C
     row = b"spring;adwords;12.50;EUR;2026-11-03;" + b"x" * 900 + b"\n"
     report, verdicts = told(await post(clients.admin, GOOD + row * 300))
     assert (report["accepted"], len(verdicts)) == (303, 304)
+
+
+@pytest.mark.parametrize("seconds", [30, 0.05], ids=["leaves", "takes nothing"])
+async def test_a_sender_has_a_place_until_the_answer_is_taken_or_nobody_takes_it(
+    clients: Clients, api_url: str, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    spooled: list[Any] = []
+    make = face._spooled  # files without a name are seen nowhere else
+
+    def spool() -> Any:
+        spooled.append(make())
+        return spooled[-1]
+
+    async def until(done: Callable[[], bool]) -> None:
+        while not done():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(face, "_spooled", spool)
+    monkeypatch.setattr(face, "SECONDS_OF_SILENCE", seconds)
+    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
+    body = FILE + b"?;?;?;?;?;?\n" * 20_000  # The answer is larger than what connections hold.
+    head = f"POST /expenses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {clients.admin.token}\r\nContent-Type: text/csv\r\n"
+    host, port = api_url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port), limit=1_000)
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await until(lambda: len(spooled) == 2 and any(file.closed for file in spooled))
+    if seconds == 30:
+        assert [file.closed for file in spooled] == [False, True], "the verdicts wait, the file is gone"
+        assert error_of(await post(clients.admin, GOOD))[1] == "OVERLOADED"
+        assert (await post(clients.stranger, GOOD)).status_code == 200, "others have places of their own"
+        writer.close()
+    await until(lambda: all(file.closed for file in spooled))
+    assert (await post(clients.admin, GOOD)).status_code == 200
+    writer.close()
 
 
 async def test_an_error_of_ours_is_masked(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:

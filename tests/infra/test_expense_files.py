@@ -13,7 +13,7 @@ from typing_extensions import override
 from domain.expenses import ExpenseKind
 from infra import expense_files
 from infra.expense_cells import DecimalSign
-from infra.expense_files import LONGEST_ROW, Charset, Row, read_rows
+from infra.expense_files import LONGEST_ROW, MOST_BLANK, Charset, Row, read_rows
 from infra.file_errors import UnreadableFileError
 from tests.domain.builders import nano
 
@@ -213,6 +213,22 @@ def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expense_files, "MOST_ROWS", 3)
     assert len(rows(HEADER + GOOD * 3 + "\n")) == 4
     assert "more than 3 rows" in unreadable(HEADER + GOOD * 4)
+
+
+def test_nothing_is_told_in_pieces_so_that_others_have_a_turn() -> None:
+    many = 2 * MOST_BLANK + 500
+    found = rows(HEADER + "\n" * many + GOOD + ",,,,\n" * 2 + GOOD)
+    assert [(row.line, row.past) for row in found] == [
+        (2, MOST_BLANK + 1),
+        (MOST_BLANK + 2, 2 * MOST_BLANK + 1),
+        (2 * MOST_BLANK + 2, many + 1),
+        (many + 2, many + 2),
+        (many + 3, many + 4),
+        (many + 5, many + 5),
+    ]
+    assert len(rows(HEADER + ("," * (LONGEST_ROW - 1) + "\n") * 4)) == 2, "wide ones too"
+    assert len(rows("\n" * (MOST_BLANK - 1) + HEADER + GOOD)) == 1
+    assert f"begins with more than {MOST_BLANK} lines of nothing" in unreadable("\n" * MOST_BLANK + HEADER)
 
 
 @settings(max_examples=150, deadline=None)

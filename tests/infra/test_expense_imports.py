@@ -153,6 +153,36 @@ async def test_a_file_that_breaks_off_leaves_nothing(application: Application, c
             await imported(application, caller, "campaign,kind,amount,currency,date,=1+1\n")
 
 
+class Read(io.BytesIO):
+    """A file that knows how much of it was read since others had their turn."""
+
+    most = since = 0
+
+    @override
+    def read1(self, size: int | None = -1, /) -> bytes:
+        piece = super().read1(size)
+        self.since += len(piece)
+        self.most = max(self.most, self.since)
+        return piece
+
+
+@pytest.mark.parametrize(
+    "piece", ["\n" * 5_000, ",,,,,,,,\n", 'spring,event,5,,,EUR,2026-11-03,"' + "\n" * 500 + '",\n']
+)
+async def test_others_have_their_turn_whatever_is_read(application: Application, caller: Caller, piece: str) -> None:
+    file = Read((HEADER + piece * (400_000 // len(piece))).encode())
+
+    async def others() -> None:
+        while True:
+            file.since = 0
+            await asyncio.sleep(0)
+
+    turns = asyncio.create_task(others())
+    await import_expenses(application, caller, file, ImportOrder(), lambda *_: None)
+    turns.cancel()
+    assert 0 < file.most < 100_000
+
+
 async def test_two_files_of_a_tenant_are_not_imported_at_once(
     application: Application, caller: Caller, second_application: Application
 ) -> None:
