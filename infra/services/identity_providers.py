@@ -58,7 +58,13 @@ async def set_identity_provider(
     asked = (issuer, audience, jwks_url, mapping.claim, values)
     request = request_of(caller, Operation.SET_IDENTITY_PROVIDER, idempotency_key, asked)
     wrong = await _unfit(application, issuer, audience, jwks_url, mapping)
-    told = (("issuer", issuer), ("audience", audience), ("jwksUrl", jwks_url), ("roleClaim", mapping.claim))
+    told = (
+        ("issuer", issuer),
+        ("audience", audience),
+        ("jwksUrl", jwks_url),
+        ("roleClaim", mapping.claim),
+        *[(f"{role.lower()}Values", ", ".join(mapping.of(role))) for role in GrantedRole],
+    )
 
     async def write(connection: Connection) -> UUID | Refusal:
         if wrong is not None:

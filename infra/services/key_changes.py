@@ -95,8 +95,10 @@ async def create_api_key(
         if not isinstance(key, NewKey):
             return key
         made.append(key)
-        details = (("name", name), ("role", role.value))
-        await record(connection, event_by(request, _subject(key.id), *details), at=now)
+        end = ("expiresAt", None if expires_at is None else expires_at.isoformat())
+        limit = ("requestsPerMinute", requests_per_minute)
+        event = event_by(request, _subject(key.id), ("name", name), ("role", role.value), end, limit)
+        await record(connection, event, at=now)
         return key.id
 
     created = await once(application, request, create, alone=True)
