@@ -48,6 +48,9 @@ async def log(client: Client, **asked: Any) -> list[dict[str, Any]]:
     return [edge["node"] for edge in (await client.ask(LOG, **asked))["auditLog"]["edges"]]
 
 
+LETTING_IN = ("setIdentityProvider", "createApiKey")
+
+
 async def decide_everything(clients: Clients, application: Application, acme: Caller) -> None:
     """Each mutation that decides something, by an admin or the operator of acme, once."""
     admin, operator = clients.admin, clients.operator
@@ -76,7 +79,8 @@ async def decide_everything(clients: Clients, application: Application, acme: Ca
     await by(admin, "changeExpense", id=entered, **facts)
     await by(admin, "deleteExpense", id=entered)
     await by(admin, "recordCustomersWon", campaign="spring", count=2, on="2026-11-02")
-    made = await by(admin, "createApiKey", name="worker", role="SERVICE")
+    limits = {"expiresAt": "2090-01-01T00:00:00Z", "requestsPerMinute": 60}
+    made = await by(admin, "createApiKey", name="worker", role="SERVICE", **limits)
     rotated = await by(admin, "rotateApiKey", id=made["apiKey"]["id"], overlapSeconds=60)
     await by(admin, "revokeApiKey", id=rotated["apiKey"]["id"])
     provider = {"issuer": "https://id.example.com", "audience": "acme", "jwksUrl": "https://id.example.com/keys"}
@@ -107,6 +111,10 @@ async def decide_everything(clients: Clients, application: Application, acme: Ca
     await by(operator, "suspendTenant")
     await by(operator, "resumeTenant")
     await by(operator, "closeTenant")
+
+
+def _details(event: dict[str, Any]) -> dict[str, str | None]:
+    return {each["name"]: each["value"] for each in event["details"]}
 
 
 async def test_every_decision_is_recorded_once_without_a_secret_and_is_told_to_its_tenant_alone(
@@ -147,6 +155,11 @@ async def test_every_decision_is_recorded_once_without_a_secret_and_is_told_to_i
     for client in (clients.member, clients.service):
         (error,) = (await client.send(LOG))["errors"]
         assert error["extensions"] == {"code": "FORBIDDEN"}
+
+    # Who lets whom in, and how often: what decides that is told.
+    provider, key = (next(_details(event) for event in own if event["operation"] == name) for name in LETTING_IN)
+    assert (provider["roleClaim"], provider["adminValues"], provider["memberValues"]) == ("role", "boss", "")
+    assert (key["requestsPerMinute"], key["expiresAt"]) == ("60", "2090-01-01T00:00:00+00:00")
 
     # No secret, and nothing of what a credit is worth.
     kept = [str(row) for row in await application.across_tenants.fetch("SELECT audit_event::text FROM audit_event")]
