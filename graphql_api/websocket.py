@@ -198,7 +198,8 @@ class _Connection:
             except ClosedError as error:
                 if error.code == FORBIDDEN:
                     # It may have ended while it was looked up.
-                    raise ClosedError(FORBIDDEN, EXPIRED) if caller.has_ended(datetime.now(UTC)) else error
+                    reason = EXPIRED if caller.has_ended(datetime.now(UTC)) else str(error)
+                    raise ClosedError(FORBIDDEN, reason) from error
                 # Nothing speaks against it, and a token has its end.
                 _log.warning("a websocket's key could not be checked: %s", error)
                 continue

@@ -166,8 +166,7 @@ async def test_a_token_that_ends_while_it_is_looked_up_has_expired(
         ends = datetime.now(UTC) + timedelta(seconds=1)
 
         async def authenticate(*_: object) -> None:
-            while datetime.now(UTC) < ends:
-                await asyncio.sleep(0.01)
+            await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 0.01)
 
         await watcher.initialise(provider.token(exp=ends.timestamp()))
         monkeypatch.setattr(api_keys.Keyring, "authenticate", authenticate)
