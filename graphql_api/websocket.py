@@ -62,6 +62,8 @@ TOO_MANY: Final = 4429
 INTERNAL: Final = 1011
 FULL: Final = 1013
 
+EXPIRED: Final = "the key or token has expired"
+
 # How a connection is closed for what HTTP has a status for; all else says that the credentials are none.
 _CODES: Final = {429: TOO_MANY, 503: FULL}
 
@@ -191,7 +193,7 @@ class _Connection:
         while True:
             await asyncio.sleep(_seconds_to_check(caller))
             if caller.has_ended(datetime.now(UTC)):
-                raise ClosedError(FORBIDDEN, "the key or token has expired")
+                raise ClosedError(FORBIDDEN, EXPIRED)
             try:
                 found = await self._caller()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -200,7 +202,9 @@ class _Connection:
                 continue
             except ClosedError as error:
                 if error.code == FORBIDDEN:
-                    raise
+                    # It may have ended while it was looked up.
+                    reason = EXPIRED if caller.has_ended(datetime.now(UTC)) else str(error)
+                    raise ClosedError(FORBIDDEN, reason) from error
                 # Nothing speaks against it, and a token has its end.
                 _log.warning("a websocket's key could not be checked: %s", error)
                 continue

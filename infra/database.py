@@ -9,12 +9,18 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from infra.embedded_postgres import embedded_postgres
+from infra.roles import APPLICATION, LEDGER, OVERSEER
 from infra.schema import migrate
 from infra.services.partitions import make_partitions
 from infra.settings import Settings
 
 OLDEST_VERSION: Final = 15
 SECONDS_TO_CONNECT: Final = 15
+
+# Once walled, the ledger belongs to a role of its own: to who has lost that role it would seem empty.
+_HIDDEN: Final = """
+SELECT FROM pg_class
+WHERE relname = 'ledger_entry' AND relnamespace = 'public'::regnamespace AND row_security_active(oid)"""
 
 
 class DatabaseError(RuntimeError):
@@ -50,7 +56,10 @@ async def connect(url: str) -> asyncpg.Connection:
 async def prepare(url: str) -> None:
     """See that the database answers, bring its schema up to date, and make the partitions of the coming months."""
     connection = await connect(url)
-    await connection.close()
+    try:
+        await _see_that_nothing_is_hidden(connection)
+    finally:
+        await connection.close()
     try:
         await migrate(url)
         await make_partitions(url, datetime.now(UTC))
@@ -66,7 +75,20 @@ async def connect_to_books(url: str) -> asyncpg.Connection:
     if await connection.fetchval("SELECT to_regclass('ledger_entry')") is None:
         await connection.close()
         raise DatabaseError("The database holds no books yet: run `purser migrate`, or start `purser serve --demo`.")
+    try:
+        await _see_that_nothing_is_hidden(connection)
+    except DatabaseError:
+        await connection.close()
+        raise
     return connection
+
+
+async def _see_that_nothing_is_hidden(connection: asyncpg.Connection) -> None:
+    if await connection.fetch(_HIDDEN):
+        raise DatabaseError(
+            "The ledger is hidden from the role of DATABASE_URL: use the role that made it, or have an administrator "
+            f"GRANT {APPLICATION}, {LEDGER}, {OVERSEER} to this one."
+        )
 
 
 def _place(url: str) -> str:

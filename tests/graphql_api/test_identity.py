@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -155,6 +156,21 @@ async def test_a_connection_ends_with_its_token_and_with_its_key(
         await revoked.watch(WATCH)
         await clients.admin.do("revokeApiKey", idempotencyKey="v", id=other["apiKey"]["id"])
         assert await revoked.closed() == (websocket.FORBIDDEN, "the key is unknown, expired or revoked")
+
+
+async def test_a_token_that_ends_while_it_is_looked_up_has_expired(
+    api_url: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "SECONDS_BETWEEN_CHECKS", 0.01)
+    async with watching(api_url) as watcher:
+        ends = datetime.now(UTC) + timedelta(seconds=1)
+
+        async def authenticate(*_: object) -> None:
+            await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 0.01)
+
+        await watcher.initialise(provider.token(exp=ends.timestamp()))
+        monkeypatch.setattr(api_keys.Keyring, "authenticate", authenticate)
+        assert await watcher.closed() == (websocket.FORBIDDEN, "the key or token has expired")
 
 
 async def test_a_connection_stays_while_its_key_cannot_be_checked(

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,6 +18,7 @@ from domain.ids import NIL
 from infra import roles
 from infra.application import Application, open_application
 from infra.books import LOCK_TENANTS
+from infra.database import DatabaseError, connect_to_books, prepare
 from infra.group_commit import PINNED_PLANS
 from infra.queries import (
     agent_budgets,
@@ -258,20 +260,38 @@ async def test_partitions_and_tables_that_come_later_are_walled_too(
     await test_every_table_of_a_tenants_rows_is_walled(owner)
 
 
-async def test_roles_that_an_administrator_made_and_granted_are_taken_by_an_owner_who_may_make_none(
-    owner: Connection, database_url: str
-) -> None:
-    name = f"purser_modest_{uuid4().hex}"
+@pytest.fixture
+async def modest(owner: Connection, database_url: str) -> AsyncIterator[tuple[str, str]]:
+    """A role that may make no roles, and the URL that it comes with."""
+    name, parts = f"purser_modest_{uuid4().hex}", urlsplit(database_url)
     await owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'modest'")
-    modest = await asyncpg.connect(database_url, user=name, password="modest")
+    yield name, parts._replace(netloc=f"{name}:modest@{parts.hostname}:{parts.port}").geturl()
+    await owner.execute(f"DROP ROLE {name}")
+
+
+async def test_roles_that_an_administrator_made_and_granted_are_taken(
+    owner: Connection, modest: tuple[str, str]
+) -> None:
+    name, url = modest
+    connection = await asyncpg.connect(url)
     try:
-        assert not await roles.make(modest)
+        assert not await roles.make(connection)
         await owner.execute(f"GRANT {APPLICATION}, {LEDGER}, {OVERSEER} TO {name}")
-        assert await roles.make(modest)
-        await modest.execute(f"SET ROLE {LEDGER}")
+        assert await roles.make(connection)
+        await connection.execute(f"SET ROLE {LEDGER}")
     finally:
-        await modest.close()
-        await owner.execute(f"DROP ROLE {name}")
+        await connection.close()
+
+
+async def test_who_cannot_see_the_ledger_is_told_so_and_does_not_take_it_for_empty(
+    owner: Connection, modest: tuple[str, str]
+) -> None:
+    name, url = modest
+    for opens in (prepare, connect_to_books):
+        with pytest.raises(DatabaseError, match="The ledger is hidden from the role of DATABASE_URL"):
+            await opens(url)
+    await owner.execute(f"GRANT {APPLICATION}, {LEDGER}, {OVERSEER} TO {name}")
+    await (await connect_to_books(url)).close()
 
 
 async def test_the_group_commits_plans_are_those_of_an_owner_whom_no_policy_binds(
