@@ -5,7 +5,7 @@ nano-units, quantities nano.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from domain import budget_steps
@@ -56,6 +56,7 @@ class Asked:
     attribution: Attribution = NOBODY
 
 
+MOST_BUDGETS: Final = 100
 _STATES: Final = {
     ReservationState.HELD: "Held for work that has not ended; nothing is charged yet.",
     ReservationState.CONSUMED: "Settled: what the work came to was charged, the rest of the hold went back.",
@@ -175,6 +176,15 @@ def of_entry(entry: Entry, wallet_key: str, around: Receipt | None) -> Receipt:
         tuple([step for step in around.steps if step.measure is Measure.HELD]) if around is not None and held else ()
     )
     return Receipt((), (line,), (), steps, rule)
+
+
+def with_budgets(entry: Receipt, steps: Sequence[BudgetStep]) -> Receipt:
+    """The receipt of the entry of a large batch with the budgets that the batch counted in, those with a cap first: up to
+    MOST_BUDGETS, since it may have touched thousands."""
+    shown = sorted(steps, key=lambda step: step.cap is None)[:MOST_BUDGETS]
+    left = len(steps) - len(shown)
+    more = f" {left} more budgets are in the receipts of its calls." if left else ""
+    return replace(entry, steps=tuple(shown), rule=f"{entry.rule}{more}")
 
 
 def of_refusal(

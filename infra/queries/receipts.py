@@ -113,7 +113,7 @@ async def of_entry(
         around = await of_reservation(application, tenant_id, entry.voucher.reservation_id, for_operator=for_operator)
     receipt = receipts.of_entry(entry, wallet.wallet.key, None if around is None else around.receipt)
     if around is None and entry.type is EntryType.CONSUMED:
-        receipt = replace(receipt, steps=await _batch_of(application, tenant_id, entry))
+        receipt = receipts.with_budgets(receipt, await _batch_of(application, tenant_id, entry))
     return ReceiptView(receipt, entry.draws, (entry,), None if around is None else around.reservation)
 
 

@@ -239,6 +239,18 @@ def test_a_call_of_a_large_batch_shows_no_budget_of_others() -> None:
     assert len(budget_steps.concerning(event.attribution, at_the_end, [*others, *months("2026-12")])) == 3
 
 
+def test_the_entry_of_a_large_batch_shows_some_budgets_and_says_how_many_more() -> None:
+    steps = [
+        BudgetStep(CounterKey(BudgetScope.CAMPAIGN, f"c{n}", "TOTAL"), Measure.SPENT, 0, n, None) for n in range(150)
+    ]
+    capped_one = steps[-1]._replace(cap=NANO)
+    entry = Receipt((), (), (), (), "Charged.")
+    found = receipts.with_budgets(entry, [*steps[:-1], capped_one])
+    assert found.steps == (capped_one, *steps[:99])
+    assert found.rule == "Charged. 50 more budgets are in the receipts of its calls."
+    assert receipts.with_budgets(entry, steps[:2]) == replace(entry, steps=tuple(steps[:2]))
+
+
 def months(*keys: str) -> list[BudgetStep]:
     return [BudgetStep(CounterKey(BudgetScope.CAMPAIGN, "spring", key), Measure.SPENT, 1, 2, None) for key in keys]
 
