@@ -5,12 +5,15 @@ later: what stood in each level, and the cap in force. Amounts are nano-dollars.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain.attribution import Attribution
 from domain.budgets import BudgetBook, Counter, CounterKey, Level, budget_key, counter_keys
+from domain.periods import month_key
+
+_DAY: Final = timedelta(days=1)
 
 
 class Measure(StrEnum):
@@ -81,6 +84,15 @@ def steps(attribution: Attribution, counted: Iterable[Counted]) -> tuple[BudgetS
             for key, (before, cap) in zip(counter_keys(attribution, one.month), one.levels, strict=True)
         ]
     )
+
+
+def concerning(attribution: Attribution, at: datetime, steps: Iterable[BudgetStep]) -> tuple[BudgetStep, ...]:
+    """Those of many steps whose budgets a call of this moment counts in, in the order in which caps are checked. Where a
+    month ends within a day, those of both: which it was is for the time zone that the tenant had then to say."""
+    months = dict.fromkeys([month_key(at + shift, UTC) for shift in (-_DAY, timedelta(), _DAY)])
+    keys = dict.fromkeys([key for month in months for key in counter_keys(attribution, month)])
+    places = {key: place for place, key in enumerate(keys)}
+    return tuple(sorted([step for step in steps if step.counter in places], key=lambda step: places[step.counter]))
 
 
 def between(book: BudgetBook, counters: Iterable[Counter]) -> tuple[BudgetStep, ...]:

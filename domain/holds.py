@@ -84,6 +84,13 @@ class Reservation(NamedTuple):
     ended_at: datetime | None = None
     counted: tuple[Counted, ...] = ()
 
+    @property
+    def known_cost(self) -> int | None:
+        """What work that has ended cost, settled or not; None while it is held, and where a model of it has no price."""
+        if self.state is ReservationState.CONSUMED:
+            return self.cost_usd
+        return None if self.state is ReservationState.HELD or self.recorded.unpriced else self.recorded.cost
+
     def held_in(self, wallet_key: str) -> Hold | None:
         """The hold in one wallet."""
         for hold in self.holds:

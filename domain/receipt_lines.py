@@ -158,7 +158,7 @@ def operator_lines(
     card: RateCard, feature_rates: Sequence[Rate], charges: Sequence[tuple[str, int]], cost: int | None, route: Route
 ) -> tuple[Line, ...]:
     """What tenants are never shown (PRODUCT.md 5): the markup on what is charged by cost, what credits are worth, and the
-    margin, of calls on our keys whose cost (nano-dollars) is known."""
+    margin, where the cost (nano-dollars) is known; on the tenant's own key it is not ours, as in `margins`."""
     lines: list[Line] = []
     by_cost = {rate.wallet_key for rate in feature_rates if rate.charge_type is ChargeType.COST_PLUS}
     if cost is not None and any(key in by_cost for key, _ in charges):
@@ -169,6 +169,8 @@ def operator_lines(
     worth = multiply_rounding_down(credits_charged, card.credit_value)
     if credits_charged:
         lines.append(Line("for operators: credits at their value", credits_charged, worth, Unit.USD, card.credit_value))
-    if route is Route.MANAGED and cost is not None:
-        lines.append(Line("for operators: gross margin", NANO, worth + dollars - cost, Unit.USD))
+    own_key = route is Route.BYOK
+    if charges if own_key else cost is not None:
+        paid = 0 if own_key else cost or 0
+        lines.append(Line("for operators: gross margin", NANO, worth + dollars - paid, Unit.USD))
     return tuple(lines)

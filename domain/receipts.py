@@ -4,8 +4,8 @@ The reckoning from calls to charges (`receipt_lines`), each budget before and af
 nano-units, quantities nano.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from domain import budget_steps
@@ -24,12 +24,20 @@ from domain.wallets import Unit, unit_of
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What explains one thing. `charges` are (wallet key, nano-units)."""
+    """What explains one thing: `costs` say what its calls cost, `legs` what is charged, held or moved for it, and
+    `for_operators` what tenants are never shown. `charges` are (wallet key, nano-units)."""
 
-    lines: tuple[Line, ...]
+    costs: tuple[Line, ...]
+    legs: tuple[Line, ...]
     charges: tuple[tuple[str, int], ...]
     steps: tuple[BudgetStep, ...]
     rule: str
+    for_operators: tuple[Line, ...] = ()
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The whole reckoning."""
+        return (*self.costs, *self.legs, *self.for_operators)
 
     @property
     def total(self) -> tuple[int, Unit] | None:
@@ -48,11 +56,19 @@ class Asked:
     attribution: Attribution = NOBODY
 
 
+MOST_BUDGETS: Final = 100
 _STATES: Final = {
     ReservationState.HELD: "Held for work that has not ended; nothing is charged yet.",
     ReservationState.CONSUMED: "Settled: what the work came to was charged, and what was left of the hold went back.",
     ReservationState.RELEASED: "Released: the whole hold went back, nothing was charged.",
     ReservationState.EXPIRED: "Expired: the whole hold went back, nothing was charged.",
+}
+_ALONE: Final = "For calls that were recorded without a reservation; each has a receipt of its own."
+_CHARGED_BY: Final = {
+    ReservationState.HELD: "whose consume will charge for it",
+    ReservationState.CONSUMED: "whose consume charged for it",
+    ReservationState.RELEASED: "which was released: nothing is charged for it",
+    ReservationState.EXPIRED: "which expired: nothing is charged for it unless it is consumed late",
 }
 _RATES: Final = {
     ChargeType.FIXED: "a fixed amount, whatever the calls cost",
@@ -80,7 +96,7 @@ _ORDER: Final = {
 
 
 def of_reservation(reservation: Reservation, calls: Sequence[Explained], card: RateCard | None) -> Receipt:
-    """What is held for a piece of work, or what it cost and was charged."""
+    """What is held for a piece of work, or what it cost and was charged. `calls` may be the first of them alone."""
     feature_rates = () if card is None else card.rates_of(reservation.feature)
     held = tuple([(hold.wallet_key, hold.amount) for hold in reservation.holds])
     settled = reservation.state is ReservationState.CONSUMED
@@ -91,7 +107,16 @@ def of_reservation(reservation: Reservation, calls: Sequence[Explained], card: R
         told.append("Nothing was charged: its task was paid by another reservation, or nothing was used.")
     told.append(rate_rule(feature_rates, reservation.route))
     steps = budget_steps.steps(reservation.attribution, reservation.counted)
-    return Receipt((*cost_lines(calls), *legs), charges, steps, " ".join(filter(None, told)))
+    costs = (*cost_lines(calls), *_further(reservation, calls))
+    return Receipt(costs, legs, charges, steps, " ".join(filter(None, told)))
+
+
+def _further(reservation: Reservation, calls: Sequence[Explained]) -> Iterator[Line]:
+    """What the calls cost that are too many to be shown."""
+    left = reservation.recorded.events - len(calls)
+    if left > 0:
+        cost = reservation.recorded.cost - sum([event.priced.cost or 0 for event, _ in calls])
+        yield Line(f"{left} further calls, not shown one by one", left * NANO, cost, Unit.USD)
 
 
 def of_event(
@@ -102,27 +127,30 @@ def of_event(
     event = call.event
     feature_rates = () if card is None or event.feature is None else card.rates_of(event.feature)
     charges = tuple([(key, amount) for key, amount, _ in event.charges])
+    of_batch = budget_steps.concerning(event.attribution, event.occurred_at, batch)
     if event.steps is not None:
         whom = event.attribution if reservation is None else reservation.attribution
         steps = budget_steps.steps(whom, (event.steps,))
-    elif reservation is not None:
+    elif reservation is not None and event.id in reservation.settled_events:
         steps = _settlement(budget_steps.steps(reservation.attribution, reservation.counted))
     else:
-        steps = tuple(batch)
-    told = [_how_recorded(event, reservation), rate_rule(feature_rates, event.route)]
-    lines = (*cost_lines([call]), *charge_lines(charges, feature_rates))
-    return Receipt(lines, charges, steps, " ".join(filter(None, told)))
+        steps = of_batch
+    told = [_how_recorded(event, reservation, in_batch=bool(of_batch)), rate_rule(feature_rates, event.route)]
+    legs = charge_lines(charges, feature_rates)
+    return Receipt(cost_lines([call]), legs, charges, steps, " ".join(filter(None, told)))
 
 
-def _how_recorded(event: UsageEvent, reservation: Reservation | None) -> str:
+def _how_recorded(event: UsageEvent, reservation: Reservation | None, *, in_batch: bool) -> str:
     if reservation is not None:
-        if event.steps is not None:
-            return "Recorded under its reservation, whose consume charges for it."
-        return "Settled by the consume of its reservation: the budgets are those before and after all of it."
+        if event.id in reservation.settled_events:
+            return "Settled by the consume of its reservation: the budgets are those before and after all of it."
+        return f"Recorded under its reservation, {_CHARGED_BY[reservation.state]}."
     if event.feature is None:
         return "Recorded without a feature: nothing is charged for it."
-    if event.steps is None:
+    if in_batch:
         return "Recorded in a large batch: the budgets are those before and after the whole batch."
+    if event.reservation_id is not None:
+        return "Recorded after its reservation had ended, so by itself."
     return "Recorded without a reservation."
 
 
@@ -135,17 +163,28 @@ def of_entry(entry: Entry, wallet_key: str, around: Receipt | None) -> Receipt:
     verb, meaning = _MOVES[entry.type]
     line = Line(f"{verb} {wallet_key}", NANO, entry.amount, unit_of(wallet_key))
     why = ", ".join(filter(None, (entry.voucher.reference, entry.voucher.note)))
-    told = [meaning, f"Its reference: {why}." if why else "", "" if around is None else around.rule]
+    alone = _ALONE if entry.type is EntryType.CONSUMED else ""
+    told = [meaning, f"Its reference: {why}." if why else "", alone if around is None else around.rule]
     rule = " ".join(filter(None, told))
     if entry.type is EntryType.CONSUMED:
-        reckoning = () if around is None else tuple([one for one in around.lines if one.unit_price is not None])
-        steps = () if around is None else _settlement(around.steps)
-        return Receipt((*reckoning, line), ((wallet_key, entry.amount),), steps, rule)
+        charges = ((wallet_key, entry.amount),)
+        if around is None:
+            return Receipt((), (line,), charges, (), rule)
+        return Receipt(around.costs, (line,), charges, _settlement(around.steps), rule, around.for_operators)
     held = around is not None and entry.type is EntryType.RESERVED
     steps = (
         tuple([step for step in around.steps if step.measure is Measure.HELD]) if around is not None and held else ()
     )
-    return Receipt((line,), (), steps, rule)
+    return Receipt((), (line,), (), steps, rule)
+
+
+def with_budgets(entry: Receipt, steps: Sequence[BudgetStep]) -> Receipt:
+    """The receipt of the entry of a large batch with the budgets that the batch counted in, those with a cap first: up to
+    MOST_BUDGETS, since it may have touched thousands."""
+    shown = sorted(steps, key=lambda step: step.cap is None)[:MOST_BUDGETS]
+    left = len(steps) - len(shown)
+    more = f" {left} more budgets are in the receipts of its calls." if left else ""
+    return replace(entry, steps=tuple(shown), rule=f"{entry.rule}{more}")
 
 
 def of_refusal(
@@ -177,7 +216,7 @@ def of_refusal(
             Line("short by", NANO, refusal.short_by, unit),
         )
     told = f"{operation} was refused ({code.value}): {message}{_ORDER.get(code, '')}"
-    return Receipt(lines, (), steps, told if asked is None else f"{told} {_asked_for(asked)}")
+    return Receipt((), lines, (), steps, told if asked is None else f"{told} {_asked_for(asked)}")
 
 
 def rate_rule(feature_rates: Sequence[Rate], route: Route) -> str:

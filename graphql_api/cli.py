@@ -480,9 +480,10 @@ def check_margins(
       BELOW_TARGET  less is left than the target, or, of features that are charged by cost
                     alone, than their markup promises
 
-    Metered is a call that was charged, or was recorded under a reservation that was settled or is still open, or that
-    stands alone under a rate per result and found nothing. All others are listed with the reason: GIVEN_UP (its reservation
-    was released or expired), UNPRICED, NO_FEATURE, NO_RATE (no rate of its feature charges such a call by itself).
+    Metered is a call that was charged, or was recorded under a reservation that was settled and charged or is still open, or
+    that found nothing under a rate per result. All others are listed with the reason: GIVEN_UP (its reservation was released
+    or expired, or takes capacity), SETTLED_FOR_NOTHING (its reservation charged nothing), UNPRICED, NO_FEATURE, NO_RATE (no
+    rate of its feature charges such a call by itself).
 
     Examples:
       purser check-margins

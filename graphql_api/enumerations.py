@@ -310,7 +310,9 @@ _describe(
 _describe(
     Unmetered,
     "Why nobody was charged for a call that has to be paid.",
-    GIVEN_UP="The reservation that it belongs to was released, or expired and was not settled.",
+    GIVEN_UP="Its reservation was released, expired and was not settled, or takes capacity, which is never settled.",
+    SETTLED_FOR_NOTHING="Its reservation was settled, and nothing was charged: its quantity was 0, or the tenant has no wallet for "
+    "what it cost.",
     UNPRICED="Its price is not known yet: publish it, then re-rate.",
     NO_FEATURE="It names no feature.",
     NO_RATE="Its feature has no rate that charges single calls, or the tenant has no wallet for it.",

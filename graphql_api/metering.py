@@ -22,8 +22,8 @@ from infra.queries.usage_breakdowns import TooManyRowsError
 _CURSOR: Final = re.compile(r"(ten_[0-9a-f]{32})_([0-9]{1,17})_(use_[0-9a-f]{32})", re.ASCII)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _RULE: Final = (
-    "A call is metered if it was charged, if it was recorded under a reservation that was settled or is still open, or if "
-    "its feature is charged per result and it found nothing."
+    "A call is metered if it was charged, if it was recorded under a reservation that was settled and charged or is still "
+    "open, or if its feature is charged per result and it found nothing."
 )
 
 

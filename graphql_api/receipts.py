@@ -92,8 +92,8 @@ class Receipt:
         "of a large batch show none."
     )
     budgets: list[BudgetStep] = strawberry.field(
-        description="Each budget before and after, in the order in which caps are checked; empty for what was decided before "
-        "receipts were kept."
+        description="Each budget before and after, in the order in which caps are checked; of the entry of a large "
+        "batch, 100 of them, those with a cap first; empty for what was decided before receipts were kept."
     )
     total: Amount | None = strawberry.field(
         description="What was charged; null where nothing was, or where it is in different units: `charges` has them all."

@@ -5,9 +5,10 @@ holds, the newest are dropped, and counted in the server's log.
 """
 
 import asyncio
+import json
 import logging
 from collections import deque
-from dataclasses import fields
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -18,7 +19,8 @@ import orjson
 from domain.holds import ModelName
 from domain.receipts import Asked
 from domain.refusals import Refusal
-from infra.reservation_rows import attribution_json, attribution_of, json
+from infra.reservation_rows import attribution_json, attribution_of
+from infra.reservation_rows import json as json_of
 
 MOST_KEPT: Final = 10_000
 LARGEST_WRITE: Final = 1_000
@@ -48,7 +50,8 @@ class RefusalLog:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._kept: deque[_Kept] = deque()
-        self._dropped = 0
+        self._added = self._done = self._dropped = 0
+        self._progress = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     def add(
@@ -64,17 +67,20 @@ class RefusalLog:
         if len(self._kept) >= MOST_KEPT:
             self._dropped += 1
             return
-        figures = json({field.name: getattr(refusal, field.name) for field in fields(refusal)})
+        # What a request comes to may be more than 64 bits hold; PostgreSQL and this JSON take it.
+        figures = json.dumps(asdict(refusal))
         wanted = None if asked is None else asked_json(asked)
         code, message = refusal.code.value, refusal.message
         self._kept.append(_Kept(tenant_id, identifier, operation, code, message, figures, wanted, at))
+        self._added += 1
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
 
     async def written(self) -> None:
-        """Wait until what was refused before is written."""
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
+        """Wait until what was refused before is written, or lost; not for what is refused meanwhile."""
+        last = self._added
+        while self._done < last and self._writer is not None and not self._writer.done():
+            await self._progress.wait()
 
     async def _write(self) -> None:
         while self._kept:
@@ -83,6 +89,10 @@ class RefusalLog:
                 await self._pool.execute(WRITE, *zip(*rows, strict=True))
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 _log.exception("refusals were not kept: %d", len(rows))
+            finally:
+                self._done += len(rows)
+                self._progress.set()
+                self._progress = asyncio.Event()
         if self._dropped:
             _log.warning("refusals were dropped: %d", self._dropped)
             self._dropped = 0
@@ -91,7 +101,7 @@ class RefusalLog:
 def asked_json(asked: Asked) -> str:
     """What was asked for, as it is stored."""
     model = None if asked.model is None else (asked.model.provider, asked.model.model, asked.model.operation)
-    return json((asked.feature, asked.quantity, model, attribution_json(asked.attribution)))
+    return json_of((asked.feature, asked.quantity, model, attribution_json(asked.attribution)))
 
 
 def asked_of(text: str) -> Asked:

@@ -3,10 +3,10 @@
 A paid call is a usage event on our keys (route MANAGED; what is FREE on the rate card is given away on purpose) that cost
 something, or whose cost is not known yet. It was metered if any of these holds, corrections included:
 - it was charged itself, in credits or dollars;
-- it was recorded under a reservation that was settled, whose charge covers all that was recorded under it, or that is still
-  open, so that its settlement will;
-- it stands alone, its feature is charged per result, and it found nothing: then its charge is nothing.
-Everything else nobody was charged for: calls without a feature, or whose feature's rate charges no single call or draws on
+- it was recorded under a reservation that was settled, whose charge covers all that was recorded under it (or that of the
+  reservation that its task was paid by), or that is still open, so that its settlement will (capacity is given back and never settled: what is recorded under it is not metered);
+- its feature is charged per result, and it found nothing: then its charge, or that of its settlement, is nothing.
+Everything else nobody was charged for: calls of a settlement that charged nothing; calls without a feature, or whose feature's rate charges no single call or draws on
 a wallet that the tenant does not have; calls without a price until they are re-rated; and calls of work that was given up.
 
 Candidates come from small indexes of what carries no charge, so that what was charged is never read. How many calls there
@@ -37,6 +37,11 @@ _UNCHARGED: Final = """u.tenant_id = t.id AND u.occurred_at >= asked.first AND u
 _PAID: Final = "(u.cost > 0 OR u.cost IS NULL)"
 _COLUMNS: Final = """u.id, u.occurred_at, u.recorded_at, u.provider, u.model, u.operation, u.feature, u.calls, u.results,
     u.cost, u.reservation_id, u.under_reservation, u.agent_role, u.campaign"""
+# A settlement that charged nothing for what cost something, though its task was paid by no other.
+_SETTLED_FOR_NOTHING: Final = """r.state = 'CONSUMED' AND r.charges IS NULL AND r.route = 'MANAGED'
+    AND r.cost_usd IS DISTINCT FROM 0 AND NOT EXISTS (
+        SELECT FROM task k WHERE k.tenant_id = r.tenant_id AND k.feature = r.task_feature AND k.key = r.task_key
+            AND k.reservation_id <> r.id)"""
 # By OFFSET and LIMIT each is looked up for itself, whatever the statistics say.
 # $1 the tenant, $2 and $3 the span, $4 and $5 tenant and moment from which on (a page), $6 the least moment at which a
 # reservation ended whose events can lie in the span; $7 to $10 the features charged per result, by tenant and span, and $11
@@ -47,17 +52,38 @@ CROSS JOIN LATERAL (
     SELECT CASE WHEN t.id = $4 THEN greatest($2::timestamptz, $5) ELSE $2 END AS first, $3::timestamptz AS past
 ) asked
 CROSS JOIN LATERAL (
-    SELECT {_COLUMNS} FROM usage_event u WHERE {_UNCHARGED} AND NOT u.under_reservation AND {_PAID}
+    SELECT {_COLUMNS}, false AS settled FROM usage_event u
+    WHERE {_UNCHARGED} AND NOT u.under_reservation AND {_PAID}
     UNION ALL
-    SELECT under.* FROM reservation r CROSS JOIN LATERAL (
+    SELECT under.*, r.settled FROM (
+        SELECT id, false AS settled FROM reservation
+        WHERE tenant_id = t.id AND state IN ('RELEASED', 'EXPIRED') AND ended_at >= $6 AND recorded IS NOT NULL
+        UNION ALL
+        SELECT id, false FROM reservation
+        WHERE tenant_id = t.id AND state = 'HELD' AND expires_at IS NULL AND recorded IS NOT NULL
+        UNION ALL
+        SELECT id, true FROM reservation r
+        WHERE tenant_id = t.id AND ended_at >= $6 AND {_SETTLED_FOR_NOTHING}
+    ) r CROSS JOIN LATERAL (
         SELECT {_COLUMNS} FROM usage_event u
         WHERE u.reservation_id = r.id AND u.source IS NOT NULL AND {_UNCHARGED} AND u.under_reservation AND {_PAID}
         OFFSET 0
     ) under
-    WHERE r.tenant_id = t.id AND r.state IN ('RELEASED', 'EXPIRED') AND r.ended_at >= $6 AND r.recorded IS NOT NULL
+    UNION ALL
+    -- Calls of a consume may have no name of their own; the milliseconds of an id are those of its event.
+    SELECT consumed.*, true FROM reservation r
+    CROSS JOIN LATERAL jsonb_array_elements_text(r.settled_events) AS of_consume (id)
+    CROSS JOIN LATERAL (SELECT to_timestamp(0) + ('x' || left(of_consume.id, 12))::bit(48)::bigint
+        * interval '1 millisecond' AS at) millisecond
+    CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM usage_event u
+        WHERE u.id = of_consume.id::uuid AND u.source IS NULL AND {_UNCHARGED} AND {_PAID}
+            AND u.occurred_at >= millisecond.at AND u.occurred_at < millisecond.at + interval '1 millisecond' LIMIT 1
+    ) consumed
+    WHERE r.tenant_id = t.id AND r.ended_at >= $6 AND {_SETTLED_FOR_NOTHING}
     UNION ALL
     -- What cost nothing by a price that was corrected since.
-    SELECT once_free.* FROM (
+    SELECT once_free.*, once_free.under_reservation AND r.state = 'CONSUMED' FROM (
         SELECT DISTINCT event_id, occurred_at FROM usage_amendment
         WHERE tenant_id = t.id AND occurred_at >= asked.first AND occurred_at < asked.past
             AND event_id IS NOT NULL AND cost > 0
@@ -68,7 +94,7 @@ CROSS JOIN LATERAL (
         LIMIT 1
     ) once_free
     LEFT JOIN reservation r ON r.tenant_id = t.id AND r.id = once_free.reservation_id
-    WHERE NOT once_free.under_reservation OR r.state IN ('RELEASED', 'EXPIRED')
+    WHERE NOT once_free.under_reservation OR r.state IN ('RELEASED', 'EXPIRED') OR ({_SETTLED_FOR_NOTHING})
 ) u
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(cost), 0) AS cost, coalesce(sum(unpriced), 0) AS unpriced,
@@ -79,7 +105,7 @@ CROSS JOIN LATERAL (
     SELECT CASE WHEN (u.cost IS NULL)::int + a.unpriced > 0 THEN NULL ELSE coalesce(u.cost, 0) + a.cost END AS cost
 ) now
 WHERE ($1::uuid IS NULL OR t.id = $1) AND t.id >= $4 AND a.charged = 0 AND coalesce(now.cost, 1) > 0
-    AND NOT (NOT u.under_reservation AND coalesce(u.results, 0) = 0 AND u.feature IS NOT NULL AND EXISTS (
+    AND NOT ((u.settled OR NOT u.under_reservation) AND coalesce(u.results, 0) = 0 AND u.feature IS NOT NULL AND EXISTS (
         SELECT FROM unnest($7::uuid[], $8::text[], $9::timestamptz[], $10::timestamptz[])
             AS per_result (tenant_id, feature, first, past)
         WHERE per_result.tenant_id = CASE WHEN t.id = ANY($11::uuid[]) THEN t.id ELSE '{NIL}' END
@@ -87,7 +113,7 @@ WHERE ($1::uuid IS NULL OR t.id = $1) AND t.id >= $4 AND a.charged = 0 AND coale
     ))"""
 _PAGE: Final = f"""
 SELECT t.id AS tenant_id, t.slug, u.id, u.occurred_at, u.provider, u.model, u.operation, u.feature, u.calls,
-    now.cost::bigint, u.reservation_id, u.under_reservation, u.agent_role, u.campaign
+    now.cost::bigint, u.reservation_id, u.under_reservation, u.settled, u.agent_role, u.campaign
 {_CANDIDATES} AND (t.id > $4 OR (u.occurred_at, u.id) > ($5, $12))
 ORDER BY t.id, u.occurred_at, u.id LIMIT $13"""
 _SUMS: Final = f"""
@@ -99,7 +125,8 @@ _AFTER_ALL: Final = datetime(9998, 1, 1, tzinfo=UTC)
 class Unmetered(StrEnum):
     """Why nobody was charged for a call."""
 
-    GIVEN_UP = "GIVEN_UP"  # its reservation was released, or expired and was not settled
+    GIVEN_UP = "GIVEN_UP"  # its reservation was released, expired and was not settled, or takes capacity and never is
+    SETTLED_FOR_NOTHING = "SETTLED_FOR_NOTHING"  # its reservation was settled, and nothing was charged
     UNPRICED = "UNPRICED"  # its price is not known yet
     NO_FEATURE = "NO_FEATURE"  # it names no feature
     NO_RATE = "NO_RATE"  # no rate of its feature charges such a call by itself, or the tenant has no wallet for it
@@ -228,7 +255,9 @@ def _per_result(cards: RateCards, start: datetime) -> Iterator[tuple[str, dateti
 
 def _call(row: asyncpg.Record) -> UnmeteredCall:
     place = Place(row["tenant_id"], row["occurred_at"], row["id"])
-    if row["under_reservation"]:
+    if row["settled"]:
+        reason = Unmetered.SETTLED_FOR_NOTHING
+    elif row["under_reservation"]:
         reason = Unmetered.GIVEN_UP
     elif row["cost"] is None:
         reason = Unmetered.UNPRICED

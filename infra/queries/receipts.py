@@ -1,5 +1,6 @@
 """Receipts: what explains a reservation, a call, a ledger entry or a refusal, read from what was kept when it happened."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -66,8 +67,8 @@ async def of_reservation(
     events = await _events(application, tenant_id, reservation)
     calls = receipt_lines.explained(events, catalog.prices, reservation)
     receipt = receipts.of_reservation(reservation, calls, card)
-    if for_operator and reservation.state is ReservationState.CONSUMED:
-        receipt = _for_operator(receipt, card, reservation.feature, reservation.cost_usd, reservation.route)
+    if for_operator:
+        receipt = _for_operator(receipt, card, reservation.feature, reservation.known_cost, reservation.route)
     if reservation.state is not ReservationState.CONSUMED:
         draws = [hold.draws for hold in reservation.holds] if reservation.state is ReservationState.HELD else []
         return ReceiptView(receipt, _joined(draws), (), reservation)
@@ -91,8 +92,8 @@ async def of_event(
     (call,) = receipt_lines.explained([event], catalog.prices, reservation)
     batch = await _batch(application, tenant_id, at) if event.steps is None and reservation is None else ()
     receipt = receipts.of_event(call, reservation, batch, card)
-    if for_operator and reservation is None and event.feature is not None:
-        receipt = _for_operator(receipt, card, event.feature, event.priced.cost, event.route)
+    if for_operator and reservation is None:
+        receipt = _for_operator(receipt, card, event.feature or "", event.priced.cost, event.route)
     corrections = await application.readers.of(tenant_id).fetch(_CORRECTIONS, tenant_id, [event.id])
     entries = await _entries(application, tenant_id, [*event.charges, *_charges_in(corrections)])
     return ReceiptView(receipt, _drawn(entries), entries, reservation)
@@ -112,7 +113,7 @@ async def of_entry(
         around = await of_reservation(application, tenant_id, entry.voucher.reservation_id, for_operator=for_operator)
     receipt = receipts.of_entry(entry, wallet.wallet.key, None if around is None else around.receipt)
     if around is None and entry.type is EntryType.CONSUMED:
-        receipt = replace(receipt, steps=await _batch_of(application, tenant_id, entry))
+        receipt = receipts.with_budgets(receipt, await _batch_of(application, tenant_id, entry))
     return ReceiptView(receipt, entry.draws, (entry,), None if around is None else around.reservation)
 
 
@@ -123,7 +124,7 @@ async def of_refusal(application: Application, tenant_id: UUID, identifier: UUID
     if row is None:
         return None
     operation, code, message, figures, asked = row
-    told = _figures(RefusalCode(code), orjson.loads(figures))
+    told = _figures(RefusalCode(code), json.loads(figures))
     return ReceiptView(
         receipts.of_refusal(operation, RefusalCode(code), message, told, None if asked is None else asked_of(asked))
     )
@@ -137,7 +138,7 @@ def _for_operator(receipt: Receipt, card: RateCard | None, feature: str, cost: i
     if card is None:
         return receipt
     lines = receipt_lines.operator_lines(card, card.rates_of(feature), receipt.charges, cost, route)
-    return replace(receipt, lines=(*receipt.lines, *lines))
+    return replace(receipt, for_operators=lines)
 
 
 async def _events(application: Application, tenant_id: UUID, reservation: Reservation) -> list[UsageEvent]:

@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from domain import prices, receipt_lines, receipts
+from domain import budget_steps, prices, receipt_lines, receipts
 from domain.attribution import NOBODY
 from domain.budget_steps import BudgetStep, Measure
+from domain.budgets import CounterKey
 from domain.holds import ModelName, Reservation
 from domain.ledger import EntryType
 from domain.money import NANO
@@ -145,6 +146,44 @@ def test_calls_recorded_before_the_consume_are_part_of_the_reckoning() -> None:
     assert alone.rule.startswith("Recorded under its reservation")
 
 
+def test_calls_too_many_to_be_shown_are_one_line_so_that_the_lines_add_up() -> None:
+    books = bookkeeper()
+    work = held(books, "llm_call", model=GPT_4O, cost="1")
+    for cost in ("0.1", "0.2", "0.3"):
+        books.record(spent(cost), under=work)
+    done = settled(books, books.reservations[work.id], spent("0.4"))
+    first, *_ = [event for event in books.amended.values() if event.reservation_id == done.id]
+    found = receipts.of_reservation(done, [Explained(first, None)], None)
+    assert [(line.label, line.quantity) for line in found.costs[1:]] == [
+        ("3 further calls, not shown one by one", 3 * NANO)
+    ]
+    assert sum(line.amount for line in found.costs) == done.cost_usd == NANO
+
+
+def test_a_call_under_a_reservation_says_whether_it_is_charged() -> None:
+    books = bookkeeper()
+    work, other = held(books, "llm_call", cost="1"), held(books, "llm_call", cost="1")
+    (call,) = [Explained(event, None) for event in books.record(spent("0.1"), under=work).events]
+    (kept,) = [Explained(event, None) for event in books.record(spent("0.1"), under=other).events]
+
+    def told(of: Explained, reservation: Reservation) -> str:
+        return receipts.of_event(of, books.reservations[reservation.id], (), None).rule
+
+    assert told(call, work) == "Recorded under its reservation, whose consume will charge for it."
+    books.release(work)
+    assert told(call, work) == "Recorded under its reservation, which was released: nothing is charged for it."
+    settled(books, books.reservations[other.id])
+    assert told(kept, other) == "Recorded under its reservation, whose consume charged for it."
+    (late,) = books.record(spent("0.1"), under=work).events
+    assert receipts.of_event(Explained(late, None), None, (), None).rule == (
+        "Recorded after its reservation had ended, so by itself."
+    )
+    # As before receipts were kept: without steps it is still no call of a large batch, and no call of the consume.
+    without = call._replace(event=call.event._replace(steps=None))
+    assert receipts.of_event(without, books.reservations[work.id], (), None).steps == ()
+    assert "large batch" not in receipts.of_event(Explained(late._replace(steps=None), None), None, (), None).rule
+
+
 def test_a_call_of_a_consume_shows_the_budgets_of_its_settlement() -> None:
     books = bookkeeper()
     done = settled(books, held(books), tokens_of(MINI, 100), tokens_of(MINI, 50))
@@ -184,6 +223,36 @@ def test_a_call_of_a_large_batch_shows_the_steps_of_the_batch() -> None:
     found = receipts.of_event(Explained(event._replace(steps=None), None), None, [step], card)
     assert found.steps == (step,)
     assert found.rule.startswith("Recorded in a large batch")
+
+
+def test_a_call_of_a_large_batch_shows_no_budget_of_others() -> None:
+    books = bookkeeper()
+    (event,) = books.record(spent("0.1"), feature="llm_call", attribution=BLOG_WRITER).events
+    others = [
+        BudgetStep(CounterKey(BudgetScope.CAMPAIGN, campaign, period), Measure.SPENT, 1, 2, None)
+        for campaign in ("autumn", "spring", "winter")
+        for period in ("2026-09", "2026-11", "TOTAL")
+    ]
+    steps_of_it = budget_steps.concerning(event.attribution, event.occurred_at, others)
+    assert [step.counter[1:] for step in steps_of_it] == [("spring", "TOTAL"), ("spring", "2026-11")]
+    at_the_end = event.occurred_at.replace(day=30, hour=23)
+    assert len(budget_steps.concerning(event.attribution, at_the_end, [*others, *months("2026-12")])) == 3
+
+
+def test_the_entry_of_a_large_batch_shows_some_budgets_and_says_how_many_more() -> None:
+    steps = [
+        BudgetStep(CounterKey(BudgetScope.CAMPAIGN, f"c{n}", "TOTAL"), Measure.SPENT, 0, n, None) for n in range(150)
+    ]
+    capped_one = steps[-1]._replace(cap=NANO)
+    entry = Receipt((), (), (), (), "Charged.")
+    found = receipts.with_budgets(entry, [*steps[:-1], capped_one])
+    assert found.steps == (capped_one, *steps[:99])
+    assert found.rule == "Charged. 50 more budgets are in the receipts of its calls."
+    assert receipts.with_budgets(entry, steps[:2]) == replace(entry, steps=tuple(steps[:2]))
+
+
+def months(*keys: str) -> list[BudgetStep]:
+    return [BudgetStep(CounterKey(BudgetScope.CAMPAIGN, "spring", key), Measure.SPENT, 1, 2, None) for key in keys]
 
 
 def test_an_own_key_and_a_paid_task_explain_why_nothing_was_charged() -> None:
@@ -288,6 +357,21 @@ def test_an_operator_sees_markup_value_and_margin() -> None:
         ("for operators: gross margin", worth - nano("0.3")),
     ]
     assert receipt_lines.operator_lines(card, (), (), None, Route.BYOK) == ()
+    # As margins have it: what is free costs us money, and what ran on the tenant's own key does not.
+    for route, cost, margin in ((Route.FREE, NANO, worth - NANO), (Route.BYOK, NANO, worth), (Route.BYOK, None, worth)):
+        *_, line = receipt_lines.operator_lines(card, (), (("credits", nano("2")),), cost, route)
+        assert (line.label, line.amount) == ("for operators: gross margin", margin)
+
+
+def test_work_that_was_given_up_cost_what_was_recorded_under_it() -> None:
+    books = bookkeeper()
+    work = held(books, "llm_call", cost="1")
+    books.record(spent("0.1"), under=work)
+    assert books.reservations[work.id].known_cost is None
+    books.release(work)
+    assert books.reservations[work.id].known_cost == nano("0.1")
+    done = settled(books, held(books, "llm_call", cost="1"), spent("0.2"))
+    assert done.known_cost == nano("0.2")
 
 
 def test_entries_say_what_moved_and_why() -> None:
@@ -295,7 +379,7 @@ def test_entries_say_what_moved_and_why() -> None:
     books.adjust("credits", "5")
     work = held(books)
     done = settled(books, work, tokens_of(MINI, 1_000))
-    around = receipt(books, done)
+    around = replace(receipt(books, done), for_operators=(Line("margin", NANO, 1, Unit.USD),))
     told = {
         entry.type: receipts.of_entry(entry, "credits", around)
         for entry in books.entries
@@ -305,6 +389,7 @@ def test_entries_say_what_moved_and_why() -> None:
     assert [line.label for line in told[EntryType.CONSUMED].lines] == [
         "openai gpt-4o-mini: input tokens",
         "charged to credits",
+        "margin",
     ]
     assert {step.measure for step in told[EntryType.CONSUMED].steps} == {Measure.SPENT}
     assert {step.measure for step in told[EntryType.RESERVED].steps} == {Measure.HELD}
@@ -319,7 +404,12 @@ def test_entries_say_what_moved_and_why() -> None:
     (event,) = books.record(spent("0.1"), feature="llm_call").events
     charge = books.entries[-1]
     assert charge.type is EntryType.CONSUMED
-    assert receipts.of_entry(charge, "metered", None).charges == (("metered", event.charges[0][1]),)
+    of_charge = receipts.of_entry(charge, "metered", None)
+    assert of_charge.charges == (("metered", event.charges[0][1]),)
+    assert of_charge.rule.endswith("each has a receipt of its own.")
+    reported = settled(books, held(books), spent("0.3"))
+    lines = receipts.of_entry(books.entries[-1], "credits", receipt(books, reported)).lines
+    assert sum(line.amount for line in lines if line.unit is Unit.USD) == nano("0.3")
 
 
 def test_refusals_show_the_level_with_its_figures_and_what_was_asked() -> None:
@@ -349,4 +439,6 @@ def test_refusals_show_the_level_with_its_figures_and_what_was_asked() -> None:
     ]
     unknown = UnknownFeature("x")
     plain = receipts.of_refusal("reserve", RefusalCode.UNKNOWN_FEATURE, unknown.message, None, Asked("x", NANO))
-    assert plain == Receipt((), (), (), f"reserve was refused (UNKNOWN_FEATURE): {unknown.message} Asked for: 1 x x.")
+    assert plain == Receipt(
+        (), (), (), (), f"reserve was refused (UNKNOWN_FEATURE): {unknown.message} Asked for: 1 x x."
+    )

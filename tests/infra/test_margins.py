@@ -14,12 +14,15 @@ import orjson
 import pytest
 
 from domain import margins as rules
+from domain.admission import Wish
 from domain.alerts import AlertKind
+from domain.holds import ModelName, Reservation
 from domain.ids import NIL
 from domain.margins import MarginDimension, MarginFlag, Terms
 from domain.money import NANO
 from domain.prices import Tokens
-from domain.usage import Route
+from domain.settlements import Consumed
+from domain.usage import Route, Usage
 from infra.application import Application, open_application
 from infra.audit import audit as prove
 from infra.database import connect_to_books
@@ -39,7 +42,7 @@ from infra.services.rollups import roll_up
 from infra.services.usage import ReportedUsage
 from infra.settings import DeploymentMode, Settings
 from tests.domain.builders import NOW, nano
-from tests.infra.builders import Clock, count, nothing_moves, open_tenant, reported, reserved
+from tests.infra.builders import Clock, count, held, nothing_moves, open_tenant, reported, reserved
 
 pytestmark = pytest.mark.anyio
 
@@ -123,7 +126,8 @@ class Story:
         chance = self.random.random()
         if chance < 0.6:
             calls = [self.call()] if feature != "blog_post" or self.random.random() < 0.5 else []
-            await settlements.consume(self.application, caller, f"{name} done", work.id, None, calls)
+            made = 0 if feature == "blog_post" and self.random.random() < 0.25 else None
+            await settlements.consume(self.application, caller, f"{name} done", work.id, made, calls)
         elif chance < 0.8:
             await reservations.release(self.application, caller, f"{name} back", work.id)
         if chance < 0.8 and self.random.random() < 0.3:
@@ -222,7 +226,8 @@ async def compare(story: Story, period: Period) -> None:
 
 async def unmetered_by_hand(application: Application, period: Period) -> dict[UUID, int | None]:
     """Id and present cost of every paid call that nobody was charged for, from the rows."""
-    states = {row[0]: row[1] for row in await application.across_tenants.fetch("SELECT id, state FROM reservation")}
+    rows = await application.across_tenants.fetch("SELECT id, state, charges, expires_at FROM reservation")
+    settling = {row[0]: (row[1] == "HELD" and row[3]) or (row[1] == "CONSUMED" and row[2]) for row in rows}
     added: defaultdict[UUID, list[Any]] = defaultdict(list)
     for row in await application.across_tenants.fetch("SELECT * FROM usage_amendment WHERE event_id IS NOT NULL"):
         added[row["event_id"]].append(row)
@@ -232,7 +237,7 @@ async def unmetered_by_hand(application: Application, period: Period) -> dict[UU
         charged = sum(one["credits_charged"] + one["usd_charged"] for one in (row, *more))
         unknown = (row["cost"] is None) + sum(one["unpriced"] for one in more)
         cost = None if unknown else sum(one["cost"] or 0 for one in (row, *more))
-        covered = row["under_reservation"] and states[row["reservation_id"]] in ("HELD", "CONSUMED")
+        covered = row["under_reservation"] and settling[row["reservation_id"]]
         nothing_found = not row["under_reservation"] and row["feature"] == "email_find" and not row["results"]
         in_time = period.start <= row["occurred_at"] < period.end
         if in_time and cost != 0 and not charged and not covered and not nothing_found:
@@ -425,6 +430,58 @@ async def test_calls_of_work_that_was_given_up_and_then_settled_are_metered_agai
     assert [call.reason for call in await listed(timed, period)] == [Unmetered.GIVEN_UP]
     await settlements.consume(timed, caller, "c", work.id, None, [])
     assert await listed(timed, period) == []
+
+
+async def test_what_is_recorded_under_capacity_is_never_charged_and_so_listed(timed: Application) -> None:
+    caller = await open_tenant(timed, lead_storage="10")
+    lead = await reserved(timed, caller, "r", feature="store_lead", task="lead-1")
+    assert lead.expires_at is None
+    under = ReportedUsage(reported("e", "0.5", provider="openai"), None, f"rsv_{lead.id.hex}")
+    await usage.record_usage(timed, caller, [under])
+    period = Period(NOW - SPAN, NOW + SPAN)
+    assert [(call.reason, call.cost) for call in await listed(timed, period)] == [(Unmetered.GIVEN_UP, nano("0.5"))]
+    assert (await metering.of(timed, period)).metered.cost == 0
+
+
+async def test_a_settlement_that_charged_nothing_lists_what_it_cost(timed: Application, clock: Clock) -> None:
+    caller = await open_tenant(timed, credits="100")
+    period = Period(NOW - SPAN, NOW + SPAN)
+
+    async def settle(key: str, work: Reservation, *calls: Usage, quantity: int | None = None) -> None:
+        answer = await settlements.consume(timed, caller, key, work.id, quantity, list(calls))
+        assert isinstance(answer, Consumed), answer
+
+    # Nothing was made, neither by a call without a name nor by one that was recorded before.
+    work = await reserved(timed, caller, "none")
+    under = ReportedUsage(reported("e", "0.5", provider="anthropic"), None, f"rsv_{work.id.hex}")
+    await usage.record_usage(timed, caller, [under])
+    await settle("none", work, Usage(cost=nano("0.25")), quantity=0)
+    # A model that is free needs no wallet, what was called instead is charged to none.
+    free = Wish("llm_call", NANO, ModelName("ollama", "llama3.2"))
+    work = held(await reservations.reserve(timed, caller, "free", free))
+    await settle("free", work, reported("f", "0.125", provider="openai"))
+    # A retry is paid by its task, what was looked up and not found is charged nothing.
+    first = await reserved(timed, caller, "first", task="t", ttl=60)
+    clock.advance(3600)
+    await reservations.expire_all_due(timed, clock.now)
+    await settle("again", await reserved(timed, caller, "again", task="t"))
+    await settle("late", first, Usage(cost=nano("2")))
+    found = await listed(timed, period)
+    assert sorted([(call.cost, call.reason) for call in found if call.cost is not None]) == [
+        (nano("0.125"), Unmetered.SETTLED_FOR_NOTHING),
+        (nano("0.25"), Unmetered.SETTLED_FOR_NOTHING),
+        (nano("0.5"), Unmetered.SETTLED_FOR_NOTHING),
+    ]
+    proof = await metering.of(timed, period)
+    assert (proof.unmetered.cost, proof.metered.cost) == (nano("0.875"), nano("2"))
+
+
+async def test_a_settlement_that_found_nothing_was_metered(timed: Application) -> None:
+    caller = await open_tenant(timed, metered="100")
+    work = await reserved(timed, caller, "find", feature="email_find")
+    call = reported("l", "0.012", provider="leadmagic", results=0)
+    assert isinstance(await settlements.consume(timed, caller, "c", work.id, None, [call]), Consumed)
+    assert await listed(timed, Period(NOW - SPAN, NOW + SPAN)) == []
 
 
 async def test_a_price_of_nothing_that_was_corrected_makes_a_paid_call_of_it(timed: Application, clock: Clock) -> None:

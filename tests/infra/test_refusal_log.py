@@ -14,6 +14,8 @@ from domain.money import NANO
 from domain.refusals import InsufficientFunds
 from infra import refusal_log
 from infra.application import Application, open_application
+from infra.identifiers import new_id
+from infra.queries import receipts
 from infra.services import refusals, reservations
 from infra.services.callers import Caller, Refused
 from infra.services.progress import Progress
@@ -73,6 +75,43 @@ async def test_when_too_many_wait_the_newest_are_dropped_and_counted(
         await application.refusals.written()
     assert await count(application, "refusal") <= 3
     assert any(record.getMessage() == "refusals were dropped: 2" for record in caplog.records)
+
+
+async def test_a_receipt_waits_for_its_own_refusal_and_not_for_those_that_keep_coming(
+    application: Application, caller: Caller
+) -> None:
+    log, refusal = application.refusals, InsufficientFunds("credits", 2, 1)
+
+    async def keep_refusing() -> None:
+        while True:
+            log.add(caller.tenant_id, new_id(), "reserve", refusal, application.clock())
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(keep_refusing())
+    try:
+        await asyncio.sleep(0)
+        mine = new_id()
+        log.add(caller.tenant_id, mine, "reserve", refusal, application.clock())
+        async with asyncio.timeout(20):
+            found = await receipts.of_refusal(application, caller.tenant_id, mine)
+    finally:
+        others.cancel()
+    assert found is not None
+
+
+async def test_figures_beyond_64_bits_are_refused_and_explained(application: Application, caller: Caller) -> None:
+    answer = await reservations.reserve(application, caller, "1", Wish("landing_page", 9 * 10**18))
+    assert isinstance(answer, Refused)
+    assert isinstance(answer.refusal, InsufficientFunds)
+    assert answer.refusal.requested > 2**64
+    assert answer.id is not None
+    found = await receipts.of_refusal(application, caller.tenant_id, answer.id)
+    assert found is not None
+    assert [line.amount for line in found.receipt.lines] == [
+        answer.refusal.requested,
+        answer.refusal.available,
+        answer.refusal.short_by,
+    ]
 
 
 @pytest.mark.own_database
