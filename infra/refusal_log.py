@@ -19,6 +19,7 @@ from domain.holds import ModelName
 from domain.receipts import Asked
 from domain.refusals import Refusal
 from infra.reservation_rows import attribution_json, attribution_of, json
+from infra.transaction import UNANSWERED
 
 MOST_KEPT: Final = 10_000
 LARGEST_WRITE: Final = 1_000
@@ -81,7 +82,7 @@ class RefusalLog:
             rows = [self._kept.popleft() for _ in range(min(LARGEST_WRITE, len(self._kept)))]
             try:
                 await self._pool.execute(WRITE, *zip(*rows, strict=True))
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except UNANSWERED:
                 _log.exception("refusals were not kept: %d", len(rows))
         if self._dropped:
             _log.warning("refusals were dropped: %d", self._dropped)
