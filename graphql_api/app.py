@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
-import asyncpg
 from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from infra.application import Application
 from infra.collector import seldom_collected
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
+from infra.transaction import UNANSWERED
 
 SECONDS_FOR_HEALTH: Final = 5.0
 
@@ -62,7 +62,7 @@ def create_app(
         try:
             async with asyncio.timeout(SECONDS_FOR_HEALTH):
                 await application.across_tenants.fetchval("SELECT 1")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except UNANSWERED:
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})
 

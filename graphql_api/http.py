@@ -111,8 +111,8 @@ def count(keyring: Keyring, caller: Caller) -> None:
         raise _rate_limited(error) from error
 
 
-async def identified(keyring: Keyring, authorization: str, tenant: str | None, address: str = "") -> Caller:
-    """Who has these credentials. Raises HttpError where nobody does."""
+async def identified(keyring: Keyring, authorization: str, tenant: str | None, address: str | None = "") -> Caller:
+    """Who has these credentials. `address` None: who was let in with them before. Raises HttpError where nobody does."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise _unauthenticated("send a key in the header Authorization: Bearer psk_...")

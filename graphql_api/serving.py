@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from graphql_api import limits
 from graphql_api.app import create_app
+from graphql_api.websocket_protocol import LeavingWebsocket
 from infra import demo
 from infra.application import Application, open_application
 from infra.database import database, prepare
@@ -104,7 +105,7 @@ def configuration(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
-        ws="websockets-sansio",
+        ws=LeavingWebsocket,
         ws_max_size=limits.MOST_BYTES_OF_MESSAGE,
         ws_ping_interval=SECONDS_BETWEEN_PINGS,
         ws_ping_timeout=SECONDS_BETWEEN_PINGS,

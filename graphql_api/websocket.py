@@ -23,7 +23,6 @@ from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-import asyncpg
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
@@ -40,6 +39,7 @@ from graphql_api.http import (
 )
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
+from infra.transaction import UNANSWERED
 
 PROTOCOL: Final = "graphql-transport-ws"
 SECONDS_TO_INITIALISE: Final = 10.0
@@ -180,11 +180,11 @@ class _Connection:
         self._tenant = tenant or self._tenant
         if not self._authorization:
             raise ClosedError(FORBIDDEN, NO_KEY)
-        return await self._caller()
+        return await self._caller(self._address)
 
-    async def _caller(self) -> Caller:
+    async def _caller(self, address: str | None) -> Caller:
         try:
-            return await identified(self._endpoint.keyring, self._authorization, self._tenant, self._address)
+            return await identified(self._endpoint.keyring, self._authorization, self._tenant, address)
         except HttpError as error:
             raise ClosedError(_CODES.get(error.status, FORBIDDEN), str(error)) from error
 
@@ -195,8 +195,9 @@ class _Connection:
             if caller.has_ended(datetime.now(UTC)):
                 raise ClosedError(FORBIDDEN, EXPIRED)
             try:
-                found = await self._caller()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # As one who is let in already: else its other connections would spend what may be wrong, and this one stay.
+                found = await self._caller(None)
+            except UNANSWERED as error:
                 # Nothing new is told either while the database does not answer.
                 _log.warning("a websocket's key could not be checked: %s", error)
                 continue

@@ -20,6 +20,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.topics import Follower, Item, Topic
+from infra.transaction import UNANSWERED
 
 SECONDS_BETWEEN_LOOKS: Final = 10.0
 SECONDS_TO_RECONNECT: Final = 1.0
@@ -90,7 +91,7 @@ class Feed:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except UNANSWERED as error:
                 _log.warning("the feed lost its connection and makes another: %s", repr(error))
             except Exception:  # noqa: BLE001  # nobody awaits it; a new connection starts afresh
                 _log.exception("the feed failed and starts again")

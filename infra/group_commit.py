@@ -23,7 +23,7 @@ from domain.decisions import Answer, Command
 from domain.recordings import Recording
 from domain.tenants import Tenant
 from infra.deciding import Deciding
-from infra.transaction import Connection, transaction
+from infra.transaction import UNANSWERED, Connection, transaction
 
 LARGEST_BATCH: Final = 256
 MOST_WAITING: Final = 20_000
@@ -222,7 +222,7 @@ class _Lane:
         connection, self._connection = self._connection, None
         if connection is not None:
             # One that is broken cannot be reset, and that it cannot is no news.
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            with suppress(*UNANSWERED):
                 await self._pool.release(connection)
 
 

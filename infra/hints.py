@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.feed import Feed
+from infra.transaction import UNANSWERED
 
 WALLETS: Final = "purser_wallet"
 USAGE: Final = "purser_usage"
@@ -59,7 +60,7 @@ class Hints:
                     sender = connection.get_server_pid()
                     self._feed.own = ((sender, WALLETS), (sender, USAGE))
                     await connection.execute(_NOTIFY, *zip(*told, strict=True))
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except UNANSWERED as error:
                 _log.warning("other processes hear of %d changes later: %s", len(told), error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SECONDS_BETWEEN):

@@ -18,8 +18,6 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from domain.books import Event, EventType
 from infra.application import Application
 from infra.events import EventsUnavailableError, event_bus
@@ -44,6 +42,7 @@ from infra.services import (
 )
 from infra.services.job_runs import outcome_of
 from infra.services.progress import Progress
+from infra.transaction import UNANSWERED
 
 Job = Callable[[Application, datetime], Awaitable[Progress]]
 
@@ -184,7 +183,7 @@ class _Keeper:
         except (PaymentsUnavailableError, EventsUnavailableError) as error:
             failed = error
             _log.warning("%s: %s", duty.name, error)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNANSWERED as error:
             failed = error
             _log.warning("%s: the database does not answer as it should: %s", duty.name, error)
         except Exception as error:  # noqa: BLE001  # one job must not end the others
@@ -192,7 +191,7 @@ class _Keeper:
             _log.exception("%s failed", duty.name)
         try:
             await self._write_down(duty.name, progress, failed)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNANSWERED as error:
             _log.warning("a run of %s was not written down: %s", duty.name, error)
         return progress is not None and progress.complete
 

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
+from infra.transaction import UNANSWERED
+
 SECONDS_BETWEEN_NOTES: Final = 60.0
 MOST_KEPT: Final = 10_000
 # Other processes note the same keys.
@@ -54,5 +56,5 @@ class KeyUses:
             try:
                 # Sorted, so that two processes wait for each other instead of stopping each other.
                 await self._pool.execute(WRITE, sorted(uses), [uses[key_id] for key_id in sorted(uses)])
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except UNANSWERED:
                 _log.warning("uses of keys were not noted: %d", len(uses), exc_info=True)

@@ -21,6 +21,7 @@ from domain.receipts import Asked
 from domain.refusals import Refusal
 from infra.reservation_rows import attribution_json, attribution_of
 from infra.reservation_rows import json as json_of
+from infra.transaction import UNANSWERED
 
 MOST_KEPT: Final = 10_000
 LARGEST_WRITE: Final = 1_000
@@ -87,7 +88,7 @@ class RefusalLog:
             rows = [self._kept.popleft() for _ in range(min(LARGEST_WRITE, len(self._kept)))]
             try:
                 await self._pool.execute(WRITE, *zip(*rows, strict=True))
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except UNANSWERED:
                 _log.exception("refusals were not kept: %d", len(rows))
             finally:
                 self._done += len(rows)

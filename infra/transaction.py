@@ -13,6 +13,9 @@ from asyncpg.pool import PoolConnectionProxy
 # Text, because asyncpg's classes take no parameters at run time.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+# What is raised where the database does not answer as it should. The last is what a connection answers that was cut while it
+# was being spoken to.
+UNANSWERED: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 BEGIN: Final = "BEGIN"
 BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 

@@ -19,6 +19,7 @@ from infra.hints import USAGE
 from infra.queries import recent_usage
 from infra.queries.recent_usage import RecentUsage
 from infra.topics import Follower, Newest, State
+from infra.transaction import UNANSWERED
 
 SECONDS_BETWEEN: Final = 0.25
 # How many calls are read: the fewest that suffice.
@@ -47,7 +48,7 @@ class Readings:
         async with self._turn, application.feed.reading:
             try:
                 found = await recent_usage.read(application, self._tenant_id, size)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except UNANSWERED as error:
                 _log.warning("usage that is watched is read later: %s", repr(error))
                 return None
         last = self._last.get(size)

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final, Protocol
 
-import asyncpg
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -26,6 +25,7 @@ from infra.application import Application, open_application
 from infra.services import job_runs
 from infra.services.progress import Progress
 from infra.settings import Settings, SettingsError
+from infra.transaction import UNANSWERED
 
 # Two connections to read: one keeps the job's lock.
 MOST_READERS: Final = 2
@@ -206,7 +206,7 @@ class Job:
             progress = await self._function(run)
         except Exception as error:
             # That it cannot be written down must not hide why it failed; the next run tells that this one broke off.
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*UNANSWERED):
                 await job_runs.fail(run.application, run_id, error, datetime.now(UTC))
             raise
         await job_runs.end(run.application, run_id, progress, datetime.now(UTC))

@@ -76,12 +76,13 @@ class Keyring:
         self._wrong = RateLimits()
         self._strangers = Turns(MOST_STRANGERS)
 
-    async def authenticate(self, token: str, tenant: str | None, address: str = "") -> Caller | None:
+    async def authenticate(self, token: str, tenant: str | None, address: str | None = "") -> Caller | None:
         """The caller; None for an unknown, expired or revoked key, and for a token that is not to be trusted.
 
         `tenant` (slug or `ten_...` id) says on which tenant an operator's key acts, NIL where it says none; all others
-        have their own. Raises NoSuchTenantError where an operator names one that does not exist, RateLimitedError where
-        too much that was wrong came from an `address`, ProviderUnavailableError where an identity provider's keys cannot
+        have their own. `address` None: the caller was let in with it before, and does not guess. Raises NoSuchTenantError
+        where an operator names one that does not exist, RateLimitedError where too much that was wrong came from an
+        `address`, ProviderUnavailableError where an identity provider's keys cannot
         be had.
         """
         is_key = _TOKEN.fullmatch(token) is not None
@@ -107,10 +108,10 @@ class Keyring:
             return
         self._requests.admit(credential.name, credential.requests_per_minute)
 
-    async def _found(self, token: str, digest: bytes, address: str, *, is_key: bool) -> Caller | None:
+    async def _found(self, token: str, digest: bytes, address: str | None, *, is_key: bool) -> Caller | None:
         """Look a credential up. One that was good before is looked up at once, so that nobody is locked out by others who
         share an address. All else takes its turn among those of its address, where too many were wrong already."""
-        if self._callers.knows(digest):
+        if address is None or self._callers.knows(digest):
             return await self._looked_up(token, digest, is_key=is_key)
         async with self._strangers.turn(address):
             caller = self._callers.recall(digest)

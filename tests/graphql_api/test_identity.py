@@ -5,6 +5,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -193,6 +194,21 @@ async def test_a_connection_stays_while_its_key_cannot_be_checked(
         assert await watcher.told() == {"alertRaised": {"message": "told"}}
         await new.send("connection_init", payload={"authorization": f"Bearer {clients.member.token}"})
         assert (await new.closed())[0] == websocket.TOO_MANY
+
+
+async def test_all_connections_of_a_key_end_with_it_whatever_else_came_from_their_address(
+    api_url: str, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "SECONDS_BETWEEN_CHECKS", 0.01)
+    made = await clients.admin.do("createApiKey", idempotencyKey="k", name="many", role="SERVICE")
+    async with AsyncExitStack() as stack:
+        connected = [await stack.enter_async_context(watching(api_url)) for _ in range(5)]
+        for watcher in connected:
+            await watcher.initialise(made["token"])
+        monkeypatch.setattr(api_keys, "WRONG_PER_MINUTE", 1)
+        await clients.admin.do("revokeApiKey", idempotencyKey="r", id=made["apiKey"]["id"])
+        for watcher in connected:
+            assert await watcher.closed() == (websocket.FORBIDDEN, "the key is unknown, expired or revoked")
 
 
 async def test_a_key_may_ask_so_often_and_is_told_when_to_come_again(

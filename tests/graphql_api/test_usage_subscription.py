@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
+import asyncpg
 import pytest
 
 from domain.ids import NIL
@@ -106,8 +107,11 @@ async def test_usage_that_is_priced_anew_is_told(watcher: Watcher, clients: Clie
     assert told["spending"]["spent"] == "3"
 
 
+@pytest.mark.parametrize(
+    "cut", [ConnectionError("it was cut"), asyncpg.InternalClientError("cut while it was spoken to")]
+)
 async def test_what_is_not_new_is_not_told_and_a_read_that_fails_is_made_up_for(
-    watcher: Watcher, application: Application, acme: Caller, monkeypatch: pytest.MonkeyPatch
+    watcher: Watcher, application: Application, acme: Caller, monkeypatch: pytest.MonkeyPatch, cut: Exception
 ) -> None:
     monkeypatch.setattr(feed, "SECONDS_BETWEEN_LOOKS", 0.01)
     await present(watcher)
@@ -116,12 +120,13 @@ async def test_what_is_not_new_is_not_told_and_a_read_that_fails_is_made_up_for(
     async def sometimes(*arguments: Any) -> RecentUsage:
         reads.append(arguments)
         if len(reads) % 2:
-            raise ConnectionError("it was cut")
+            raise cut
         return await read(*arguments)
 
     monkeypatch.setattr(recent_usage, "read", sometimes)
-    while len(reads) < 4:  # noqa: ASYNC110  # nobody is told
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while len(reads) < 4:  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0.01)
     await record(application, acme, "one")
     assert len((await recorded(watcher))["calls"]["edges"]) == 1, "nothing came before"
 

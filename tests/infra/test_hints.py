@@ -112,6 +112,22 @@ async def told_one_by_one(application: Application, tenants: list[UUID]) -> None
     await application.hints.close()
 
 
+@pytest.mark.parametrize("cut", [ConnectionError("cut"), asyncpg.InternalClientError("cut while it was spoken to")])
+async def test_the_sender_outlives_a_connection_that_is_cut(
+    application: Application, database_url: str, cut: Exception
+) -> None:
+    tenant_id = uuid4()
+    async with listening(database_url) as ear:
+        with patch.object(asyncpg.Pool, "acquire", side_effect=cut) as acquired:
+            application.hints.give(WALLETS, {tenant_id})
+            while not acquired.called:  # noqa: ASYNC110  # the sender tells nobody
+                await asyncio.sleep(0)
+        application.hints.give(WALLETS, {tenant_id})
+        sender = application.hints._sender
+        await ear.hears((WALLETS, tenant_id))
+        assert application.hints._sender is sender
+
+
 async def test_a_commit_whose_answer_was_lost_is_told(
     settings: Settings, database_url: str, application: Application
 ) -> None:

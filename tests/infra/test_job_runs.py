@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -171,6 +172,15 @@ async def test_what_could_not_be_done_is_due_again_in_the_next_round(
     chore.ending = Progress(0)
     await rounds(keeper, clock, 30)
     assert chore.runs == 4
+
+
+@pytest.mark.parametrize("cut", [ConnectionError("cut"), asyncpg.InternalClientError("cut while it was spoken to")])
+async def test_rounds_go_on_where_a_run_cannot_be_written_down(
+    keeper: _Keeper, clock: Clock, chore: Chore, monkeypatch: pytest.MonkeyPatch, cut: Exception
+) -> None:
+    monkeypatch.setattr(service, "add", AsyncMock(side_effect=cut))
+    await rounds(keeper, clock, 3)
+    assert chore.runs == 3
 
 
 async def test_a_server_keeps_all_of_it(application: Application) -> None:
