@@ -18,7 +18,7 @@ from domain.usage import UsageKind
 from infra.application import Application
 from infra.expense_rows import EXPENSE_COLUMNS, ExpenseView, expense_of
 from infra.queries.tenants import zone_of
-from infra.queries.usage_breakdowns import usage_breakdown
+from infra.queries.usage_breakdowns import BreakdownRow, usage_breakdown
 
 MOST_GROUPS: Final = 4_500
 
@@ -209,18 +209,33 @@ async def _models(
 ) -> list[tuple[ModelSpend, ...]]:
     found: defaultdict[CostsKey, list[ModelSpend]] = defaultdict(list)
     for days, ids in _by_days([key.of for key in keys]).items():
-        wanted = await _filter(application, tenant_id, days, dimension, ids, kind=(UsageKind.LLM,))
-        if wanted is None:
-            continue
-        group_by = [dimension, Dimension.PROVIDER, Dimension.MODEL]
         # The most expensive groups come first, so those of each campaign do, too.
-        breakdown = await usage_breakdown(application, tenant_id, wanted, group_by, top=MOST_GROUPS)
-        for row in breakdown.rows:
+        for row in await _model_rows(application, tenant_id, days, dimension, ids):
             name, provider, model = (key.value for key in row.keys)
             if provider is not None and model is not None:
                 spend = ModelSpend(provider, model, row.totals.cost, row.totals.calls)
                 found[CostsKey(name or "", days)].append(spend)
     return [tuple(found[key.of][: key.top]) for key in keys]
+
+
+async def _model_rows(
+    application: Application, tenant_id: UUID, days: Days, dimension: Dimension, ids: Sequence[str]
+) -> list[BreakdownRow]:
+    """What each spent on each model. Where an answer does not hold all of it, the halves are asked for, so that none goes
+    without its models because others spent more."""
+    wanted = await _filter(application, tenant_id, days, dimension, ids, kind=(UsageKind.LLM,))
+    if wanted is None:
+        return []
+    group_by = [dimension, Dimension.PROVIDER, Dimension.MODEL]
+    rows = (await usage_breakdown(application, tenant_id, wanted, group_by, top=MOST_GROUPS)).rows
+    if len(rows) < MOST_GROUPS or len(ids) == 1:
+        return list(rows)
+    half = len(ids) // 2
+    return [
+        row
+        for part in (ids[:half], ids[half:])
+        for row in await _model_rows(application, tenant_id, days, dimension, part)
+    ]
 
 
 async def _filter(

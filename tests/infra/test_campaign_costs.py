@@ -50,3 +50,24 @@ async def test_a_day_of_tracked_usage_is_the_tenants(application: Application) -
     assert await campaign_costs.tracked_of_campaigns(application, stranger.tenant_id, [CostsKey("spring")]) == [
         Tracked()
     ]
+
+
+async def test_no_campaign_goes_without_its_models_because_others_spent_more(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await open_tenant(application)
+    events = [
+        ReportedUsage(
+            reported(f"{cost} {model}", str(cost), kind=UsageKind.LLM, provider="p", model=f"m{model}"),
+            attribution=Attribution(campaign=f"c{cost}"),
+        )
+        for cost in range(1, 6)
+        for model in range(3)
+    ]
+    await record_usage(application, caller, events)
+    keys = [ModelsKey(CostsKey(f"c{cost}"), 2) for cost in range(1, 6)]
+    wanted = await campaign_costs.models_of_campaigns(application, caller.tenant_id, keys)
+    monkeypatch.setattr(campaign_costs, "MOST_GROUPS", 7)
+    found = await campaign_costs.models_of_campaigns(application, caller.tenant_id, keys)
+    assert found == wanted
+    assert [[spend.cost for spend in models] for models in found] == [[nano(str(cost))] * 2 for cost in range(1, 6)]
