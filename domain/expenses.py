@@ -30,7 +30,8 @@ EARLIEST: Final = date(2000, 1, 1)
 MOST_AHEAD: Final = timedelta(days=366)
 LONGEST_DESCRIPTION: Final = 1_000
 MOST_HOURS: Final = 100_000 * NANO
-MOST_CUSTOMERS: Final = 1_000_000
+# Of a campaign and a day: all days from the earliest on, until 2058, sum up to no more than an integer of GraphQL holds.
+MOST_CUSTOMERS: Final = 100_000
 
 _MOST_OF_A_DAY: Final = f"a day has at most {MOST_CUSTOMERS}"
 _LARGEST: Final = LARGEST_AMOUNT // NANO

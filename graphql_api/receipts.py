@@ -1,7 +1,7 @@
 """Receipts: why something was charged, held or refused, by the id of what it is about."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import strawberry
 
@@ -121,6 +121,11 @@ class Receipt:
         )
 
 
+_IDS: Final = (
+    "The id of a reservation (rsv_...), a usage event (use_...), a ledger entry (led_...) or a refusal (ref_...)."
+)
+
+
 @strawberry.type
 class ReceiptQueries:
     """What can be asked about receipts."""
@@ -131,7 +136,7 @@ class ReceiptQueries:
         "receipt alone."
     )
     async def receipt(
-        self, info: Info, public_id: Annotated[strawberry.ID, strawberry.argument(name="id", description="Its id.")]
+        self, info: Info, public_id: Annotated[strawberry.ID, strawberry.argument(name="id", description=_IDS)]
     ) -> Receipt | None:
         view = await _found(info, public_id)
         return None if view is None else Receipt.of(view)

@@ -96,7 +96,7 @@ class Call:
             body = orjson.dumps(arguments)
             query, variables, _ = read_request({"query": document, "variables": arguments}, body)
         except orjson.JSONEncodeError as error:
-            raise _failed([bad_input("the arguments are no valid JSON in UTF-8")]) from error
+            raise _failed([bad_input(f"the arguments are no JSON that can be read here: {error}")]) from error
         except HttpError as error:
             raise _failed([bad_input(str(error))]) from error
         answer = await self._engine.answer(query, variables, None, self.context)

@@ -254,7 +254,8 @@ class WalletQueries:
         self,
         info: Info,
         key: Annotated[
-            str | None, strawberry.argument(description="Only the wallet of this key, if there is one; null for all.")
+            str | None,
+            strawberry.argument(description="Only the wallet of this key, such as credits or metered; null for all."),
         ] = None,
     ) -> list[Wallet]:
         context = info.context

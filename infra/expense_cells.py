@@ -33,6 +33,12 @@ def kind_in(cell: str) -> ExpenseKind:
     return ExpenseKind(name)
 
 
+def currency_in(cell: str) -> str:
+    """A currency's code, in capitals or not; letters of other alphabets are no capitals of ours."""
+    code = cell.strip()
+    return code.upper() if code.isascii() else code
+
+
 def date_in(cell: str) -> date:
     """A day in ISO 8601."""
     text = cell.strip()

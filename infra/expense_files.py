@@ -17,6 +17,7 @@ from domain.refusals import FieldProblem
 from infra.expense_cells import (
     CellProblem,
     DecimalSign,
+    currency_in,
     date_in,
     figure_in,
     figure_with_comma_in,
@@ -271,7 +272,7 @@ def _row(lines: _Lines, header: _Header, cells: Sequence[str], sign: DecimalSign
     values = {
         "campaign": read("campaign", lambda cell: cell.strip(" ")),
         "kind": read("kind", kind_in),
-        "currency": read("currency", lambda cell: cell.strip().upper()),
+        "currency": read("currency", currency_in),
         "incurred_on": read("incurredOn", date_in),
         "amount": read("amount", figure),
         "hours": read("hours", figure),

@@ -12,6 +12,7 @@ from domain.currencies import CURRENCIES
 from domain.expenses import (
     EARLIEST,
     MOST_AHEAD,
+    MOST_CUSTOMERS,
     Cac,
     CacStatus,
     ExpenseEntry,
@@ -152,16 +153,21 @@ def test_the_first_reason_is_told() -> None:
 
 def test_customers_are_taken_back_from_the_day_that_they_were_recorded_of() -> None:
     assert customers_problems("spring", 1, TODAY, TODAY) == ()
-    assert customers_problems("spring", -1_000_000, TODAY, TODAY) == ()
+    assert customers_problems("spring", -MOST_CUSTOMERS, TODAY, TODAY) == ()
     wrong = customers_problems("", 0, date(1999, 1, 1), TODAY)
     assert [problem.path for problem in wrong] == ["campaign", "count", "on"]
-    assert [problem.path for problem in customers_problems("spring", 1_000_001, TODAY, TODAY)] == ["count"]
+    assert [problem.path for problem in customers_problems("spring", MOST_CUSTOMERS + 1, TODAY, TODAY)] == ["count"]
     assert correction_problems(2, -2) == ()
     assert correction_problems(0, 5) == ()
-    assert correction_problems(999_999, 1) == ()
-    assert "a day has at most 1000000" in correction_problems(999_999, 2)[0].message
+    assert correction_problems(99_999, 1) == ()
+    assert "a day has at most 100000" in correction_problems(99_999, 2)[0].message
     assert "it may be -2 at the least" in correction_problems(2, -3)[0].message
     assert "there is nothing to take back" in correction_problems(0, -1)[0].message
+
+
+def test_the_customers_of_all_days_together_can_be_told() -> None:
+    days = (date(2058, 1, 1) - EARLIEST).days
+    assert days * MOST_CUSTOMERS < 2**31
 
 
 def test_every_currency_is_a_code_of_three_letters() -> None:

@@ -259,6 +259,7 @@ async def test_what_an_agent_gets_wrong_is_said_so_that_it_can_be_put_right(clie
                 "the arguments are: feature, quantity, model, estimate, attribution",
             ),
             ({"feature": "blog_post", "model": {"provider": "openai", "temperature": 1}}, "temperature"),
+            ({"feature": "blog_post", "estimate": {"inputTokens": 10**30}}, "Integer exceeds 64-bit range"),
         ]
         for arguments, said in wrong:
             message = await mistaken(connected, "preview_reservation", **arguments)

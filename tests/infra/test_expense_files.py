@@ -167,6 +167,11 @@ def test_all_wrong_cells_of_a_row_are_named() -> None:
     assert [each.path for each in row.problems] == ["kind", "incurredOn", "amount"]
 
 
+def test_no_letter_of_another_alphabet_becomes_part_of_a_currency() -> None:
+    found = rows(HEADER + "".join(f"spring,adwords,1,,,{code},2026-11-03,,\n" for code in ("idr", " Eur ", "\u0131dr")))
+    assert [row.entry.currency for row in found if row.entry] == ["IDR", "EUR", "\u0131dr"]
+
+
 def test_texts_stay_what_they_are_also_formulas() -> None:
     content = HEADER + '=cmd|\' /C calc\'!A0,adwords,1,,,EUR,2026-11-03,"\t@SUM(1+1)\n""quoted""",-1+2\n'
     (row,) = rows(content)
