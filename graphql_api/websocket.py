@@ -187,6 +187,9 @@ class _Connection:
             return await identified(self._endpoint.keyring, self._authorization, self._tenant, address)
         except HttpError as error:
             raise ClosedError(_CODES.get(error.status, FORBIDDEN), str(error)) from error
+        except UNANSWERED as error:
+            # Not a mistake of ours (1011), after which clients do not come again.
+            raise ClosedError(FULL, "credentials cannot be checked now: try again later") from error
 
     async def _check(self, caller: Caller) -> None:
         """See that the credentials stay what they were. One that ends by itself ends the connection at that moment."""
@@ -197,16 +200,13 @@ class _Connection:
             try:
                 # As one who is let in already: else its other connections would spend what may be wrong, and this one stay.
                 found = await self._caller(None)
-            except UNANSWERED as error:
-                # Nothing new is told either while the database does not answer.
-                _log.warning("a websocket's key could not be checked: %s", error)
-                continue
             except ClosedError as error:
                 if error.code == FORBIDDEN:
                     # It may have ended while it was looked up.
                     reason = EXPIRED if caller.has_ended(datetime.now(UTC)) else str(error)
                     raise ClosedError(FORBIDDEN, reason) from error
-                # Nothing speaks against it, and a token has its end.
+                # Nothing speaks against it, and a token has its end. Nothing new is told either while the database does not
+                # answer.
                 _log.warning("a websocket's key could not be checked: %s", error)
                 continue
             if found != caller:

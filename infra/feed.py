@@ -48,7 +48,7 @@ class Feed:
         self._topics: dict[tuple[str, UUID], dict[str, Topic[Any]]] = {}
         self._woken: set[Topic[Any]] = set()
         self._looked_at: dict[Topic[Any], float] = {}
-        self._alarms: dict[Topic[Any], asyncio.TimerHandle] = {}
+        self._alarms: dict[Topic[Any], tuple[float, asyncio.TimerHandle]] = {}  # when, by the loop's clock
         self._awake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -158,7 +158,7 @@ class Feed:
         self._looked_at.pop(topic, None)
         alarm = self._alarms.pop(topic, None)
         if alarm is not None:
-            alarm.cancel()
+            alarm[1].cancel()
 
     def _hear(self, _connection: object, process: int, channel: str, hint: object) -> None:
         if (process, channel) in self.own:
@@ -185,12 +185,14 @@ class Feed:
         if seconds > SECONDS_BETWEEN_LOOKS:
             return
         loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
         alarm = self._alarms.get(topic)
         if alarm is not None:
-            if alarm.when() <= loop.time() + seconds:
+            if alarm[0] <= when:
                 return
-            alarm.cancel()
-        self._alarms[topic] = loop.call_later(max(seconds, 0.0), self._ring, topic)
+            alarm[1].cancel()
+        # The time is kept beside: uvloop's handles of less than a millisecond do not know theirs.
+        self._alarms[topic] = when, loop.call_later(max(seconds, 0.0), self._ring, topic)
 
     def _ring(self, topic: Topic[Any]) -> None:
         del self._alarms[topic]

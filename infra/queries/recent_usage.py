@@ -45,5 +45,6 @@ async def read(application: Application, tenant_id: UUID, first: int) -> RecentU
     now = application.clock()
     # Clocks differ: events may lie a little ahead of ours.
     wanted = UsageFilter(now - SPAN, now + 2 * FUTURE_TOLERANCE)
-    calls = await usage_events.page(application, tenant_id, wanted, first, None)
-    return RecentUsage(calls, await spending.of_month(application, tenant_id, None), now)
+    # First, so that whatever the month counts is among the calls too: what is recorded meanwhile is only counted later.
+    month = await spending.of_month(application, tenant_id, None)
+    return RecentUsage(await usage_events.page(application, tenant_id, wanted, first, None), month, now)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from starlette.responses import Response
@@ -174,14 +175,28 @@ async def test_a_token_that_ends_while_it_is_looked_up_has_expired(
         assert await watcher.closed() == (websocket.FORBIDDEN, "the key or token has expired")
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (rate_limits.RateLimitedError(1, 120), websocket.TOO_MANY),
+        (ConnectionError("no database"), websocket.FULL),
+        (asyncpg.InternalClientError("cut while it was spoken to"), websocket.FULL),
+    ],
+)
 async def test_a_connection_stays_while_its_key_cannot_be_checked(
-    api_url: str, clients: Clients, application: Application, acme: Caller, monkeypatch: pytest.MonkeyPatch
+    api_url: str,
+    clients: Clients,
+    application: Application,
+    acme: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
 ) -> None:
     asked = asyncio.Semaphore(0)
 
     async def authenticate(*_: object) -> None:
         asked.release()
-        raise rate_limits.RateLimitedError(1, 120)
+        raise error
 
     monkeypatch.setattr(websocket, "SECONDS_BETWEEN_CHECKS", 0.01)
     async with watching(api_url) as watcher, watching(api_url) as new:
@@ -193,7 +208,7 @@ async def test_a_connection_stays_while_its_key_cannot_be_checked(
         await raised(application, acme)
         assert await watcher.told() == {"alertRaised": {"message": "told"}}
         await new.send("connection_init", payload={"authorization": f"Bearer {clients.member.token}"})
-        assert (await new.closed())[0] == websocket.TOO_MANY
+        assert (await new.closed())[0] == code
 
 
 async def test_all_connections_of_a_key_end_with_it_whatever_else_came_from_their_address(

@@ -152,6 +152,17 @@ async def test_a_commit_whose_answer_was_lost_is_told(
         await ear.hears((WALLETS, acme.tenant_id))
 
 
+async def test_hints_just_before_a_wallet_may_be_looked_at_again_hurt_nobody(application: Application) -> None:
+    acme = await open_tenant(application, credits="300")
+    follower = await application.feed.follow(Balance, acme.tenant_id, "credits")
+    (topic,) = application.feed.topics
+    for seconds in (0.0003, 0.0004, 0.0002, 0.0):
+        application.feed._look_again(topic, seconds)
+    await anext(follower)
+    await reserved(application, acme)
+    assert (await anext(follower)).value.wallet.reserved > 0
+
+
 async def test_who_comes_and_goes_leaves_nothing_behind(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
