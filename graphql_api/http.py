@@ -4,6 +4,7 @@
 whatever goes wrong; their status is 200 as soon as there was a request to execute.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Network
 from typing import Any, Final
@@ -138,10 +139,19 @@ def _unauthenticated(message: str) -> HttpError:
 
 
 async def whole_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body. Raises HttpError where it is too large, ClientDisconnect where it does not come."""
+    """The whole body. Raises HttpError where it is too large or too slow, ClientDisconnect where it does not come."""
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared[:20]) > limits.MOST_BYTES:
         raise _too_large()
+    try:
+        async with asyncio.timeout(limits.SECONDS_FOR_BODY):
+            return await _arrived(receive)
+    except TimeoutError as error:
+        late = f"nothing was done: the body of a request has to come within {limits.SECONDS_FOR_BODY:g} seconds"
+        raise HttpError(408, ErrorCode.TIMEOUT, late) from error
+
+
+async def _arrived(receive: Receive) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -39,6 +39,7 @@ MOST_ALIASES: Final = 30
 GREATEST_DEPTH: Final = 12
 GREATEST_COST: Final = 100_000
 SECONDS: Final = 30.0
+SECONDS_FOR_BODY: Final = 30.0
 
 USUAL_LENGTH: Final = 5
 # What sums over usage cost beside the fields of their answer.

@@ -10,6 +10,7 @@ machine or network.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ class McpEndpoint:
         self._tools = {tool.name: OfferedTool(engine.schema, tool) for tool in TOOLS}
         server = Server(
             "purser",
+            version=version("purser"),
             title="Purser",
             instructions=INSTRUCTIONS,
             get_tool_input_schema=self._takes,

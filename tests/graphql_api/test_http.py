@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from graphql_api import limits
 from graphql_api.limits import MOST_BYTES
 from infra.application import Application
 from infra.services import api_keys
@@ -101,6 +102,27 @@ async def test_large_bodies_are_refused_whether_declared_or_not(clients: Clients
 
     streamed = await http.post("/graphql", content=chunks(), headers=headers)
     assert error_of(streamed)[:2] == (413, "TOO_COMPLEX")
+
+
+async def test_a_body_that_does_not_come_is_waited_for_in_bounds(
+    clients: Clients, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
+    host, port = api_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    key = f"authorization: Bearer {clients.member.token}"
+    lines = [
+        "POST /graphql HTTP/1.1",
+        f"host: {host}",
+        key,
+        "content-type: application/json",
+        "content-length: 9",
+        "",
+        "{",
+    ]
+    writer.write("\r\n".join(lines).encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
 
 
 async def test_an_operator_may_only_name_a_tenant_that_exists(clients: Clients, http: httpx.AsyncClient) -> None:
