@@ -19,6 +19,7 @@ RESERVATION_COLUMNS: Final = """r.tenant_id, r.id, r.state, r.feature, r.task_fe
     r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at,
     r.steps"""
 
+_MEASURES: Final = {measure.value: measure for measure in Measure}
 # What every change may touch, in the order of `settling_columns`.
 SETTLING_COLUMNS: Final = (
     ("state", "text"),
@@ -183,7 +184,7 @@ def attribution_of(text: str) -> Attribution:
 def counted_of(fields: list[Any]) -> Counted:
     """What was counted in budgets, from the JSON of its fields."""
     measure, month, amount, levels = fields
-    return Counted(Measure(measure), month, amount, tuple([(before, cap) for before, cap in levels]))
+    return Counted(_MEASURES[measure], month, amount, tuple([(before, cap) for before, cap in levels]))
 
 
 def draws_json(draws: Iterable[Draw]) -> list[tuple[str, int]]:
