@@ -47,7 +47,7 @@ BOOKS: Final = (
         " usd_charged, price_effective_from FROM usage_event WHERE tenant_id = $1 ORDER BY 1, 2"
     ),
     "SELECT DISTINCT quarter FROM usage_mark WHERE tenant_id = $1 ORDER BY 1",
-    "SELECT type, payload - 'available' FROM outbox WHERE tenant_id = $1 ORDER BY 1, 2::text",
+    "SELECT type, (payload - 'available')::text FROM outbox WHERE tenant_id = $1 ORDER BY 1, 2",
 )
 
 
