@@ -228,6 +228,7 @@ async def test_two_corrections_at_once_take_back_no_more_than_there_is(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_a_hundred_megabytes_are_booked_in_flat_memory(application: Application, caller: Caller) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(HEADER.encode())
