@@ -19,7 +19,7 @@ from tests.infra.builders import nothing_moves, reported
 
 pytestmark = pytest.mark.anyio
 
-SECRET: Final = "sk-proj-seven-seals-4711"
+SECRET: Final = "sk-proj-seven-seals-QyZx"
 ADDRESS: Final = "https://hooks.slack.com/services/T00000000/B00000000/abcDEF123456ghiJKL789mno"
 # What workers do stands on the ledger.
 WORK: Final = {"reserve", "consume", "release", "extend", "reserveMany", "releaseMany", "recordUsage"}
@@ -164,7 +164,7 @@ async def test_every_decision_is_recorded_once_without_a_secret_and_is_told_to_i
     # No secret, and nothing of what a credit is worth.
     kept = [str(row) for row in await application.across_tenants.fetch("SELECT audit_event::text FROM audit_event")]
     for text in [*kept, *map(str, whole)]:
-        for secret in (SECRET, "4711", "hooks.slack", "abcDEF", "whsec"):
+        for secret in (SECRET, "QyZx", "hooks.slack", "abcDEF", "whsec"):
             assert secret not in text
     for text in map(str, own):
         for figure in ("7.77", "creditValue", "markup", "margin"):
