@@ -29,6 +29,8 @@ KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 
 # Nobody and no tenant; it sorts before every other.
 NIL: Final = UUID(int=0)
+# It sorts after every other: where a list of the newest begins.
+AFTER_ALL: Final = UUID(int=2**128 - 1)
 
 _PUBLIC: Final = re.compile(r"([a-z]{3})_([0-9a-f]{32})", re.ASCII)
 

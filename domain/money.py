@@ -83,6 +83,11 @@ def multiply_rounding_down(left: int, right: int) -> int:
     return left * right // NANO
 
 
+def quantity_rounding_down(amount: int, each: int) -> int:
+    """How many (nano) an amount is at so much for each, all in nano-units: 4 credits at 2 each are two."""
+    return amount * NANO // each
+
+
 def price_for_margin_rounding_down(cost: int, margin: int) -> int:
     """What must be earned by something that costs this much, so that of every unit earned a part remains: `margin`, in
     hundredths of a percent, under 10_000. At 5_000 (50 %) it is twice the cost."""

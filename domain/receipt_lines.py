@@ -11,7 +11,14 @@ from typing import Final, NamedTuple
 
 from domain import prices, rates
 from domain.holds import Reservation
-from domain.money import MILLION, NANO, divide_rounding_up, format_amount, multiply_rounding_down
+from domain.money import (
+    MILLION,
+    NANO,
+    divide_rounding_up,
+    format_amount,
+    multiply_rounding_down,
+    quantity_rounding_down,
+)
 from domain.prices import Price, PriceList, Tokens
 from domain.rates import ChargeType, Rate, RateCard
 from domain.usage import Route, UsageEvent
@@ -150,7 +157,7 @@ def charge_lines(
         else:
             each = "per result" if rate.charge_type is ChargeType.PER_RESULT else "each"
             label = f"{verb} {key}: {rate.name}, {format_amount(rate.amount)} {each}"
-            lines.append(Line(label, amount * NANO // rate.amount, amount, unit_of(key)))
+            lines.append(Line(label, quantity_rounding_down(amount, rate.amount), amount, unit_of(key)))
     return tuple(lines)
 
 

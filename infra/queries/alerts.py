@@ -6,13 +6,13 @@ from typing import Final
 from uuid import UUID
 
 from domain.alerts import AlertKind
+from domain.ids import AFTER_ALL
 from infra.alert_rows import ALERT_COLUMNS, RaisedAlert, raised_alert_of
 from infra.application import Application
 
 _ALERTS: Final = f"SELECT {ALERT_COLUMNS} FROM alert a WHERE a.tenant_id = $1"
 _PAGE: Final = f"{_ALERTS} AND a.id < $2 AND ($3::text[] IS NULL OR a.kind = ANY($3)) ORDER BY a.id DESC LIMIT $4"
 _BY_ID: Final = f"{_ALERTS} AND a.id = ANY($2::uuid[])"
-AFTER_ALL: Final = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)

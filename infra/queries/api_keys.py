@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from domain.ids import AFTER_ALL
 from infra.application import Application
 from infra.transaction import Connection
 
 KEY_COLUMNS: Final = """id, tenant_id, name, role, hint, created_at, created_by, expires_at, last_used_at, revoked_at,
     requests_per_minute, replaced_by"""
-_LAST: Final = UUID(int=2**128 - 1)
 _PAGE: Final = f"SELECT {KEY_COLUMNS} FROM api_key WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 _OF_OPERATORS: Final = f"SELECT {KEY_COLUMNS} FROM api_key WHERE tenant_id IS NULL ORDER BY id DESC"
 _OF_TENANT: Final = f"SELECT {KEY_COLUMNS} FROM api_key WHERE tenant_id = $1 ORDER BY id DESC"
@@ -52,7 +52,7 @@ class ApiKeyPage:
 
 async def page(application: Application, tenant_id: UUID, first: int, before: UUID | None) -> ApiKeyPage:
     """The newest `first` keys of a tenant that were made before this one."""
-    rows = await application.readers.of(tenant_id).fetch(_PAGE, tenant_id, before or _LAST, first + 1)
+    rows = await application.readers.of(tenant_id).fetch(_PAGE, tenant_id, before or AFTER_ALL, first + 1)
     return ApiKeyPage(tuple([key_of(row) for row in rows[:first]]), len(rows) > first, before is not None)
 
 

@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from domain.audit_log import AuditEvent
+from domain.ids import AFTER_ALL
 from infra.application import Application
-
-AFTER_ALL: Final = UUID(int=2**128 - 1)
 
 _PAGE: Final = """
 SELECT id, occurred_at, tenant_id, actor, role, operation, subject, details, idempotency_key FROM audit_event

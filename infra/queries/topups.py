@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from domain.ids import AFTER_ALL
 from domain.payments import TopUp
 from infra.application import Application
 from infra.top_up_rows import TOP_UP_COLUMNS, top_up_of
@@ -12,7 +13,6 @@ from infra.top_up_rows import TOP_UP_COLUMNS, top_up_of
 _TOP_UPS: Final = f"SELECT {TOP_UP_COLUMNS} FROM top_up WHERE tenant_id = $1"
 _PAGE: Final = f"{_TOP_UPS} AND id < $2 ORDER BY id DESC LIMIT $3"
 _BY_ID: Final = f"{_TOP_UPS} AND id = ANY($2::uuid[])"
-AFTER_ALL: Final = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
