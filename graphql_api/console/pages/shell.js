@@ -43,7 +43,9 @@ export function loadShell({ anew = false } = {}) {
   if (anew || known.whose !== whose || Date.now() - known.at > YOUNG) {
     const coming = isOperating() ? ask(OPERATORS_SHELL, {}, { tenant: null }) : ask(SHELL);
     known = { whose, at: Date.now(), coming };
-    coming.catch(() => (known.whose = null));
+    coming.catch(() => {
+      known.whose = null;
+    });
   }
   return known.coming;
 }
@@ -77,7 +79,11 @@ function brand() {
 
 function menuButton() {
   const menu = document.getElementById("menu");
-  const button = element("button", { type: "button", class: "menu quiet", "aria-controls": "menu", "aria-expanded": "false" }, "Menu");
+  const button = element(
+    "button",
+    { type: "button", class: "menu quiet", "aria-controls": "menu", "aria-expanded": "false" },
+    "Menu",
+  );
   menu.classList.remove("open");
   button.addEventListener("click", () => button.setAttribute("aria-expanded", menu.classList.toggle("open")));
   return button;
@@ -106,7 +112,13 @@ function account({ role, actor }) {
   on("changed", draw);
   draw();
   const who = element("span", { class: "who", title: actor }, words(role));
-  return element("span", { class: "account" }, state, who, element("button", { type: "button", class: "quiet", onclick: leave }, "Sign out"));
+  return element(
+    "span",
+    { class: "account" },
+    state,
+    who,
+    element("button", { type: "button", class: "quiet", onclick: leave }, "Sign out"),
+  );
 }
 
 function drawMenu({ role, tenant }) {
@@ -116,7 +128,8 @@ function drawMenu({ role, tenant }) {
     return element("li", {}, element("a", { href, "aria-current": here && "page" }, title));
   };
   const group = (title, pages) => [element("h2", {}, title), element("ul", {}, pages.map(item))];
-  const everything = role === "OPERATOR" && element("ul", {}, element("li", {}, element("a", { href: "/admin/" }, "All tables")));
+  const everything =
+    role === "OPERATOR" && element("ul", {}, element("li", {}, element("a", { href: "/admin/" }, "All tables")));
   const menu = document.getElementById("menu");
   fill(
     menu,
@@ -133,13 +146,38 @@ function notices({ viewer, budgets, wallets }) {
   const paused = budgets.filter((budget) => budget.paused);
   const near = budgets.filter((budget) => !budget.paused);
   const dry = wallets.filter(({ status }) => status === "EXHAUSTED");
-  const low = wallets.filter(({ status }) => status === "LOW" || status === "WARNING");
+  const low = wallets.filter(({ status }) => status === "WARNING");
   return [
-    tenant.status !== "ACTIVE" && banner("full", `${tenant.name} is ${words(tenant.status).toLowerCase()}: no call is admitted.`, "Ask who runs Purser to resume it."),
-    paused.length > 0 && banner("full", `Paused: ${paused.map(named).join(", ")}.`, mayChange ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap."),
-    dry.length > 0 && banner("full", `Nothing is left in ${dry.map(({ key }) => key).join(", ")}.`, mayChange ? link("/#top-up", "Top up") : "An administrator can top up."),
-    near.length > 0 && banner("near", `Near the cap: ${near.map(named).join(", ")}.`, mayChange ? link("/settings#caps", "Look at the caps") : null),
-    low.length > 0 && banner("near", `Running low: ${low.map((wallet) => `${wallet.key} (${percent(wallet.usedPercent)} used)`).join(", ")}.`, mayChange ? link("/#top-up", "Top up") : null),
+    tenant.status !== "ACTIVE" &&
+      banner(
+        "full",
+        `${tenant.name} is ${words(tenant.status).toLowerCase()}: no call is admitted.`,
+        "Ask who runs Purser to resume it.",
+      ),
+    paused.length > 0 &&
+      banner(
+        "full",
+        `Paused: ${paused.map(named).join(", ")}.`,
+        mayChange ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap.",
+      ),
+    dry.length > 0 &&
+      banner(
+        "full",
+        `Nothing is left in ${dry.map(({ key }) => key).join(", ")}.`,
+        mayChange ? link("/#top-up", "Top up") : "An administrator can top up.",
+      ),
+    near.length > 0 &&
+      banner(
+        "near",
+        `Near the cap: ${near.map(named).join(", ")}.`,
+        mayChange ? link("/settings#caps", "Look at the caps") : null,
+      ),
+    low.length > 0 &&
+      banner(
+        "near",
+        `Running low: ${low.map((wallet) => `${wallet.key} (${percent(wallet.usedPercent)} used)`).join(", ")}.`,
+        mayChange ? link("/#top-up", "Top up") : null,
+      ),
   ];
 }
 
