@@ -1,7 +1,7 @@
 // Top-ups: buying bundles and prepaid balance by hand, and letting the balance fill up by itself.
 
 import { announce, element, fill } from "/console/elements.js";
-import { amount, moment, money, usd, words } from "/console/formats.js";
+import { moment, money, usd, walletAmount, words } from "/console/formats.js";
 import { ask, change } from "/console/graphql.js";
 import { action, card, DECIMAL, form, opener, status, table } from "/console/parts.js";
 
@@ -15,7 +15,6 @@ const START = `mutation StartTopUp($input: StartTopUpInput!) {
 const RECHARGE = `mutation SetAutoRecharge($input: SetAutoRechargeInput!) {
   setAutoRecharge(input: $input) { __typename ... on Refusal { code message } }
 }`;
-const UNITS = { metered: "USD" };
 
 /** The card of what was bought and how to buy more. `moved`: tells when a balance has changed. */
 export function topUps({ wallets, topUps: orders, returned, bundles, acceptsPayments }, context, moved) {
@@ -47,7 +46,7 @@ function buying(metered, bundles) {
           "p",
           {},
           action(
-            `${amount(size, UNITS[walletKey])} ${words(walletKey).toLowerCase()} for ${money(price.amount, price.currency)}`,
+            `${walletAmount(size, walletKey)} ${words(walletKey).toLowerCase()} for ${money(price.amount, price.currency)}`,
             () => pay({ walletKey, bundle: key }),
           ),
         ),
@@ -79,7 +78,7 @@ const ORDERS = (mayBuy) => [
   {
     title: "What",
     main: true,
-    cell: (order) => `${amount(order.amount, UNITS[order.walletKey])} ${words(order.walletKey).toLowerCase()}`,
+    cell: (order) => `${walletAmount(order.amount, order.walletKey)} ${words(order.walletKey).toLowerCase()}`,
   },
   { title: "Price", number: true, cell: ({ price }) => money(price.amount, price.currency) },
   { title: "How", cell: ({ origin }) => words(origin) },
@@ -88,7 +87,7 @@ const ORDERS = (mayBuy) => [
     cell: ({ state, failure, takenBack, walletKey }) => [
       status(state),
       failure && element("small", {}, " ", failure),
-      Number(takenBack) > 0 && element("small", {}, ` ${amount(takenBack, UNITS[walletKey])} taken back`),
+      Number(takenBack) > 0 && element("small", {}, ` ${walletAmount(takenBack, walletKey)} taken back`),
     ],
   },
   {
@@ -116,7 +115,7 @@ function outcome(order, moved) {
       element(
         "p",
         { class: ["banner", tone] },
-        `${amount(size, UNITS[walletKey])} ${words(walletKey).toLowerCase()}: ${text}`,
+        `${walletAmount(size, walletKey)} ${words(walletKey).toLowerCase()}: ${text}`,
       ),
     );
   };
@@ -141,7 +140,7 @@ function recharge({ key, autoRecharge }, mayChange, { refresh }) {
     retryAt,
     disabledReason,
     inFlight,
-  } = autoRecharge;
+  } = autoRecharge ?? NEVER_SET;
   const rule = enabled
     ? `Below ${usd(threshold)}, ${usd(size)} are bought with the kept card${monthlyLimit === null ? "" : `, at most ${usd(monthlyLimit)} a month`}.`
     : "The balance does not fill up by itself.";
