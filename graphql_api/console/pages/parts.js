@@ -243,6 +243,17 @@ export function opener(label, title, content, attributes = { class: "quiet" }) {
   return element("button", { type: "button", onclick: open, ...attributes }, label);
 }
 
+/** Show a secret, which nobody can show again, in a dialog with a button that copies it. */
+export function shownOnce(title, secret) {
+  const text = element("code", { class: "secret" }, secret);
+  const copy = async () => {
+    await navigator.clipboard.writeText(secret);
+    announce("Copied.");
+  };
+  const note = "Keep it now: it is not shown again.";
+  dialog(title, element("p", {}, note), element("p", {}, text), element("button", { type: "button", onclick: copy }, "Copy"));
+}
+
 /** What stands while an answer is on its way. */
 export function loading() {
   return element("p", { class: "loading" }, "Loading…");
