@@ -91,7 +91,7 @@ async def page(open_page: OpenPage) -> Page:
 
 @pytest.fixture
 def signed_in(site: Site) -> SignedIn:
-    """To be awaited before the page is opened: signed_in(page, Role.MEMBER, "globex"). Without a tenant: acme."""
+    """To be awaited, before the page is opened, with the page, a Role and a tenant's slug (acme unless said)."""
 
     async def signed(page: Page, role: Role, tenant: str = "acme") -> None:
         await site.sign_in(page.context, role, tenant)
