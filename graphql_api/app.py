@@ -9,14 +9,14 @@ from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from graphql_api import limits
+from graphql_api.console.serving import console_routes
 from graphql_api.context import Context
 from graphql_api.execution import Engine
 from graphql_api.expense_uploads import expense_uploads
-from graphql_api.front_page import front_page
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
 from graphql_api.usage_lines import usage_lines
@@ -66,14 +66,14 @@ def create_app(
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/graphql", GraphQLEndpoint(engine, keyring, context_of)),
         WebSocketRoute("/graphql", WebsocketEndpoint(engine, keyring, context_of)),
-        Route("/", front_page),
         Route("/healthz", health),
         Route("/usage", usage_lines(application, keyring), methods=["POST"]),
         Route("/expenses", expense_uploads(application, keyring), methods=["POST"]),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
+        *console_routes(),
     ]
     agents = None if mcp is None else mcp(engine, keyring, context_of)
     if agents is not None:

@@ -5,6 +5,7 @@ from graphql import GraphQLSchema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from graphql_api import enumerations as _described  # noqa: F401  # registers the enumerations
+from graphql_api.account_costs import AccountCostsQueries
 from graphql_api.admissions import AdmissionMutations
 from graphql_api.agent_budgets import AgentBudgetQueries
 from graphql_api.alert_subscription import AlertSubscriptions
@@ -30,7 +31,7 @@ from graphql_api.recharges import RechargeMutations
 from graphql_api.rerating import RerateMutations
 from graphql_api.reservations import ReservationQueries
 from graphql_api.scalars import SCALARS
-from graphql_api.scopes import ScopeMutations
+from graphql_api.scopes import ScopeMutations, ScopeQueries
 from graphql_api.settlements import SettlementMutations
 from graphql_api.spending import SpendingQueries
 from graphql_api.subscriptions import SubscriptionMutations
@@ -42,6 +43,7 @@ from graphql_api.usage import UsageMutations
 from graphql_api.usage_breakdowns import UsageBreakdownQueries
 from graphql_api.usage_events import UsageEventQueries
 from graphql_api.usage_subscription import UsageSubscriptions
+from graphql_api.viewer import ViewerQueries
 from graphql_api.wallet_subscription import WalletSubscriptions
 from graphql_api.wallets import WalletMutations, WalletQueries
 
@@ -73,6 +75,9 @@ class Query(
     IdentityProviderQueries,
     ExpenseQueries,
     CampaignCostsQueries,
+    AccountCostsQueries,
+    ScopeQueries,
+    ViewerQueries,
     NodeQueries,
 ):
     """What can be asked."""

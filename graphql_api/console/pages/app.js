@@ -1,0 +1,158 @@
+// The console: draws the page that the address names, keeps it right, and moves between pages without reloading.
+//
+// A page's module exports `load({ parameters, query, viewer, ask })`, which resolves to its data by one request, and
+// `draw(data, context)`, which returns what is shown. `context` is that of `load` with `follow` (a subscription that ends with the
+// page), `refresh` (load and draw anew) and `go` (to another address).
+
+import { announce, element, fill } from "/console/elements.js";
+import { ask, Failure, tenantLookedAt } from "/console/graphql.js";
+import { follow, isLive, on } from "/console/live.js";
+import { loading, problemOf } from "/console/parts.js";
+import { routeOf } from "/console/routes.js";
+import { drawShell, hideShell, loadShell } from "/console/shell.js";
+
+const BETWEEN_LOOKS = 30_000;
+const OLDEST_WHILE_LIVE = 300_000;
+const OLDEST_WITHOUT = 60_000;
+
+const main = document.getElementById("main");
+let shown = null;
+
+/** Go to an address of the console. */
+async function go(address, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"](null, "", address);
+  await show({ focus: true });
+}
+
+async function show({ focus = false } = {}) {
+  leave();
+  const page = { address: location.href, stops: [], aborting: new AbortController(), loadedAt: 0 };
+  shown = page;
+  const route = routeOf(location.pathname);
+  document.title = `${route?.title ?? "Not found"} · Purser`;
+  fill(main, loading());
+  try {
+    if (!route) return fill(main, notFound());
+    const module = route.load();
+    module.catch(() => {});
+    if (route.anybody) {
+      hideShell();
+      const { draw, load } = await module;
+      if (shown === page) fill(main, draw(await load?.(), { go, query: new URLSearchParams(location.search) }));
+      return;
+    }
+    await loadPage(page, route, module);
+  } catch (error) {
+    failed(page, error);
+  } finally {
+    if (focus && shown === page) main.focus({ preventScroll: true });
+    if (focus) scrollTo(0, 0);
+  }
+}
+
+async function loadPage(page, route, coming) {
+  const query = new URLSearchParams(location.search);
+  const asking = (text, variables, options) => ask(text, variables, { signal: page.aborting.signal, ...options });
+  const viewing = loadShell();
+  viewing.catch(() => {});
+  const module = await coming;
+  const context = { parameters: route.parameters, query, ask: asking, go };
+  const [shell, data] = await Promise.all([viewing, module.needsViewer ? null : module.load(context)]);
+  if (shown !== page) return;
+  const { viewer } = shell;
+  if (route.operator && viewer.role !== "OPERATOR")
+    throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
+  Object.assign(context, { viewer, follow: following(page), refresh: () => refresh(page) });
+  page.redraw = async (fresh) => {
+    for (const stop of page.stops.splice(0)) stop();
+    page.loadedAt = Date.now();
+    fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
+  };
+  page.reload = () => module.load(context);
+  drawShell(shell, { refresh: () => refresh(shown) });
+  const fresh = data ?? (await page.reload());
+  if (shown === page) await page.redraw(fresh);
+}
+
+function following(page) {
+  return (query, variables, receive) => {
+    page.stops.push(follow(query, variables, (data) => shown === page && receive(data)));
+  };
+}
+
+/** Load and draw anew what is shown; a page that is loading does it anyway. */
+async function refresh(page) {
+  if (!page || shown !== page || !page.reload) return;
+  try {
+    const [shell, data] = await Promise.all([loadShell({ anew: true }), page.reload()]);
+    if (shown !== page) return;
+    drawShell(shell, { refresh: () => refresh(shown) });
+    await page.redraw(data);
+  } catch (error) {
+    failed(page, error);
+  }
+}
+
+function failed(page, error) {
+  if (error.name === "AbortError" || shown !== page) return;
+  if (error.code === "UNAUTHENTICATED") return signIn();
+  if (error.code === "TENANT_REQUIRED" && !tenantLookedAt()) return go("/operator/tenants", { replace: true });
+  fill(
+    main,
+    problemOf(error, () => show()),
+  );
+}
+
+function signIn() {
+  const next = location.pathname + location.search;
+  go(`/sign-in?next=${encodeURIComponent(next)}`, { replace: true });
+}
+
+function leave() {
+  if (!shown) return;
+  shown.aborting.abort();
+  for (const stop of shown.stops) stop();
+  shown = null;
+}
+
+function notFound() {
+  return element(
+    "div",
+    { class: "failed" },
+    element("h1", {}, "There is no such page"),
+    element("p", {}, element("a", { href: "/" }, "To the usage of this month")),
+  );
+}
+
+/** Whether somebody is in the middle of something that drawing anew would take away. */
+function isBusy() {
+  const active = document.activeElement;
+  return document.querySelector("dialog[open]") || (main.contains(active) && active.matches("input, select, textarea"));
+}
+
+function look() {
+  if (document.visibilityState !== "visible" || !shown?.loadedAt || isBusy()) return;
+  const age = Date.now() - shown.loadedAt;
+  if (age > (isLive() || !shown.stops.length ? OLDEST_WHILE_LIVE : OLDEST_WITHOUT)) refresh(shown);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+  if (!link || !plain || link.target || link.origin !== location.origin || event.defaultPrevented) return;
+  if (!routeOf(link.pathname)) return;
+  event.preventDefault();
+  go(link.href);
+});
+addEventListener("popstate", () => show());
+document.addEventListener("visibilitychange", look);
+setInterval(look, BETWEEN_LOOKS);
+on("ended", signIn);
+on("returned", () => {
+  if (!shown) return;
+  if (isBusy()) shown.loadedAt = 1;
+  else refresh(shown);
+  announce("The connection is back.");
+});
+
+show();

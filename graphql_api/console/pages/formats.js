@@ -1,0 +1,70 @@
+// How figures and moments are written: in the reader's locale, exact, never by way of binary fractions.
+
+const locale = navigator.languages;
+const counts = new Intl.NumberFormat(locale);
+const credits = new Intl.NumberFormat(locale, { maximumFractionDigits: 9 });
+const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
+const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const exactMoments = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
+const days = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
+const shortDays = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", timeZone: "UTC" });
+const months = new Intl.DateTimeFormat(locale, { month: "long", year: "numeric", timeZone: "UTC" });
+const moneys = new Map();
+
+/** An amount of a wallet: dollars, or credits and pieces. */
+export function amount(text, unit) {
+  return unit === "USD" ? usd(text) : credits.format(text);
+}
+
+/** US dollars. Small ones keep the digits that tell them from nothing; `exact` keeps all nine. */
+export function usd(text, { exact = false } = {}) {
+  return money(text, "USD", { exact });
+}
+
+/** An amount of a currency by its ISO 4217 code. */
+export function money(text, currency, { exact = false } = {}) {
+  const small = Math.abs(Number(text)) < 1 && Number(text) !== 0;
+  const digits = exact ? 9 : small ? 6 : 2;
+  const key = `${currency} ${digits}`;
+  if (!moneys.has(key)) {
+    const options = { style: "currency", currency, minimumFractionDigits: 2, maximumFractionDigits: digits };
+    moneys.set(key, new Intl.NumberFormat(locale, options));
+  }
+  return moneys.get(key).format(text);
+}
+
+/** A whole number, such as of calls or tokens. */
+export function count(text) {
+  return counts.format(text);
+}
+
+/** A share as the API gives it: 80 is 80 %. Null: there is none. */
+export function percent(value) {
+  return value === null || value === undefined ? "–" : percents.format(value / 100);
+}
+
+/** A moment, such as "2026-11-21T02:45:00Z", in the reader's time zone. */
+export function moment(text) {
+  return text ? moments.format(new Date(text)) : "–";
+}
+
+/** A moment with its time zone, for who wants to know exactly. */
+export function exactMoment(text) {
+  return exactMoments.format(new Date(text));
+}
+
+/** A calendar day, such as "2026-11-21": the same everywhere. */
+export function day(text, { short = false } = {}) {
+  return (short ? shortDays : days).format(new Date(`${text.slice(0, 10)}T00:00:00Z`));
+}
+
+/** A month, such as "2026-11". */
+export function month(text) {
+  return months.format(new Date(`${text.slice(0, 7)}-01T00:00:00Z`));
+}
+
+/** A code of the API in words: BUDGET_EXCEEDED is "Budget exceeded", and so is budget_exceeded. */
+export function words(code) {
+  const text = code.toLowerCase().replaceAll(/[_-]/g, " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,281 @@
+// Parts that several pages are put together from: cards, tables, bars, forms, dialogs.
+
+import { announce, element, fill } from "/console/elements.js";
+import { percent as percentText, words } from "/console/formats.js";
+import { Failure, newKey, Refusal } from "/console/graphql.js";
+
+let lastId = 0;
+
+/** An id of an element that another one names. */
+export function uniqueId(name) {
+  return `${name}-${++lastId}`;
+}
+
+/** A titled region of a page. `actions`: what stands beside the title. */
+export function card(title, { actions = [], wide = false } = {}, ...children) {
+  const id = uniqueId("card");
+  return element(
+    "section",
+    { class: ["card", wide && "wide"], "aria-labelledby": id },
+    element("header", {}, element("h2", { id }, title), actions),
+    children,
+  );
+}
+
+/** Named figures: `[name, value, detail?]` each. */
+export function figures(...entries) {
+  return element(
+    "dl",
+    { class: "figures" },
+    entries
+      .filter(Boolean)
+      .map(([name, value, detail]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, name),
+          element("dd", {}, value),
+          detail && element("dd", { class: "detail" }, detail),
+        ),
+      ),
+  );
+}
+
+/** A share as a bar: violet, amber from 80 %, red from 100 %. `percent` null: there is no limit to fill. */
+export function bar(percent, label) {
+  const level = percent >= 100 ? "full" : percent >= 80 ? "near" : "fine";
+  const filled = element("span", { class: ["filled", level] });
+  filled.style.width = `${Math.min(100, Math.max(0, percent ?? 0))}%`;
+  const spoken = { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
+  const value = {
+    "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))),
+    "aria-valuetext": percentText(percent),
+  };
+  return element("div", { class: "bar", ...spoken, ...value }, filled);
+}
+
+/** A state in a word. `tone`: fine, near, full or quiet. */
+export function tag(text, tone = "quiet") {
+  return element("span", { class: ["tag", tone] }, text);
+}
+
+/** A status of the API in words, with the tone that it calls for. */
+export function status(code) {
+  return tag(words(code), TONES[code] ?? "quiet");
+}
+
+const TONES = {
+  OK: "fine",
+  ACTIVE: "fine",
+  CREDITED: "fine",
+  SUCCEEDED: "fine",
+  WARNING: "near",
+  LOW: "near",
+  PENDING: "near",
+  OPEN: "near",
+  PAUSED: "full",
+  EXHAUSTED: "full",
+  SUSPENDED: "full",
+  FAILED: "full",
+  INACTIVE: "full",
+  CLOSED: "full",
+};
+
+/** What stands where there is nothing to show, and what to do about it. */
+export function empty(text, ...more) {
+  return element("div", { class: "empty" }, element("p", {}, text), more);
+}
+
+/**
+ * A table. `columns`: `{ title, cell: (row) => node or text, number: right-aligned, main: names its row }`.
+ * `empty`: what is said where there are no rows.
+ */
+export function table({ caption, columns, rows, empty: nothing = "Nothing yet." }) {
+  if (!rows.length) return empty(nothing);
+  const body = element("tbody", {}, rowsOf(columns, rows));
+  return scrolled(caption, columns, body);
+}
+
+/**
+ * The table of a connection: its page's edges, and a button that asks for the next page. `more`: asks for the page after
+ * a cursor and resolves to a connection.
+ */
+export function pagedTable({ caption, columns, connection, more, empty: nothing = "Nothing yet." }) {
+  if (!connection.edges.length) return empty(nothing);
+  const nodes = (page) => page.edges.map(({ node }) => node);
+  const body = element("tbody", {}, rowsOf(columns, nodes(connection)));
+  let { pageInfo } = connection;
+  const button = element("button", { type: "button", class: "quiet", onclick: show }, "Show more");
+  const problem = element("p", { class: "problem", role: "alert" });
+  async function show() {
+    await busy(button, problem, async () => {
+      const page = await more(pageInfo.endCursor);
+      pageInfo = page.pageInfo;
+      const added = rowsOf(columns, nodes(page));
+      body.append(...added);
+      announce(`${added.length} more rows`);
+      if (!pageInfo.hasNextPage) button.remove();
+    });
+  }
+  return element("div", {}, scrolled(caption, columns, body), problem, pageInfo.hasNextPage && button);
+}
+
+function scrolled(caption, columns, body) {
+  const heads = columns.map(({ title, number }) => element("th", { scope: "col", class: number && "number" }, title));
+  const head = element("thead", {}, element("tr", {}, heads));
+  const made = element("table", {}, element("caption", { class: "unseen" }, caption), head, body);
+  return element("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": caption }, made);
+}
+
+function rowsOf(columns, rows) {
+  return rows.map((row) =>
+    element(
+      "tr",
+      {},
+      columns.map(({ title, cell, number, main }) =>
+        element(
+          main ? "th" : "td",
+          { class: number && "number", scope: main && "row", "data-title": title },
+          cell(row),
+        ),
+      ),
+    ),
+  );
+}
+
+/**
+ * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
+ * the same until it is done.
+ */
+export function action(label, act, { quiet = true, danger = false } = {}) {
+  const problem = element("span", { class: "problem", role: "alert" });
+  const button = element("button", { type: "button", class: [quiet && "quiet", danger && "danger"] }, label);
+  let key = newKey();
+  const once = async () => {
+    await act(key);
+    key = newKey();
+  };
+  button.addEventListener("click", () => busy(button, problem, once));
+  return element("span", { class: "action" }, button, problem);
+}
+
+/**
+ * A form. `fields`: `{ name, label, type, value, required, options: [[value, text]], help, ...attributes }`; a field without a
+ * value sends null. `send(values, key)` does it: `key` is the idempotency key, the same for the same values until an answer is
+ * known. `done(result)`: afterwards. What is refused stands in the form, which keeps its values.
+ */
+export function form({ fields, submit, send, done, inline = false }) {
+  const problem = element("p", { class: "problem", role: "alert" });
+  const button = element("button", { type: "submit" }, submit);
+  const controls = fields.map(control);
+  const made = element(
+    "form",
+    { class: ["form", inline && "inline"] },
+    controls.map(({ node }) => node),
+    button,
+    problem,
+  );
+  let unanswered = { values: null, key: null };
+  made.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries(controls.map(({ name, value }) => [name, value()]));
+    const written = JSON.stringify(values);
+    if (unanswered.values !== written) unanswered = { values: written, key: newKey() };
+    busy(button, problem, async () => {
+      const result = await send(values, unanswered.key);
+      unanswered = { values: null, key: null };
+      await done(result, values);
+    });
+  });
+  return made;
+}
+
+function control({ name, label, help, options, type = "text", value, ...attributes }) {
+  const id = uniqueId(name);
+  const helpId = help && uniqueId("help");
+  const shared = { id, name, "aria-describedby": helpId, ...attributes };
+  let input;
+  if (options) {
+    const chosen = options.map(([code, text]) => element("option", { value: code, selected: code === value }, text));
+    input = element("select", shared, chosen);
+  } else if (type === "checkbox") {
+    input = element("input", { ...shared, type, checked: value });
+  } else {
+    input = element("input", { ...shared, type, value, autocomplete: attributes.autocomplete ?? "off" });
+  }
+  const read = () => (type === "checkbox" ? input.checked : input.value.trim() === "" ? null : input.value.trim());
+  const texts = [element("label", { for: id }, label), help && element("small", { id: helpId }, help)];
+  const parts = type === "checkbox" ? [input, ...texts] : [texts[0], input, texts[1]];
+  return { name, value: read, node: element("div", { class: ["field", type === "checkbox" && "check"] }, parts) };
+}
+
+/** Attributes of a field for an amount: a decimal with at most nine fractional digits, as the API takes it. */
+export const DECIMAL = {
+  inputmode: "decimal",
+  pattern: "-?[0-9]+([.][0-9]{1,9})?",
+  title: "A decimal such as 12 or 0.25",
+};
+
+/** A dialog over the page, open; it goes with Escape, and the focus goes back to where it was. Returns what closes it. */
+export function dialog(title, ...children) {
+  const id = uniqueId("dialog");
+  const close = () => made.close();
+  const closing = element("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "✕");
+  const head = element("header", {}, element("h2", { id }, title), closing);
+  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children));
+  made.addEventListener("close", () => made.remove());
+  document.body.append(made);
+  made.showModal();
+  return close;
+}
+
+/** A button that opens a dialog. `content(close)` makes what stands in it, and may take its time. */
+export function opener(label, title, content, attributes = { class: "quiet" }) {
+  async function open() {
+    const place = element("div", {}, loading());
+    const close = dialog(title, place);
+    try {
+      fill(place, await content(close));
+    } catch (error) {
+      fill(place, problemOf(error));
+    }
+  }
+  return element("button", { type: "button", onclick: open, ...attributes }, label);
+}
+
+/** What stands while an answer is on its way. */
+export function loading() {
+  return element("p", { class: "loading" }, "Loading…");
+}
+
+/** What stands in place of what could not be had, with a way on. */
+export function problemOf(error, again = null) {
+  const refused = error instanceof Refusal || ["FORBIDDEN", "TENANT_REQUIRED"].includes(error.code);
+  return element(
+    "div",
+    { class: ["failed", refused && "refused"], role: "alert" },
+    element("h2", {}, refused ? "This is not for you to see or do" : "This could not be loaded"),
+    element("p", {}, said(error)),
+    again && element("button", { type: "button", onclick: again }, "Try again"),
+  );
+}
+
+/** Do something with a button that waits meanwhile; say what went wrong in `problem`. */
+async function busy(button, problem, act) {
+  if (button.disabled) return;
+  button.disabled = true;
+  problem.textContent = "";
+  try {
+    await act();
+  } catch (error) {
+    problem.textContent = said(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function said(error) {
+  if (error instanceof Refusal || error instanceof Failure) return error.message;
+  console.error(error);
+  return "The console made a mistake. Reload the page; if it stays, tell who runs Purser.";
+}

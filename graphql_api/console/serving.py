@@ -1,0 +1,88 @@
+"""The console's pages and files. Every page is one document, whose script draws what the address names.
+
+Nothing here needs a key: the pages hold no figures, they ask the GraphQL API for them.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PAGES: Final = Path(__file__).parent / "pages"
+# `pages/routes.js` says which script draws each of these; a test compares the two.
+ADDRESSES: Final = (
+    "/",
+    "/costs",
+    "/campaigns",
+    "/campaigns/{campaign}",
+    "/accounts",
+    "/accounts/{account}",
+    "/plan",
+    "/alerts",
+    "/settings",
+    "/audit-log",
+    "/sign-in",
+    "/operator/tenants",
+    "/operator/tenants/{slug}",
+    "/operator/rate-cards",
+    "/operator/prices",
+    "/operator/margins",
+    "/operator/jobs",
+)
+
+# Plotly makes one empty style element and fills it rule by rule: this is the hash of an empty text.
+_EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+_HEADERS: Final = {
+    "content-security-policy": (
+        f"default-src 'none'; script-src 'self'; style-src 'self' {_EMPTY_STYLE}; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-cache",
+}
+
+
+def console_routes() -> list[BaseRoute]:
+    """The pages at their addresses, and below /console what they are made of."""
+    files = StaticFiles(directory=PAGES)
+    charts = StaticFiles(directory=_folder_of_charts())
+    return [
+        *(Route(address, _page) for address in ADDRESSES),
+        Mount("/console/charts", _WithHeaders(GZipMiddleware(charts))),
+        Mount("/console", _WithHeaders(GZipMiddleware(files))),
+    ]
+
+
+def _folder_of_charts() -> Path:
+    """Where Plotly's Python package keeps its bundle; the package itself is not loaded."""
+    found = find_spec("plotly")
+    assert found is not None and found.origin is not None, "plotly is among the dependencies"
+    return Path(found.origin).parent / "package_data"
+
+
+def _page(_request: Request) -> Response:
+    return FileResponse(PAGES / "index.html", headers=_HEADERS)
+
+
+class _WithHeaders:
+    """Puts the headers of the console on whatever is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
