@@ -7,9 +7,12 @@ import { action, card, form, opener, status, table } from "/console/parts.js";
 
 export const AGENTS = `agentBudgets(first: 100) { role name spent cap usedPercent status pauseReason }
   tenant { agentsUsed plan { agents } }`;
-const PAUSE = "mutation PauseScope($input: ScopeInput!) { pauseScope(input: $input) { __typename ... on Refusal { code message } } }";
-const RESUME = "mutation ResumeScope($input: ScopeInput!) { resumeScope(input: $input) { __typename ... on Refusal { code message } } }";
-const NAME = "mutation NameScope($input: NameScopeInput!) { nameScope(input: $input) { __typename ... on Refusal { code message } } }";
+const PAUSE =
+  "mutation PauseScope($input: ScopeInput!) { pauseScope(input: $input) { __typename ... on Refusal { code message } } }";
+const RESUME =
+  "mutation ResumeScope($input: ScopeInput!) { resumeScope(input: $input) { __typename ... on Refusal { code message } } }";
+const NAME =
+  "mutation NameScope($input: NameScopeInput!) { nameScope(input: $input) { __typename ... on Refusal { code message } } }";
 
 /** The card of the agents. `may`: whether the viewer may pause and name them. */
 export function agents({ agentBudgets, tenant }, may, { refresh }) {
@@ -36,14 +39,19 @@ const COLUMNS = [
   { title: "This month", number: true, cell: ({ spent }) => usd(spent) },
   { title: "Cap", number: true, cell: ({ cap }) => (cap === null ? "none" : usd(cap)) },
   { title: "Used", number: true, cell: ({ usedPercent }) => percent(usedPercent) },
-  { title: "Status", cell: ({ status: state, pauseReason }) => [status(state), " ", pauseReason && words(pauseReason)] },
+  {
+    title: "Status",
+    cell: ({ status: state, pauseReason }) => [status(state), " ", pauseReason && words(pauseReason)],
+  },
 ];
 
 const changing = (done) => ({
   title: "Change",
   cell: ({ role, name, status: state, pauseReason }) => [
     // A budget's pause ends with a higher cap or the next month, and not by hand.
-    state === "PAUSED" && !pauseReason?.includes("budget") && action("Resume", (key) => turn(RESUME, key, role, done, "The agent may go on.")),
+    state === "PAUSED" &&
+      !pauseReason?.includes("budget") &&
+      action("Resume", (key) => turn(RESUME, key, role, done, "The agent may go on.")),
     state !== "PAUSED" && action("Pause", (key) => turn(PAUSE, key, role, done, "The agent is paused.")),
     " ",
     opener("Name", `Name ${role}`, (close) => naming(role, name, close, done)),

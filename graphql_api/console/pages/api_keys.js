@@ -33,7 +33,11 @@ const OVERLAPS = [
 export function apiKeys({ apiKeys: connection }, { refresh }) {
   const create = opener("Create a key", "Create an API key", (close) => creating(close, refresh), {});
   const more = async (after) => (await ask(MORE, { after })).apiKeys;
-  return card("API keys", { actions: [create] }, pagedTable({ caption: "API keys", columns: columns(refresh), connection, more }));
+  return card(
+    "API keys",
+    { actions: [create] },
+    pagedTable({ caption: "API keys", columns: columns(refresh), connection, more }),
+  );
 }
 
 function creating(close, refresh) {
@@ -71,14 +75,20 @@ const columns = (refresh) => [
   { title: "Key", cell: ({ hint }) => element("code", {}, hint ?? "") },
   { title: "Created", cell: ({ createdAt, createdBy }) => [moment(createdAt), createdBy && ` by ${createdBy}`] },
   { title: "Last used", cell: ({ lastUsedAt }) => (lastUsedAt ? moment(lastUsedAt) : "never") },
-  { title: "Works until", cell: ({ expiresAt, revokedAt }) => (revokedAt ? tag("revoked", "full") : expiresAt ? moment(expiresAt) : "it is revoked") },
+  {
+    title: "Ends",
+    cell: ({ expiresAt, revokedAt }) =>
+      revokedAt ? tag("has ended", "full") : expiresAt ? moment(expiresAt) : "when it is revoked",
+  },
   {
     title: "Change",
     cell: (key) =>
       !key.revokedAt && [
         !key.replacedBy && opener("Replace", `Replace ${key.name}`, (close) => rotating(key, close, refresh)),
         " ",
-        action("Revoke", (idempotencyKey) => revoke(key, idempotencyKey, refresh), { danger: true }),
+        action("Revoke", (idempotencyKey) => revoke(key, idempotencyKey, refresh), {
+          sure: "Whoever uses it is shut out at once.",
+        }),
       ],
   },
 ];

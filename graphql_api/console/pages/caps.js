@@ -3,7 +3,7 @@
 import { announce, element } from "/console/elements.js";
 import { percent, usd, words } from "/console/formats.js";
 import { change } from "/console/graphql.js";
-import { action, bar, card, DECIMAL, form, opener, status, table, tag } from "/console/parts.js";
+import { action, bar, card, DECIMAL, form, opener, status, table } from "/console/parts.js";
 
 export const CAPS = "budgets(first: 100) { id scope scopeId name period cap thresholds spent held usedPercent paused }";
 const SET = `mutation SetBudget($input: SetBudgetInput!) {
@@ -34,7 +34,12 @@ export function caps({ budgets }, may, { refresh }) {
   const made = card(
     "Caps",
     { actions: may ? [opener("Set a cap", "Set a cap", (close) => setting({}, close, done), {})] : [] },
-    table({ caption: "Caps", columns: may ? [...COLUMNS, changing(done)] : COLUMNS, rows, empty: "There is no cap: nothing but the balance stops a call." }),
+    table({
+      caption: "Caps",
+      columns: may ? [...COLUMNS, changing(done)] : COLUMNS,
+      rows,
+      empty: "There is no cap: nothing but the balance stops a call.",
+    }),
   );
   made.id = "caps";
   return made;
@@ -45,9 +50,21 @@ function setting({ kind = "month", id, cap, thresholds }, close, done) {
   return form({
     fields: [
       { name: "kind", label: "Of", options: kinds, value: kind },
-      { name: "id", label: "Which", value: id, help: "An agent role, a campaign or a tag as key=value; empty for the tenant's month.", maxlength: 200 },
+      {
+        name: "id",
+        label: "Which",
+        value: id,
+        help: "An agent role, a campaign or a tag as key=value; empty for the tenant's month.",
+        maxlength: 200,
+      },
       { name: "cap", label: "At most (US dollars)", value: cap, required: true, ...DECIMAL },
-      { name: "thresholds", label: "Alerts at (percent)", value: (thresholds ?? [80, 100]).join(", "), pattern: "[0-9., ]+", help: "Separated by commas." },
+      {
+        name: "thresholds",
+        label: "Alerts at (percent)",
+        value: (thresholds ?? [80, 100]).join(", "),
+        pattern: "[0-9., ]+",
+        help: "Separated by commas.",
+      },
     ],
     submit: "Save",
     send: (values, idempotencyKey) => {
@@ -62,14 +79,26 @@ function setting({ kind = "month", id, cap, thresholds }, close, done) {
   });
 }
 
-const kindOf = (budget) => Object.keys(KINDS).find((key) => KINDS[key][1] === budget.scope && KINDS[key][2] === budget.period);
+const kindOf = (budget) =>
+  Object.keys(KINDS).find((key) => KINDS[key][1] === budget.scope && KINDS[key][2] === budget.period);
 
 const COLUMNS = [
-  { title: "Of", main: true, cell: (budget) => [KINDS[kindOf(budget)]?.[0] ?? words(budget.scope), element("div", {}, budget.name ?? budget.scopeId ?? "")] },
+  {
+    title: "Of",
+    main: true,
+    cell: (budget) => [
+      KINDS[kindOf(budget)]?.[0] ?? words(budget.scope),
+      element("div", {}, budget.name ?? budget.scopeId ?? ""),
+    ],
+  },
   { title: "Spent", number: true, cell: ({ period, spent }) => (period === "TASK" ? "" : usd(spent)) },
   { title: "Held", number: true, cell: ({ period, held }) => (period === "TASK" ? "" : usd(held)) },
   { title: "Cap", number: true, cell: ({ cap }) => usd(cap) },
-  { title: "Used", cell: ({ period, usedPercent, name, scopeId }) => period !== "TASK" && [bar(usedPercent, `${name ?? scopeId ?? "Month"} used`), percent(usedPercent)] },
+  {
+    title: "Used",
+    cell: ({ period, usedPercent, name, scopeId }) =>
+      period !== "TASK" && [bar(usedPercent, `${name ?? scopeId ?? "Month"} used`), percent(usedPercent)],
+  },
   { title: "Alerts at", cell: ({ thresholds }) => thresholds.map(percent).join(", ") },
   { title: "", cell: ({ paused }) => paused && status("PAUSED") },
 ];
@@ -77,12 +106,22 @@ const COLUMNS = [
 const changing = (done) => ({
   title: "Change",
   cell: (budget) => [
-    opener("Change", "Change the cap", (close) => setting({ kind: kindOf(budget), id: budget.scopeId, cap: budget.cap, thresholds: budget.thresholds }, close, done)),
+    opener("Change", "Change the cap", (close) =>
+      setting(
+        { kind: kindOf(budget), id: budget.scopeId, cap: budget.cap, thresholds: budget.thresholds },
+        close,
+        done,
+      ),
+    ),
     " ",
-    action("Remove", async (idempotencyKey) => {
-      const { scope, scopeId, period } = budget;
-      await change(REMOVE, { idempotencyKey, scope, scopeId, period });
-      await done("The cap is removed.");
-    }, { danger: true }),
+    action(
+      "Remove",
+      async (idempotencyKey) => {
+        const { scope, scopeId, period } = budget;
+        await change(REMOVE, { idempotencyKey, scope, scopeId, period });
+        await done("The cap is removed.");
+      },
+      { sure: "Nothing then limits this but the balance, and what the cap has paused may go on." },
+    ),
   ],
 });

@@ -26,9 +26,22 @@ export function channels({ channels: rows }, { refresh }) {
 function adding(close, refresh) {
   return form({
     fields: [
-      { name: "kind", label: "Kind", options: [["SLACK", "Slack"], ["EMAIL", "E-mail"], ["WEBHOOK", "Webhook"]] },
+      {
+        name: "kind",
+        label: "Kind",
+        options: [
+          ["SLACK", "Slack"],
+          ["EMAIL", "E-mail"],
+          ["WEBHOOK", "Webhook"],
+        ],
+      },
       { name: "name", label: "Name", required: true, maxlength: 200 },
-      { name: "target", label: "Where", required: true, help: "A Slack incoming webhook's address, an e-mail address, or an https address." },
+      {
+        name: "target",
+        label: "Where",
+        required: true,
+        help: "A Slack incoming webhook's address, an e-mail address, or an https address.",
+      },
     ],
     submit: "Add",
     send: (values, idempotencyKey) => change(ADD, { idempotencyKey, ...values }),
@@ -52,7 +65,7 @@ const columns = (refresh) => [
     cell: ({ id }) => [
       action("Test", (key) => test(id, key)),
       " ",
-      action("Remove", (key) => remove(id, key, refresh), { danger: true }),
+      action("Remove", (key) => remove(id, key, refresh), { sure: "Nothing is sent to it any more." }),
     ],
   },
 ];

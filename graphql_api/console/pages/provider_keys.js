@@ -48,7 +48,16 @@ function setting(providers, close, done) {
   return form({
     fields: [
       { name: "provider", label: "Provider", options: providers.map(({ slug, name }) => [slug, name]) },
-      { name: "key", label: "Key", type: "password", required: true, minlength: 8, maxlength: 4096, help: "It is kept sealed, and never shown again.", autocomplete: "off" },
+      {
+        name: "key",
+        label: "Key",
+        type: "password",
+        required: true,
+        minlength: 8,
+        maxlength: 4096,
+        help: "It is kept sealed, and never shown again.",
+        autocomplete: "off",
+      },
     ],
     submit: "Set",
     send: (values) => change(SET, values),
@@ -62,8 +71,12 @@ function setting(providers, close, done) {
 const removing = (done) => ({
   title: "Change",
   cell: ({ provider }) =>
-    action("Remove", async () => {
-      await change(REMOVE, { provider });
-      await done("The key is removed.");
-    }, { danger: true }),
+    action(
+      "Remove",
+      async () => {
+        await change(REMOVE, { provider });
+        await done("The key is removed.");
+      },
+      { sure: "Calls of this provider then run on the platform's key, and are charged." },
+    ),
 });

@@ -1,10 +1,10 @@
 // Settings: caps, agents, channels, the keys of providers, and the keys of this tenant.
 
-import { agents, AGENTS } from "/console/agents.js";
-import { apiKeys, API_KEYS } from "/console/api_keys.js";
-import { caps, CAPS } from "/console/caps.js";
-import { channels, CHANNELS } from "/console/channels.js";
-import { providerKeys, PROVIDER_KEYS } from "/console/provider_keys.js";
+import { AGENTS, agents } from "/console/agents.js";
+import { API_KEYS, apiKeys } from "/console/api_keys.js";
+import { CAPS, caps } from "/console/caps.js";
+import { CHANNELS, channels } from "/console/channels.js";
+import { PROVIDER_KEYS, providerKeys } from "/console/provider_keys.js";
 
 // Workers may not read who else has keys, and only administrators read channels and API keys.
 const SETTINGS = `query Settings($admin: Boolean!, $person: Boolean!) {
