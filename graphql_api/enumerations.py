@@ -21,6 +21,7 @@ from domain.usage import Route, UsageKind
 from domain.wallets import BalanceStatus, LotSource, Unit, WalletKind
 from infra.job_outcomes import Outcome
 from infra.queries.metering import Unmetered
+from infra.services.callers import Role
 
 
 @unique
@@ -208,6 +209,14 @@ _describe(
     ADMIN="Everything that the tenant may do, its budgets, plan and keys included.",
     SERVICE="A worker: reserves, consumes and records.",
     MEMBER="Reads.",
+)
+_describe(
+    Role,
+    "What whoever asks may do.",
+    OPERATOR="Runs this installation, and acts on any tenant that the header Purser-Tenant names.",
+    ADMIN="Everything that the tenant may do, its budgets, plan and keys included.",
+    MEMBER="Reads.",
+    SERVICE="A worker: reserves, consumes and records.",
 )
 _describe(
     TaskVerdict,

@@ -25,6 +25,7 @@ PEOPLE: Final = frozenset({Role.OPERATOR, Role.ADMIN, Role.MEMBER})
 SERVICES: Final = frozenset({Role.SERVICE})
 
 ALLOWED: Final = {
+    "Query.viewer": EVERYBODY,
     "Query.wallet": EVERYBODY,
     "Query.wallets": EVERYBODY,
     "Query.rateCard": EVERYBODY,
@@ -53,6 +54,7 @@ ALLOWED: Final = {
     "Query.topUp": EVERYBODY,
     "Query.topUps": EVERYBODY,
     "Query.bundles": EVERYBODY,
+    "Query.acceptsPayments": EVERYBODY,
     "Query.alerts": EVERYBODY,
     "Query.expenses": EVERYBODY,
     "Query.campaignCosts": EVERYBODY,
@@ -118,6 +120,8 @@ ALLOWED: Final = {
 # are then the operators' own.
 WITHOUT_TENANT: Final = frozenset(
     {
+        "Query.viewer",
+        "Query.acceptsPayments",
         "Query.tenants",
         "Query.providers",
         "Query.plans",

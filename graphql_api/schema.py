@@ -42,6 +42,7 @@ from graphql_api.usage import UsageMutations
 from graphql_api.usage_breakdowns import UsageBreakdownQueries
 from graphql_api.usage_events import UsageEventQueries
 from graphql_api.usage_subscription import UsageSubscriptions
+from graphql_api.viewer import ViewerQueries
 from graphql_api.wallet_subscription import WalletSubscriptions
 from graphql_api.wallets import WalletMutations, WalletQueries
 
@@ -73,6 +74,7 @@ class Query(
     IdentityProviderQueries,
     ExpenseQueries,
     CampaignCostsQueries,
+    ViewerQueries,
     NodeQueries,
 ):
     """What can be asked."""

@@ -168,6 +168,12 @@ class TopUpQueries:
         catalog = await application.current_catalog()
         return [Bundle.of(bundle) for bundle in catalog.bundles_of(region, application.clock())]
 
+    @field(
+        description="Whether this installation takes payments; where it does not, nothing can be bought. Needs no tenant."
+    )
+    async def accepts_payments(self, info: Info) -> bool:
+        return info.context.application.gateway is not None
+
 
 @strawberry.type
 class TopUpMutations:

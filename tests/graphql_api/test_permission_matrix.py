@@ -40,6 +40,8 @@ GIVEN: Final = {"Query.plans": '(region: "india")'}
 BELOW: Final = {"TopUp.checkoutUrl": "{ topUps { edges { node { checkoutUrl } } } }"}
 # Answers that hold more for operators; the tests beside them say what.
 MORE_FOR_OPERATORS: Final = {"receipts"}
+# Answers with the role, and nothing depends on it.
+TELLS_THE_ROLE: Final = {"viewer"}
 VALUES: Final = {
     "Boolean": "false",
     "Int": "1",
@@ -91,7 +93,8 @@ def test_the_table_has_every_field_that_looks_at_the_role() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr == "role" and "caller" in ast.unparse(node.value):
                 looking.add(path.stem)
-    assert looking == {"permissions", *(name.partition(".")[0].lower() + "s" for name in BELOW), *MORE_FOR_OPERATORS}
+    below = {name.partition(".")[0].lower() + "s" for name in BELOW}
+    assert looking == {"permissions", *below, *MORE_FOR_OPERATORS, *TELLS_THE_ROLE}
     assert table().keys() >= BELOW.keys()
 
 

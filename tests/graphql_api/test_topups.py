@@ -246,3 +246,7 @@ async def test_a_rail_that_does_not_answer_is_told_from_one_that_refuses(
     assert (error["message"], error["extensions"]["code"]) == ("Internal error", "INTERNAL")
     monkeypatch.undo()
     assert (await order(clients.admin, walletKey="metered", amount="5"))["checkoutUrl"] is not None
+
+
+async def test_with_a_payment_rail_payments_are_accepted(clients: Clients) -> None:
+    assert (await clients.member.ask("{ acceptsPayments }"))["acceptsPayments"] is True
