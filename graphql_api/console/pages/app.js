@@ -55,13 +55,17 @@ async function loadPage(page, route, coming) {
   const asking = (text, variables, options) => ask(text, variables, { signal: page.aborting.signal, ...options });
   const viewing = loadShell();
   viewing.catch(() => {});
+  // Operators' pages ask nothing for anybody else, and some pages ask what the viewer's role lets them see.
+  if (route.operator && (await viewing).viewer.role !== "OPERATOR") {
+    drawShell(await viewing, { refresh: () => refresh(shown) });
+    throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
+  }
   const module = await coming;
   const context = { parameters: route.parameters, query, ask: asking, go };
-  const [shell, data] = await Promise.all([viewing, module.needsViewer ? null : module.load(context)]);
+  if (module.needsViewer) context.viewer = (await viewing).viewer;
+  const [shell, data] = await Promise.all([viewing, module.load(context)]);
   if (shown !== page) return;
   const { viewer } = shell;
-  if (route.operator && viewer.role !== "OPERATOR")
-    throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   Object.assign(context, { viewer, follow: following(page), refresh: () => refresh(page) });
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
@@ -70,8 +74,7 @@ async function loadPage(page, route, coming) {
   };
   page.reload = () => module.load(context);
   drawShell(shell, { refresh: () => refresh(shown) });
-  const fresh = data ?? (await page.reload());
-  if (shown === page) await page.redraw(fresh);
+  await page.redraw(data);
 }
 
 function following(page) {
