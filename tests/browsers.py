@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
@@ -18,10 +18,10 @@ REMEDY: Final = (
 )
 
 
-def installed(environ: Mapping[str, str] = os.environ) -> str | None:
+def installed() -> str | None:
     """The program of a Chromium: the one that PURSER_BROWSER names, else the first of the usual ones; None: there is
     none."""
-    named = environ.get("PURSER_BROWSER")
+    named = os.environ.get("PURSER_BROWSER")
     for candidate in (named,) if named else (*NAMES, *PATHS):
         if found := shutil.which(candidate):
             return found
@@ -54,7 +54,7 @@ def tell_left_out(terminal: pytest.TerminalReporter) -> None:
     """At the end of a run, name what was left out, and how to have it run."""
     if tests := left_out(terminal.stats.get("skipped", ())):
         terminal.section("left out: tests in a browser", yellow=True)
-        terminal.write_line(f"{len(tests)} tests did not run, because {MISSING}:")
+        terminal.write_line(f"Tests that did not run: {len(tests)}, for {MISSING}:")
         for test in tests:
             terminal.write_line(f"  {test}")
         terminal.write_line(REMEDY)
