@@ -187,7 +187,7 @@ def test_without_a_browser_the_run_passes_and_names_what_it_left_out() -> None:
     assert run.returncode == 0, run.stdout
     told = run.stdout.partition("left out: tests in a browser")[2]
     assert "Tests that did not run: 1, for there is no Chromium here:" in told
-    assert f"tests/console/test_harness.py::{name}" in told
+    assert "tests/console/test_harness.py: 1" in told
     assert "PURSER_BROWSER" in told
 
 
