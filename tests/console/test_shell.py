@@ -73,6 +73,7 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     await cap(site.application, caller, BudgetKey(BudgetScope.CAMPAIGN, "spring", BudgetPeriod.TOTAL), "10", "c")
     await site.call(caller, "1", cost="8.4", attribution=work)
     page = await open_page()
+    await page.clock.install()
     await signed_in(page, Role.ADMIN, slug)
     await follow_reads(page)
     await page.goto("/plan")
@@ -80,6 +81,7 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     await expect(banners).to_contain_text("Near the cap: campaign spring at 84")
     assert await unread(page) == []
     await site.call(caller, "1", cost="1.6", attribution=work)
+    await page.clock.fast_forward("00:31")
     await expect(banners).to_contain_text("Paused: campaign spring: its budget is used up. Raise the cap")
     assert await serious_faults(page) == []
     await banners.get_by_role("link", name="Raise the cap").click()

@@ -9,7 +9,7 @@ import { ask, Failure, tenantLookedAt } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 import { loading, problemOf } from "/console/parts.js";
 import { routeOf } from "/console/routes.js";
-import { drawShell, hideShell, loadShell } from "/console/shell.js";
+import { drawShell, hideShell, loadShell, redrawNotices } from "/console/shell.js";
 
 const BETWEEN_LOOKS = 30_000;
 const OLDEST_WHILE_LIVE = 300_000;
@@ -134,7 +134,9 @@ function isBusy() {
 }
 
 function look() {
-  if (document.visibilityState !== "visible" || !shown?.loadedAt || isBusy()) return;
+  if (document.visibilityState !== "visible" || !shown?.loadedAt) return;
+  redrawNotices();
+  if (isBusy()) return;
   const age = Date.now() - shown.loadedAt;
   if (age > (isLive() || !shown.stops.length ? OLDEST_WHILE_LIVE : OLDEST_WITHOUT)) refresh(shown);
 }
