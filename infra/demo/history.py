@@ -132,14 +132,16 @@ async def _act(past: Application, tenant_ids: dict[str, UUID], day: date) -> Non
     if day.day == CORRECTED_ON:
         note = "Taken back: the same goodwill was granted twice in chat"
         await wallets.adjust_wallet(past, operator, f"demo:correction:{day}", "credits", -2 * NANO, note)
-    if day.weekday() == 2:  # noqa: PLR2004  # Wednesdays
+    if day.weekday() == 2:  # Wednesdays
         await _give_up(past, Caller(acme, Role.SERVICE, ACTOR), day)
 
 
 async def _give_up(past: Application, caller: Caller, day: date) -> None:
     """A draft that nobody wanted any more: held, and given back."""
     attribution = Attribution(campaign="spring", client="northwind-bikes", agent_role="blog-writer")
-    granted = await reservations.reserve(past, caller, f"demo:given-up:{day}", Wish("blog_post", attribution=attribution))
+    granted = await reservations.reserve(
+        past, caller, f"demo:given-up:{day}", Wish("blog_post", attribution=attribution)
+    )
     if not isinstance(granted, Refused):
         identifier = granted.reservation.id
         await reservations.release(past, caller, f"demo:given-up:{day}:released", identifier, "the brief was withdrawn")
