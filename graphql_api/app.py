@@ -9,7 +9,7 @@ from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from graphql_api import limits
@@ -49,10 +49,11 @@ def create_app(
     *,
     seconds: float = limits.SECONDS,
     mcp: EndpointOf | None = None,
+    admin: Callable[[Application, Keyring], RunningEndpoint] | None = None,
 ) -> Starlette:
     """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do. A
-    GraphQL request is given up after so many seconds. `mcp`: what answers agents at /mcp. Its library takes most of a
-    second to load, so only who serves it names it."""
+    GraphQL request is given up after so many seconds. `mcp`: what answers agents at /mcp, `admin`: operators at /admin/.
+    Their libraries take most of a second each to load, so only who serves them names them."""
     engine, keyring = Engine(schema or create_schema(), seconds), Keyring(application)
 
     def context_of(caller: Caller) -> Context:
@@ -66,7 +67,7 @@ def create_app(
             return JSONResponse({"status": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/graphql", GraphQLEndpoint(engine, keyring, context_of)),
         WebSocketRoute("/graphql", WebsocketEndpoint(engine, keyring, context_of)),
         Route("/", front_page),
@@ -75,16 +76,20 @@ def create_app(
         Route("/expenses", expense_uploads(application, keyring), methods=["POST"]),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
     ]
-    agents = None if mcp is None else mcp(engine, keyring, context_of)
-    if agents is not None:
+    running: list[RunningEndpoint] = []
+    if mcp is not None:
+        running.append(agents := mcp(engine, keyring, context_of))
         routes.append(Route("/mcp", agents))
+    if admin is not None:
+        running.append(tables := admin(application, keyring))
+        routes.append(Mount("/admin", tables))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.enter_context(seldom_collected())
-            if agents is not None:
-                await stack.enter_async_context(agents.running())
+            for endpoint in running:
+                await stack.enter_async_context(endpoint.running())
             yield
 
     return Starlette(routes=routes, lifespan=lifespan)

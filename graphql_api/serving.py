@@ -89,9 +89,10 @@ async def _serve(
         if with_demo:
             await demo.seed(application)
         await announce(application)
+        from graphql_api.admin_endpoint import AdminEndpoint
         from graphql_api.mcp_endpoint import McpEndpoint
 
-        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url))
+        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url), admin=AdminEndpoint)
         if checkout is not None:
             app.mount(checkout.path, checkout.app)
         stopping.server = _Server(configuration(app), ready)
