@@ -90,6 +90,8 @@ class AdminEndpoint:
                 f"nothing was found within {admin_tables.SECONDS} seconds: filter by tenant_id and the rest of the key"
             )
             await _error(503, late)(scope, receive, guarded)
+        except (asyncpg.DataError, asyncpg.UndefinedFunctionError) as error:
+            await _error(400, f"the database cannot filter or count pages so: {error}")(scope, receive, guarded)
         except UNANSWERED:
             await _error(503, "the database does not answer: try again later")(scope, receive, guarded)
         except Exception as error:  # noqa: BLE001  # masked, and logged in full
@@ -112,8 +114,11 @@ class AdminEndpoint:
         if caller.role is not Role.OPERATOR:
             return _sign_in(path, 403)
         request.scope[CALLER] = caller
-        _order(request.scope, path)
-        return None
+        asked = _of_table(path)
+        if asked is None:
+            return None
+        _order(request, *asked)
+        return _unknown_column(request, asked[0])
 
     async def _opened(self) -> ASGIApp:
         async with self._opening:
@@ -144,12 +149,20 @@ def _is_answered(path: str) -> bool:
     return part in _OF_ANY_TABLE or (part != "ids" and admin_tables.identity_of(table) is not None)
 
 
-def _order(scope: Scope, path: str) -> None:
+def _unknown_column(request: Request, table: str) -> Response | None:
+    shown = admin_tables.columns_of(table)
+    for parameter in ("__order", "__visible_fields"):
+        for column in request.query_params.get(parameter, shown[0]).split(","):
+            if column.removeprefix("-") not in shown:
+                return _error(400, f"{parameter}: {table} shows no column of this name; it shows {', '.join(shown)}")
+    return None
+
+
+def _order(request: Request, table: str, part: str | None) -> None:
     """Rows in the order of an index, backwards, where the page names no order: Piccolo's own would sort the whole table."""
-    match _of_table(path):
-        case table, None if b"__order=" not in scope["query_string"]:
-            order = ",".join(f"-{column}" for column in admin_tables.key_of(table))
-            scope["query_string"] += f"&__order={order}".encode()
+    if part is None and "__order" not in request.query_params:
+        order = ",".join(f"-{column}" for column in admin_tables.key_of(table))
+        request.scope["query_string"] += f"&__order={order}".encode()
 
 
 def _sign_in(path: str, status: int) -> Response:

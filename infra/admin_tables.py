@@ -76,6 +76,11 @@ def key_of(table: str) -> list[str]:
     return SHOWN[table][0].split()
 
 
+def columns_of(table: str) -> list[str]:
+    """All columns of a table that are shown."""
+    return " ".join(SHOWN[table]).split()
+
+
 def identity_of(table: str) -> str | None:
     """The column that tells a table's rows apart by itself; None where there is none. Every `id` is a UUID of its own, but
     for a scope's, which its tenant chose."""
@@ -90,10 +95,8 @@ def piccolo_tables(engine: PostgresEngine, types: Mapping[str, Mapping[str, str]
 
 
 def _piccolo_table(engine: PostgresEngine, table: str, types: Mapping[str, str]) -> type[Table]:
-    key = key_of(table)
     identity = identity_of(table)
-    shown = (*key, *SHOWN[table][1].split())
-    members = {column: _column(column, types[column], primary_key=column == identity) for column in shown}
+    members = {column: _column(column, types[column], primary_key=column == identity) for column in columns_of(table)}
     if identity is None:
         members[PLACE] = _Place(primary_key=True)
     name = "".join(part.capitalize() for part in table.split("_"))
