@@ -55,7 +55,6 @@ class AdminEndpoint:
     """The ASGI application at /admin. `cookie`: the name of the one that holds a session's key."""
 
     def __init__(self, application: Application, keyring: Keyring, cookie: str = "purser_session") -> None:
-        self._application = application
         self._keyring = keyring
         self._cookie = cookie
         self._engine = admin_tables.engine_of(application)
