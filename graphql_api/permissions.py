@@ -35,6 +35,8 @@ ALLOWED: Final = {
     "Query.previewReservation": EVERYBODY,
     "Query.checkTask": EVERYBODY,
     "Query.budgets": EVERYBODY,
+    "Query.pauses": EVERYBODY,
+    "Query.scopeNames": EVERYBODY,
     "Query.usageBreakdown": EVERYBODY,
     "Query.usageEvents": EVERYBODY,
     "Query.sessionTotals": EVERYBODY,
