@@ -1,0 +1,180 @@
+// Campaign: what it has cost, tracked and entered side by side, what a customer has cost to win, and whether it may spend.
+
+import {
+  CAMPAIGN,
+  entered,
+  mayChange,
+  spentOfCaps,
+  standing,
+  stillUnpriced,
+  theirs,
+  withoutCac,
+} from "/console/campaign_parts.js";
+import { capping, deactivating, naming } from "/console/campaign_settings.js";
+import { announce, element } from "/console/elements.js";
+import { addingExpense, deletedExpenses, EXPENSES, expenseList, today } from "/console/expenses.js";
+import { DAYS, daysOf, filters } from "/console/filters.js";
+import { count, money, usd, words } from "/console/formats.js";
+import { change } from "/console/graphql.js";
+import { card, figures, form, table } from "/console/parts.js";
+
+const ROWS = "rows { keys { value name } totals { costUsd calls } }";
+const COSTS = `query Campaign($campaign: String!, $from: Date, $to: Date, $usage: UsageFilter!, $other: UsageFilter!) {
+  campaignCosts(campaign: $campaign, from: $from, to: $to) { ${CAMPAIGN} models(top: 10) { provider model costUsd calls } }
+  other: usageBreakdown(filter: $other, groupBy: [PROVIDER, OPERATION], top: 10) { ${ROWS} }
+  byAgent: usageBreakdown(filter: $usage, groupBy: [AGENT_ROLE], top: 10) { ${ROWS} }
+  expenses(campaign: $campaign, from: $from, to: $to, first: 20) { ${EXPENSES} }
+}`;
+const WON = `mutation RecordCustomersWon($input: RecordCustomersWonInput!) {
+  recordCustomersWon(input: $input) { __typename ... on Refusal { code message } }
+}`;
+const EARLIEST = "2017-01-01";
+const LATEST = "2026-12-31";
+
+export function load({ ask, parameters: { campaign }, query }) {
+  const days = daysOf(query);
+  const usage = { campaign: [campaign], firstDay: days.from ?? EARLIEST, lastDay: days.to ?? LATEST };
+  return ask(COSTS, { campaign, ...days, usage, other: { ...usage, kind: ["TOOL", "API", "DATA_QUERY"] } });
+}
+
+export const title = ({ campaignCosts: { name, campaign } }) => theirs(name ?? campaign);
+
+export function draw({ campaignCosts: costs, other, byAgent, expenses }, context) {
+  const may = mayChange(context.viewer);
+  return [
+    about(costs, may, context),
+    filters(context, DAYS),
+    element("div", { class: "cards" }, acquisition(costs, may, context), budget(costs, may, context)),
+    element("div", { class: "cards" }, spent(costs, expenses, may, context), tracked(costs, other.rows, byAgent.rows)),
+  ];
+}
+
+function about({ campaign, name, client }, may, context) {
+  return element(
+    "p",
+    { class: "faint about" },
+    name && [theirs(campaign), " "],
+    client && ["for ", theirs(client.name ?? client.id), " "],
+    may && naming({ campaign, name, client }, context),
+  );
+}
+
+function acquisition(costs, may, { refresh }) {
+  const { campaign, cac, customersWon } = costs;
+  const recording = () =>
+    form({
+      inline: true,
+      submit: "Record customers",
+      fields: [
+        { name: "count", label: "Customers won", required: true, size: 6, pattern: "-?[0-9]+", inputmode: "numeric" },
+        { name: "on", label: "On", type: "date", value: today(), required: true },
+      ],
+      send: ({ count: won, on }, idempotencyKey) => change(WON, { idempotencyKey, campaign, count: Number(won), on }),
+      done: async () => {
+        announce("The customers are recorded.");
+        await refresh();
+      },
+    });
+  return card(
+    "Cost of acquisition (CAC)",
+    {},
+    element(
+      "p",
+      { class: "balance" },
+      cac ? [element("strong", {}, money(cac.amount, cac.currency)), " for each customer"] : withoutCac(costs),
+    ),
+    figures(
+      ["Customers won", count(customersWon)],
+      ["Expenses entered", costs.expenseCount === "0" ? "none" : entered(costs)],
+    ),
+    element(
+      "p",
+      { class: "faint" },
+      "What people entered, divided by the customers won, rounded up. What calls have cost is tracked in US dollars and " +
+        "reported beside it: it is never added in, and no currency is converted.",
+    ),
+    may && recording(),
+    may && element("p", { class: "faint" }, "A number below zero takes back what was recorded of that day."),
+  );
+}
+
+function budget(costs, may, context) {
+  const made = card(
+    "Budget",
+    { actions: may ? [capping(costs, context)] : [] },
+    standing(costs, context, may && capping(costs, context)),
+    element("h3", {}, "Spent of the cap"),
+    spentOfCaps(costs),
+    element(
+      "p",
+      { class: "faint" },
+      "Of what calls have cost, in US dollars; it counts its own period, whatever days are shown.",
+    ),
+    may && costs.status !== "INACTIVE" && deactivating(costs, context),
+  );
+  made.id = "budget";
+  return made;
+}
+
+function spent(costs, expenses, may, context) {
+  const { campaign, expenseCount, expenseTotals } = costs;
+  return card(
+    "Expenses that people entered",
+    { actions: [deletedExpenses(campaign)] },
+    expenseCount !== "0" &&
+      figures(...expenseTotals.map(({ amount, currency }) => [currency, money(amount, currency)]), [
+        "Entries",
+        count(expenseCount),
+      ]),
+    may && addingExpense(campaign, expenseTotals[0]?.currency, context.refresh),
+    expenseList({ campaign, expenses, days: daysOf(context.query) }, may, context),
+  );
+}
+
+function tracked(costs, others, agents) {
+  const { models, autoTrackedLlmUsd, autoTrackedUsd } = costs;
+  return card(
+    "Tracked by itself, in US dollars",
+    {},
+    element("p", { class: "balance" }, element("strong", {}, usd(autoTrackedLlmUsd)), " for language models"),
+    figures(["All calls", usd(autoTrackedUsd)]),
+    stillUnpriced(costs),
+    element("h3", {}, "Models"),
+    table({ caption: "Models by cost", columns: MODELS, rows: models, empty: "No model was called." }),
+    element("h3", {}, "Other calls"),
+    table({
+      caption: "Other calls by cost",
+      columns: GROUPS("Call"),
+      rows: others,
+      empty: "No tool and no other service was called.",
+    }),
+    element("h3", {}, "Agents"),
+    table({ caption: "Agents by cost", columns: GROUPS("Agent"), rows: agents, empty: "No agent worked on it." }),
+  );
+}
+
+const COST = { title: "Cost", number: true, cell: ({ costUsd }) => usd(costUsd) };
+const CALLS = { title: "Calls", number: true, cell: ({ calls }) => count(calls) };
+const MODELS = [
+  {
+    title: "Model",
+    main: true,
+    cell: ({ provider, model }) => [theirs(model), element("div", { class: "faint" }, theirs(provider))],
+  },
+  CALLS,
+  COST,
+];
+const GROUPS = (title) => [
+  {
+    title,
+    main: true,
+    cell: ({ keys }) =>
+      keys.map(({ value, name }, at) =>
+        at === 0
+          ? theirs(name ?? value ?? "without one")
+          : element("div", { class: "faint" }, theirs(name ?? value ?? "")),
+      ),
+  },
+  { ...CALLS, cell: ({ totals }) => CALLS.cell(totals) },
+  { ...COST, cell: ({ totals }) => COST.cell(totals) },
+];
