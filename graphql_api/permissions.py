@@ -106,6 +106,7 @@ ALLOWED: Final = {
     "Mutation.closeTenant": OPERATORS,
     "Query.rateCards": OPERATORS,
     "Query.jobRuns": OPERATORS,
+    "Query.priceDifferences": OPERATORS,
     "Mutation.publishRateCard": OPERATORS,
     "Mutation.publishPrice": OPERATORS,
     "Mutation.publishProvider": OPERATORS,
@@ -128,6 +129,9 @@ WITHOUT_TENANT: Final = frozenset(
         "Query.providers",
         "Query.plans",
         "Query.jobRuns",
+        "Query.rateCard",
+        "Query.prices",
+        "Query.priceDifferences",
         "Mutation.createTenant",
         "Mutation.setDefaultBudget",
     }

@@ -24,6 +24,7 @@ from graphql_api.metering import MeteringQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
 from graphql_api.plans import PlanQueries
+from graphql_api.price_differences import PriceDifferenceQueries
 from graphql_api.provider_keys import ProviderKeyMutations, ProviderKeyQueries
 from graphql_api.publications import PublicationMutations, PublicationQueries
 from graphql_api.receipts import ReceiptQueries
@@ -77,6 +78,7 @@ class Query(
     CampaignCostsQueries,
     AccountCostsQueries,
     ScopeQueries,
+    PriceDifferenceQueries,
     ViewerQueries,
     NodeQueries,
 ):
