@@ -17,6 +17,7 @@ from infra.queries import spending as query
 from infra.queries.spending import TenantSpendingPage
 
 _CURSOR: Final = re.compile(r"([0-9]{1,19})_([a-z0-9][a-z0-9-]{0,62})", re.ASCII)
+LONGEST_SEARCH: Final = 100
 
 
 @strawberry.type(description="What a tenant has spent in a month, against its cap of now.")
@@ -126,12 +127,21 @@ class SpendingQueries:
         after: Annotated[
             str | None, strawberry.argument(description="The endCursor of the page before; null for the first page.")
         ] = None,
+        search: Annotated[
+            str | None,
+            strawberry.argument(
+                description="Only those whose slug or name holds this, in capitals or not, at most 100 characters; null "
+                "for all."
+            ),
+        ] = None,
     ) -> TenantSpendingConnection:
+        if search is not None and (len(search) > LONGEST_SEARCH or not search.isprintable()):
+            raise bad_input(f"search must be at most {LONGEST_SEARCH} printable characters")
         match = None if after is None else _CURSOR.fullmatch(after)
         if after is not None and match is None:
             raise bad_input("after must be a cursor of this list")
         place = None if match is None else (min(int(match[1]), LARGEST_STORED), match[2])
-        page = await query.page(info.context.application, page_size(first, 20), place)
+        page = await query.page(info.context.application, page_size(first, 20), place, search or "")
         return TenantSpendingConnection.of(page)
 
 

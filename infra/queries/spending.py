@@ -24,8 +24,9 @@ FROM tenant t
 JOIN unnest($1::text[], $2::text[]) AS month (time_zone, key) ON month.time_zone = t.time_zone
 LEFT JOIN budget_counter c ON c.tenant_id = t.id AND c.scope = 'TENANT' AND c.scope_id = '' AND c.period_key = month.key
 LEFT JOIN budget b ON b.tenant_id = t.id AND b.scope = 'TENANT' AND b.scope_id = '' AND b.period = 'MONTH'
-WHERE $3::bigint IS NULL OR coalesce(c.spent, 0) < $3 OR coalesce(c.spent, 0) = $3 AND t.slug > $4
-ORDER BY spent DESC, t.slug LIMIT $5"""
+WHERE ($3::bigint IS NULL OR coalesce(c.spent, 0) < $3 OR coalesce(c.spent, 0) = $3 AND t.slug > $4)
+    AND strpos(lower(t.slug || chr(10) || t.name), lower($5)) > 0
+ORDER BY spent DESC, t.slug LIMIT $6"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ async def of_month(application: Application, tenant_id: UUID, month: str | None)
     return Spending(shown, spent, held, cap, spending.projected(spent, month_span(shown, zone), now))
 
 
-async def page(application: Application, first: int, after: tuple[int, str] | None) -> TenantSpendingPage:
-    """The tenants that spent most in their present month, after this place (spent, slug). For operators: it looks at all
-    tenants."""
+async def page(application: Application, first: int, after: tuple[int, str] | None, search: str) -> TenantSpendingPage:
+    """The tenants that spent most in their present month, after this place (spent, slug); of those alone whose slug or
+    name holds `search` (empty: all), in whatever case. For operators: it looks at all tenants."""
     async with application.across_tenants.acquire() as connection:
         months = await months_by_zone(connection, application.clock())
-        rows = await connection.fetch(_OF_TENANTS, *months, *(after or (None, "")), first + 1)
+        rows = await connection.fetch(_OF_TENANTS, *months, *(after or (None, "")), search, first + 1)
     views = await tenants.of_ids(application, [row[0] for row in rows[:first]])
     found = [
         TenantSpending(views[tenant_id], Spending(month, spent, held, cap))

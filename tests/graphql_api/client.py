@@ -34,12 +34,14 @@ TOP_UP = f"""
 FACTS = f"campaign kind money {MONEY} hours hourlyRate incurredOn description"
 EXPENSE = f"id {FACTS} reference actor createdAt version changedAt deletedAt"
 COSTS = f"""
-  campaign name expenseTotals {MONEY} expenseCount autoTrackedUsd autoTrackedLlmUsd unpriced
+  campaign name client {{ id name }} status pauseReason budgets {{ period periodKey cap spent usedPercent }} expenseTotals {MONEY} expenseCount autoTrackedUsd autoTrackedLlmUsd unpriced
   models {{ provider model costUsd calls }} customersWon cac {MONEY} cacStatus
 """
 CHANNEL = "id kind name hint eventTypes actor createdAt"
 API_KEY = "id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt requestsPerMinute replacedBy"
-IDENTITY_PROVIDER = "id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues actor createdAt"
+IDENTITY_PROVIDER = (
+    "id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues clientId signInScope actor createdAt"
+)
 AUTO_RECHARGE = "enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id state }"
 RESERVATION = """
   id state feature taskKey route holds { amount wallet { key } } heldUsd maxCostUsd

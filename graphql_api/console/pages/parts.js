@@ -27,15 +27,17 @@ export function figures(...entries) {
   return element(
     "dl",
     { class: "figures" },
-    entries.filter(Boolean).map(([name, value, detail]) =>
-      element(
-        "div",
-        {},
-        element("dt", {}, name),
-        element("dd", {}, value),
-        detail && element("dd", { class: "detail" }, detail),
+    entries
+      .filter(Boolean)
+      .map(([name, value, detail]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, name),
+          element("dd", {}, value),
+          detail && element("dd", { class: "detail" }, detail),
+        ),
       ),
-    ),
   );
 }
 
@@ -45,7 +47,10 @@ export function bar(percent, label) {
   const filled = element("span", { class: ["filled", level] });
   filled.style.width = `${Math.min(100, Math.max(0, percent ?? 0))}%`;
   const spoken = { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
-  const value = { "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))), "aria-valuetext": percentText(percent) };
+  const value = {
+    "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))),
+    "aria-valuetext": percentText(percent),
+  };
   return element("div", { class: "bar", ...spoken, ...value }, filled);
 }
 
@@ -60,9 +65,20 @@ export function status(code) {
 }
 
 const TONES = {
-  OK: "fine", ACTIVE: "fine", CREDITED: "fine", SUCCEEDED: "fine",
-  WARNING: "near", LOW: "near", PENDING: "near", OPEN: "near",
-  PAUSED: "full", EXHAUSTED: "full", SUSPENDED: "full", FAILED: "full", INACTIVE: "full", CLOSED: "full",
+  OK: "fine",
+  ACTIVE: "fine",
+  CREDITED: "fine",
+  SUCCEEDED: "fine",
+  WARNING: "near",
+  LOW: "near",
+  PENDING: "near",
+  OPEN: "near",
+  PAUSED: "full",
+  EXHAUSTED: "full",
+  SUSPENDED: "full",
+  FAILED: "full",
+  INACTIVE: "full",
+  CLOSED: "full",
 };
 
 /** What stands where there is nothing to show, and what to do about it. */
@@ -117,18 +133,45 @@ function rowsOf(columns, rows) {
       "tr",
       {},
       columns.map(({ title, cell, number, main }) =>
-        element(main ? "th" : "td", { class: number && "number", scope: main && "row", "data-title": title }, cell(row)),
+        element(
+          main ? "th" : "td",
+          { class: number && "number", scope: main && "row", "data-title": title },
+          cell(row),
+        ),
       ),
     ),
   );
 }
 
-/** A button that does something at the server; what goes wrong is said beside it. */
-export function action(label, act, { quiet = true, danger = false } = {}) {
+/**
+ * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
+ * the same until it is done. `sure`: what it brings about that cannot be taken back, asked before it is done.
+ */
+export function action(label, act, { sure = null, prominent = false } = {}) {
   const problem = element("span", { class: "problem", role: "alert" });
-  const button = element("button", { type: "button", class: [quiet && "quiet", danger && "danger"] }, label);
-  button.addEventListener("click", () => busy(button, problem, act));
+  const button = element("button", { type: "button", class: [!prominent && "quiet", sure && "danger"] }, label);
+  let key = newKey();
+  const once = async () => {
+    await act(key);
+    key = newKey();
+  };
+  button.addEventListener("click", () => (sure ? askFirst(label, sure, once) : busy(button, problem, once)));
   return element("span", { class: "action" }, button, problem);
+}
+
+function askFirst(label, sure, act) {
+  const close = dialog(
+    `${label}?`,
+    element("p", {}, sure),
+    action(
+      label,
+      async () => {
+        await act();
+        close();
+      },
+      { prominent: true },
+    ),
+  );
 }
 
 /**
@@ -140,7 +183,13 @@ export function form({ fields, submit, send, done, inline = false }) {
   const problem = element("p", { class: "problem", role: "alert" });
   const button = element("button", { type: "submit" }, submit);
   const controls = fields.map(control);
-  const made = element("form", { class: ["form", inline && "inline"] }, controls.map(({ node }) => node), button, problem);
+  const made = element(
+    "form",
+    { class: ["form", inline && "inline"] },
+    controls.map(({ node }) => node),
+    button,
+    problem,
+  );
   let unanswered = { values: null, key: null };
   made.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -176,7 +225,11 @@ function control({ name, label, help, options, type = "text", value, ...attribut
 }
 
 /** Attributes of a field for an amount: a decimal with at most nine fractional digits, as the API takes it. */
-export const DECIMAL = { inputmode: "decimal", pattern: "-?[0-9]+([.][0-9]{1,9})?", title: "A decimal such as 12 or 0.25" };
+export const DECIMAL = {
+  inputmode: "decimal",
+  pattern: "-?[0-9]+([.][0-9]{1,9})?",
+  title: "A decimal such as 12 or 0.25",
+};
 
 /** A dialog over the page, open; it goes with Escape, and the focus goes back to where it was. Returns what closes it. */
 export function dialog(title, ...children) {
@@ -203,6 +256,22 @@ export function opener(label, title, content, attributes = { class: "quiet" }) {
     }
   }
   return element("button", { type: "button", onclick: open, ...attributes }, label);
+}
+
+/** Show a secret, which nobody can show again, in a dialog with a button that copies it. */
+export function shownOnce(title, secret) {
+  const text = element("code", { class: "secret" }, secret);
+  const copy = async () => {
+    await navigator.clipboard.writeText(secret);
+    announce("Copied.");
+  };
+  const note = "Keep it now: it is not shown again.";
+  dialog(
+    title,
+    element("p", {}, note),
+    element("p", {}, text),
+    element("button", { type: "button", onclick: copy }, "Copy"),
+  );
 }
 
 /** What stands while an answer is on its way. */
