@@ -228,8 +228,6 @@ _describe(
     SERVICE="A worker: reserves, consumes and records.",
 )
 _describe(
-<<<<<<< HEAD
-=======
     PriceDifferenceKind,
     "How our price of a model differs from the package's.",
     CHANGED="Both have one, and they are not the same.",
@@ -237,7 +235,6 @@ _describe(
     GONE="The package has it no more.",
 )
 _describe(
->>>>>>> part-gaps
     TaskVerdict,
     "What running work does next.",
     CONTINUE="It may go on.",

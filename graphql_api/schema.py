@@ -78,10 +78,7 @@ class Query(
     CampaignCostsQueries,
     AccountCostsQueries,
     ScopeQueries,
-<<<<<<< HEAD
-=======
     PriceDifferenceQueries,
->>>>>>> part-gaps
     ViewerQueries,
     NodeQueries,
 ):
