@@ -13,9 +13,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from graphql_api import limits
-    routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLEndpoint(engine, keyring, context_of, session)),
-        WebSocketRoute("/graphql", WebsocketEndpoint(engine, keyring, context_of, session)),
+from graphql_api.console.serving import console_routes
+from graphql_api.console.sign_in import DemoSignIn, sign_in_routes
 from graphql_api.context import Context
 from graphql_api.execution import Engine
 from graphql_api.expense_uploads import expense_uploads

@@ -77,7 +77,8 @@ def console_routes(demo: DemoSignIn | None) -> list[BaseRoute]:
 def _folder_of_charts() -> Path:
     """Where Plotly's Python package keeps its bundle; the package itself is not loaded."""
     found = find_spec("plotly")
-    assert found is not None and found.origin is not None, "plotly is among the dependencies"
+    assert found is not None, "plotly is among the dependencies"
+    assert found.origin is not None, "plotly is a package with files"
     return Path(found.origin).parent / "package_data"
 
 
