@@ -1,6 +1,7 @@
 """Spending: the month of a tenant against its cap, and, for operators, that of all tenants."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Final
 
 import strawberry
@@ -25,6 +26,8 @@ class Spending:
     """What a tenant has spent in a month."""
 
     month: str = strawberry.field(description="The month in the tenant's time zone, such as 2026-11.")
+    start: datetime = strawberry.field(name="from", description="When the month begins there.")
+    end: datetime = strawberry.field(name="to", description="When it ends, and the next one begins.")
     spent: UsdAmount = strawberry.field(description="What the work of the month has cost so far.")
     held: UsdAmount = strawberry.field(description="What open work of the month holds.")
     cap: UsdAmount | None = strawberry.field(
@@ -42,6 +45,8 @@ class Spending:
         used = found.used_percent
         return cls(
             month=found.month,
+            start=found.span.start,
+            end=found.span.end,
             spent=UsdAmount(found.spent),
             held=UsdAmount(found.held),
             cap=usd(found.cap),

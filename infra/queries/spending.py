@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from domain import budgets, spending
-from domain.periods import month_key, month_span
+from domain.periods import Cycle, month_key, month_span
 from infra.application import Application
 from infra.months import months_by_zone
 from infra.queries import tenants
@@ -31,10 +31,11 @@ ORDER BY spent DESC, t.slug LIMIT $6"""
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What a tenant has spent and holds in a month ("2026-11"), in nano-dollars; the cap that is in force now (None: no
+    """What a tenant has spent and holds in a month ("2026-11") with its span, in nano-dollars; the cap that is in force now (None: no
     cap); where the running month ends if it goes on like this (None for any other, and in its first hour)."""
 
     month: str
+    span: Cycle
     spent: int
     held: int
     cap: int | None
@@ -69,7 +70,8 @@ async def of_month(application: Application, tenant_id: UUID, month: str | None)
     now = application.clock()
     shown = month or month_key(now, zone)
     ((spent, held, cap),) = await application.readers.of(tenant_id).fetch(_OF_MONTH, tenant_id, shown)
-    return Spending(shown, spent, held, cap, spending.projected(spent, month_span(shown, zone), now))
+    span = month_span(shown, zone)
+    return Spending(shown, span, spent, held, cap, spending.projected(spent, span, now))
 
 
 async def page(application: Application, first: int, after: tuple[int, str] | None, search: str) -> TenantSpendingPage:
@@ -80,7 +82,9 @@ async def page(application: Application, first: int, after: tuple[int, str] | No
         rows = await connection.fetch(_OF_TENANTS, *months, *(after or (None, "")), search, first + 1)
     views = await tenants.of_ids(application, [row[0] for row in rows[:first]])
     found = [
-        TenantSpending(views[tenant_id], Spending(month, spent, held, cap))
+        TenantSpending(
+            views[tenant_id], Spending(month, month_span(month, views[tenant_id].tenant.zone), spent, held, cap)
+        )
         for tenant_id, _, month, spent, held, cap in rows[:first]
     ]
     return TenantSpendingPage(tuple(found), len(rows) > first, after is not None)

@@ -73,6 +73,20 @@ async def test_a_month_that_is_over_is_not_foreseen(clients: Clients) -> None:
         assert (error["message"], error["extensions"]["code"]) == ("month: write it as 2026-11", "BAD_USER_INPUT")
 
 
+async def test_a_month_begins_and_ends_in_the_tenants_time_zone(clients: Clients, application: Application) -> None:
+    await open_tenant(application, "initech", time_zone="Pacific/Kiritimati")
+    query = "query ($month: String) { spendAgainstCap(month: $month) { from to } }"
+    theirs = Client(clients.operator.http, clients.operator.token, "initech")
+    assert (await theirs.ask(query))["spendAgainstCap"] == {
+        "from": "2026-10-31T10:00:00.000000Z",
+        "to": "2026-11-30T10:00:00.000000Z",
+    }
+    assert (await clients.member.ask(query, month="2026-12"))["spendAgainstCap"] == {
+        "from": "2026-12-01T00:00:00.000000Z",
+        "to": "2027-01-01T00:00:00.000000Z",
+    }
+
+
 async def test_a_month_is_its_tenants_alone(clients: Clients) -> None:
     await record(clients.service)
     assert (await spending(clients.stranger))["spent"] == "0"
