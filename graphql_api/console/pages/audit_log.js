@@ -41,8 +41,8 @@ export function draw({ auditLog }, context) {
   const wanted = wantedOf(context.query);
   return [
     filters(context, [
-      { name: "operations", label: "Operations", help: "Such as setBudget, addExpense", maxlength: 1000 },
-      { name: "actor", label: "By", help: "Such as key:ops", maxlength: 200 },
+      { name: "operations", label: "Operations", placeholder: "setBudget, addExpense", maxlength: 1000 },
+      { name: "actor", label: "By", placeholder: "key:ops", maxlength: 200 },
       ...DAYS,
     ]),
     card(

@@ -55,7 +55,7 @@ export function standing({ campaign, name, status: state, pauseReason }, { viewe
   return [
     status(state),
     reason && element("div", { class: "reason" }, reason),
-    mayChange(viewer) && element("div", {}, wayOut()),
+    mayChange(viewer) && element("div", { class: "way-out" }, wayOut()),
   ];
 }
 
