@@ -69,7 +69,7 @@ async function loadPage(page, route, coming) {
     fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
   };
   page.reload = () => module.load(context);
-  drawShell(shell, { refresh: () => refresh(shown) });
+  drawShell(shell, { refresh: renew });
   const fresh = data ?? (await page.reload());
   if (shown === page) await page.redraw(fresh);
 }
@@ -86,7 +86,7 @@ async function refresh(page) {
   try {
     const [shell, data] = await Promise.all([loadShell({ anew: true }), page.reload()]);
     if (shown !== page) return;
-    drawShell(shell, { refresh: () => refresh(shown) });
+    drawShell(shell, { refresh: renew });
     await page.redraw(data);
   } catch (error) {
     failed(page, error);
@@ -130,6 +130,12 @@ function isBusy() {
   return document.querySelector("dialog[open]") || (main.contains(active) && active.matches("input, select, textarea"));
 }
 
+/** There is news: draw anew, or as soon as nobody is in the middle of something. */
+function renew() {
+  if (shown && isBusy()) shown.loadedAt = 1;
+  else refresh(shown);
+}
+
 function look() {
   if (document.visibilityState !== "visible" || !shown?.loadedAt || isBusy()) return;
   const age = Date.now() - shown.loadedAt;
@@ -149,9 +155,7 @@ document.addEventListener("visibilitychange", look);
 setInterval(look, BETWEEN_LOOKS);
 on("ended", signIn);
 on("returned", () => {
-  if (!shown) return;
-  if (isBusy()) shown.loadedAt = 1;
-  else refresh(shown);
+  renew();
   announce("The connection is back.");
 });
 
