@@ -66,7 +66,9 @@ async function loadPage(page, route, coming) {
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
     page.loadedAt = Date.now();
+    const wasHere = main.contains(document.activeElement);
     fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
+    if (wasHere) main.focus({ preventScroll: true });
   };
   page.reload = () => module.load(context);
   drawShell(shell, { refresh: renew });
