@@ -40,6 +40,7 @@ export function draw({ alerts }, context) {
       {},
       pagedTable({
         caption: "Alerts, the newest first",
+        stacked: true,
         columns: COLUMNS,
         connection: alerts,
         more: async (after) => (await ask(ALERTS, { kinds, after })).alerts,

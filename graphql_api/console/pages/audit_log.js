@@ -50,6 +50,7 @@ export function draw({ auditLog }, context) {
       {},
       pagedTable({
         caption: "Decisions, the newest first",
+        stacked: true,
         columns: COLUMNS(context.query),
         connection: auditLog,
         more: async (after) => (await ask(LOG, { ...wanted, after })).auditLog,

@@ -14,7 +14,7 @@ import { capping, deactivating, naming } from "/console/campaign_settings.js";
 import { announce, element } from "/console/elements.js";
 import { addingExpense, deletedExpenses, EXPENSES, expenseList, today } from "/console/expenses.js";
 import { DAYS, daysOf, filters } from "/console/filters.js";
-import { count, money, usd, words } from "/console/formats.js";
+import { count, money, usd } from "/console/formats.js";
 import { change } from "/console/graphql.js";
 import { card, figures, form, table } from "/console/parts.js";
 

@@ -39,6 +39,7 @@ export function draw({ campaignCostsList: campaigns }, context) {
       { actions: mayChange(viewer) ? [importing(refresh)] : [] },
       pagedTable({
         caption: "Campaigns",
+        stacked: true,
         columns: columns(days, context),
         connection: campaigns,
         more,
