@@ -12,8 +12,8 @@ import {
 } from "/console/campaign_parts.js";
 import { capping, deactivating, naming } from "/console/campaign_settings.js";
 import { announce, element } from "/console/elements.js";
-import { addingExpense, deletedExpenses, EXPENSES, expenseList, today } from "/console/expenses.js";
-import { DAYS, daysOf, filters } from "/console/filters.js";
+import { addingExpense, deletedExpenses, EXPENSES, expenseList } from "/console/expenses.js";
+import { DAYS, dayOf, daysOf, filters } from "/console/filters.js";
 import { count, money, usd } from "/console/formats.js";
 import { change } from "/console/graphql.js";
 import { card, figures, form, table } from "/console/parts.js";
@@ -28,13 +28,19 @@ const COSTS = `query Campaign($campaign: String!, $from: Date, $to: Date, $usage
 const WON = `mutation RecordCustomersWon($input: RecordCustomersWonInput!) {
   recordCustomersWon(input: $input) { __typename ... on Refusal { code message } }
 }`;
-const EARLIEST = "2017-01-01";
-const LATEST = "2026-12-31";
+const MOST_YEARS = 10;
 
 export function load({ ask, parameters: { campaign }, query }) {
   const days = daysOf(query);
-  const usage = { campaign: [campaign], firstDay: days.from ?? EARLIEST, lastDay: days.to ?? LATEST };
+  const usage = { campaign: [campaign], ...usageDays(days) };
   return ask(COSTS, { campaign, ...days, usage, other: { ...usage, kind: ["TOOL", "API", "DATA_QUERY"] } });
+}
+
+/** Sums over usage need both ends. Nothing is recorded ahead of its time, and it is a day later elsewhere. */
+function usageDays({ from, to }) {
+  const soon = dayOf(new Date(Date.now() + 2 * 86_400_000));
+  const lastDay = to ?? (from > soon ? from : soon);
+  return { firstDay: from ?? `${lastDay.slice(0, 4) - MOST_YEARS + 1}-01-01`, lastDay };
 }
 
 export const title = ({ campaignCosts: { name, campaign } }) => theirs(name ?? campaign);
@@ -67,7 +73,7 @@ function acquisition(costs, may, { refresh }) {
       submit: "Record customers",
       fields: [
         { name: "count", label: "Customers won", required: true, size: 6, pattern: "-?[0-9]+", inputmode: "numeric" },
-        { name: "on", label: "On", type: "date", value: today(), required: true },
+        { name: "on", label: "On", type: "date", value: dayOf(new Date()), required: true },
       ],
       send: ({ count: won, on }, idempotencyKey) => change(WON, { idempotencyKey, campaign, count: Number(won), on }),
       done: async () => {
@@ -81,7 +87,9 @@ function acquisition(costs, may, { refresh }) {
     element(
       "p",
       { class: "balance" },
-      cac ? [element("strong", {}, money(cac.amount, cac.currency)), " for each customer"] : withoutCac(costs),
+      element("strong", {}, cac ? money(cac.amount, cac.currency) : "–"),
+      " ",
+      cac ? "for each customer" : withoutCac(costs),
     ),
     figures(
       ["Customers won", count(customersWon)],
@@ -102,7 +110,7 @@ function budget(costs, may, context) {
   const made = card(
     "Budget",
     { actions: may ? [capping(costs, context)] : [] },
-    standing(costs, context, may && capping(costs, context)),
+    standing(costs, context, { here: true }),
     element("h3", {}, "Spent of the cap"),
     spentOfCaps(costs),
     element(

@@ -35,8 +35,8 @@ export function campaignAddress(campaign, { from, to } = {}) {
   return within(`/campaigns/${encodeURIComponent(campaign)}${days.size ? `?${days}` : ""}`);
 }
 
-/** Whether it may spend, why not, and the way out. `capping`: what raises its cap, on its page; elsewhere a link to it. */
-export function standing({ campaign, name, status: state, pauseReason }, { viewer, refresh }, capping = null) {
+/** Whether it may spend, why not, and the way out. `here`: on its own page, where its cap is raised beside it. */
+export function standing({ campaign, name, status: state, pauseReason }, { viewer, refresh }, { here = false } = {}) {
   const turn = (operation, text) => async (idempotencyKey) => {
     await change(turning(operation), { idempotencyKey, scope: "CAMPAIGN", scopeId: campaign });
     announce(text);
@@ -46,7 +46,9 @@ export function standing({ campaign, name, status: state, pauseReason }, { viewe
   const wayOut = () => {
     if (state === "ACTIVE") return pausing(campaign, name, turning("pauseScope"), refresh);
     if (pauseReason === "budget_exceeded")
-      return capping ?? element("a", { href: `${campaignAddress(campaign)}#budget` }, "Raise the cap");
+      return here
+        ? "Raise the cap, and it may spend again."
+        : element("a", { href: `${campaignAddress(campaign)}#budget` }, "Raise the cap");
     if (pauseReason === "metered_empty")
       return [element("a", { href: within("/#top-up") }, "Top up"), ", then ", resume()];
     return resume();

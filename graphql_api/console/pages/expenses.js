@@ -2,6 +2,7 @@
 
 import { theirs } from "/console/campaign_parts.js";
 import { announce, element } from "/console/elements.js";
+import { dayOf } from "/console/filters.js";
 import { amount, day, moment, money, words } from "/console/formats.js";
 import { ask, change } from "/console/graphql.js";
 import { DECIMAL, empty, form, opener, pagedTable, table, tag } from "/console/parts.js";
@@ -42,15 +43,9 @@ const KINDS = {
   OTHER: "Other",
 };
 
-/** The reader's day, as the API writes it. */
-export function today() {
-  const now = new Date();
-  return [now.getFullYear(), now.getMonth() + 1, now.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
-}
-
 /** The form that enters an expense of a campaign. `currency`: the one that is offered. `done`: afterwards. */
 export function addingExpense(campaign, currency, done) {
-  const made = expenseForm({ currency, incurredOn: today() }, "Add expense", {
+  const made = expenseForm({ currency, incurredOn: dayOf(new Date()) }, "Add expense", {
     inline: true,
     send: (entry, idempotencyKey) => change(ADD, { idempotencyKey, campaign, ...entry }),
     done: async () => {
