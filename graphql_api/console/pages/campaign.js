@@ -14,13 +14,13 @@ import { capping, deactivating, naming } from "/console/campaign_settings.js";
 import { announce, element } from "/console/elements.js";
 import { addingExpense, deletedExpenses, EXPENSES, expenseList } from "/console/expenses.js";
 import { DAYS, dayOf, daysOf, filters } from "/console/filters.js";
-import { count, money, usd } from "/console/formats.js";
+import { count, money, percent, usd } from "/console/formats.js";
 import { change } from "/console/graphql.js";
 import { card, figures, form, table } from "/console/parts.js";
 
 const ROWS = "rows { keys { value name } totals { costUsd calls } }";
 const COSTS = `query Campaign($campaign: String!, $from: Date, $to: Date, $usage: UsageFilter!, $other: UsageFilter!) {
-  campaignCosts(campaign: $campaign, from: $from, to: $to) { ${CAMPAIGN} models(top: 10) { provider model costUsd calls } }
+  campaignCosts(campaign: $campaign, from: $from, to: $to) { ${CAMPAIGN} budgets { thresholds } models(top: 10) { provider model costUsd calls } }
   other: usageBreakdown(filter: $other, groupBy: [PROVIDER, OPERATION], top: 10) { ${ROWS} }
   byAgent: usageBreakdown(filter: $usage, groupBy: [AGENT_ROLE], top: 10) { ${ROWS} }
   expenses(campaign: $campaign, from: $from, to: $to, first: 20) { ${EXPENSES} }
@@ -60,7 +60,7 @@ function about({ campaign, name, client }, may, context) {
     "p",
     { class: "faint about" },
     name && [theirs(campaign), " "],
-    client && ["for ", theirs(client.name ?? client.id), " "],
+    client && ["for ", theirs(client.name ?? client.id), client.name && [" (", theirs(client.id), ")"], " "],
     may && naming({ campaign, name, client }, context),
   );
 }
@@ -107,12 +107,14 @@ function acquisition(costs, may, { refresh }) {
 }
 
 function budget(costs, may, context) {
+  const told = new Set(costs.budgets.flatMap(({ thresholds }) => [...thresholds]));
   const made = card(
     "Budget",
     { actions: may ? [capping(costs, context)] : [] },
     standing(costs, context, { here: true }),
     element("h3", {}, "Spent of the cap"),
     spentOfCaps(costs),
+    told.size > 0 && element("p", {}, `People are told at ${[...told].map(percent).join(", ")}.`),
     element(
       "p",
       { class: "faint" },
@@ -152,37 +154,35 @@ function tracked(costs, others, agents) {
     element("h3", {}, "Other calls"),
     table({
       caption: "Other calls by cost",
-      columns: GROUPS("Call"),
+      columns: OTHERS,
       rows: others,
       empty: "No tool and no other service was called.",
     }),
     element("h3", {}, "Agents"),
-    table({ caption: "Agents by cost", columns: GROUPS("Agent"), rows: agents, empty: "No agent worked on it." }),
+    table({ caption: "Agents by cost", columns: AGENTS, rows: agents, empty: "No agent worked on it." }),
   );
 }
 
-const COST = { title: "Cost", number: true, cell: ({ costUsd }) => usd(costUsd) };
-const CALLS = { title: "Calls", number: true, cell: ({ calls }) => count(calls) };
 const MODELS = [
   {
     title: "Model",
     main: true,
     cell: ({ provider, model }) => [theirs(model), element("div", { class: "faint" }, theirs(provider))],
   },
-  CALLS,
-  COST,
+  { title: "Calls", number: true, cell: ({ calls }) => count(calls) },
+  { title: "Cost", number: true, cell: ({ costUsd }) => usd(costUsd) },
 ];
-const GROUPS = (title) => [
-  {
-    title,
-    main: true,
-    cell: ({ keys }) =>
-      keys.map(({ value, name }, at) =>
-        at === 0
-          ? theirs(name ?? value ?? "without one")
-          : element("div", { class: "faint" }, theirs(name ?? value ?? "")),
-      ),
-  },
-  { ...CALLS, cell: ({ totals }) => CALLS.cell(totals) },
-  { ...COST, cell: ({ totals }) => COST.cell(totals) },
+const groups = (title, label) => [
+  { title, main: true, cell: ({ keys }) => label(...keys) },
+  { title: "Calls", number: true, cell: ({ totals }) => count(totals.calls) },
+  { title: "Cost", number: true, cell: ({ totals }) => usd(totals.costUsd) },
 ];
+const named = ({ value, name }) => theirs(name ?? value ?? "none named");
+const OTHERS = groups("Call", (provider, operation) => [
+  named(provider),
+  element("div", { class: "faint" }, named(operation)),
+]);
+const AGENTS = groups("Agent", (role) => [
+  named(role),
+  role.name && element("div", { class: "faint" }, theirs(role.value)),
+]);

@@ -7,7 +7,7 @@ import { change, within } from "/console/graphql.js";
 import { action, bar, form, opener, status } from "/console/parts.js";
 
 /** What is asked of a campaign in both places. */
-export const CAMPAIGN = `campaign name client { id name } status pauseReason budgets { period cap spent usedPercent thresholds }
+export const CAMPAIGN = `campaign name client { id name } status pauseReason budgets { period cap spent usedPercent }
   expenseCount expenseTotals { amount currency } autoTrackedUsd autoTrackedLlmUsd unpriced
   customersWon cac { amount currency } cacStatus`;
 

@@ -62,7 +62,7 @@ const columns = (days, context) => [
     cell: ({ campaign, name, client }) => [
       element("a", { href: campaignAddress(campaign, days) }, theirs(name ?? campaign)),
       name && element("div", { class: "faint" }, theirs(campaign)),
-      client && element("div", { class: "faint" }, "for ", theirs(client.name ?? client.id)),
+      client && element("div", { class: "faint", title: client.id }, "for ", theirs(client.name ?? client.id)),
     ],
   },
   { title: "Status", cell: (costs) => standing(costs, context) },

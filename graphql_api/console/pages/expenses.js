@@ -104,7 +104,7 @@ const CURRENCY = { minlength: 3, maxlength: 3, pattern: "[A-Za-z]{3}", title: "A
 
 /** The list of what was entered. `may`: whether the viewer may change it. */
 export function expenseList({ campaign, expenses, days }, may, { refresh }) {
-  const columns = [...facts(), { title: "", cell: (expense) => deeds(expense, campaign, may, refresh) }];
+  const columns = [...WHAT, { title: "", cell: (expense) => deeds(expense, campaign, may, refresh) }];
   const more = async (after) => (await ask(MORE, { campaign, ...days, after })).expenses;
   return pagedTable({
     caption: "Expenses",
@@ -120,7 +120,7 @@ export function expenseList({ campaign, expenses, days }, may, { refresh }) {
 /** A button that shows what was deleted. */
 export function deletedExpenses(campaign) {
   const ended = { title: "Deleted", cell: ({ deletedAt }) => moment(deletedAt) };
-  const columns = [...facts(), ended, { title: "", cell: history }];
+  const columns = [...WHAT, ended, { title: "", cell: history }];
   const page = async (after) => (await ask(DELETED, { campaign, after })).expenses;
   return opener("Deleted expenses", "Deleted expenses", async () =>
     pagedTable({
@@ -133,14 +133,13 @@ export function deletedExpenses(campaign) {
   );
 }
 
-const facts = () => [
+const WHAT = [
   { title: "Day", cell: ({ incurredOn }) => day(incurredOn) },
   {
     title: "What for",
     main: true,
-    cell: ({ kind, description, reference, version }) => [
+    cell: ({ kind, description, reference }) => [
       KINDS[kind],
-      version > 1 && [" ", tag("changed")],
       description && element("div", { class: "said" }, theirs(description)),
       reference && element("div", { class: "faint" }, "Imported as ", theirs(reference)),
     ],
@@ -183,6 +182,7 @@ function deeds(expense, campaign, may, refresh) {
   return element(
     "div",
     { class: "deeds" },
+    expense.version > 1 && tag("changed"),
     may && opener("Edit", "Edit the expense", edit, plain("Edit")),
     may && opener("Delete", "Delete the expense", remove, plain("Delete")),
     history(expense),
@@ -203,8 +203,8 @@ function history({ id, kind, incurredOn }) {
 }
 
 const VERSIONS = [
-  { title: "When", main: true, cell: ({ changedAt }) => moment(changedAt) },
+  { title: "When", cell: ({ changedAt }) => moment(changedAt) },
   { title: "Change", cell: ({ version, change: how }) => `${version}. ${words(how)}` },
   { title: "By", cell: ({ actor }) => theirs(actor) },
-  ...facts(),
+  ...WHAT,
 ];
