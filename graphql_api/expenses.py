@@ -158,9 +158,7 @@ class DeleteExpenseInput:
 
     idempotency_key: str = strawberry.field(description="Sent again with the same request, it counts once.")
     id: strawberry.ID = strawberry.field(description="The expense: exp_...")
-    reason: str | None = strawberry.field(
-        default=None, description="Why, for the audit log: at most 1,000 characters."
-    )
+    reason: str | None = strawberry.field(default=None, description="Why, for the audit log: at most 1,000 characters.")
 
 
 AddExpenseResult = Annotated[

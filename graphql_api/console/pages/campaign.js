@@ -67,6 +67,7 @@ function about({ campaign, name, client }, may, context) {
 
 function acquisition(costs, may, { refresh }) {
   const { campaign, cac, customersWon } = costs;
+  const without = withoutCac(costs);
   const recording = () =>
     form({
       inline: true,
@@ -87,9 +88,9 @@ function acquisition(costs, may, { refresh }) {
     element(
       "p",
       { class: "balance" },
-      element("strong", {}, cac ? money(cac.amount, cac.currency) : "–"),
+      element("strong", {}, without ? "–" : money(cac.amount, cac.currency)),
       " ",
-      cac ? "for each customer" : withoutCac(costs),
+      without ?? "for each customer",
     ),
     figures(
       ["Customers won", count(customersWon)],

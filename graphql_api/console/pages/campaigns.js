@@ -89,10 +89,11 @@ const columns = (days, context) => [
   {
     title: "CAC",
     number: true,
-    cell: (costs) =>
-      costs.cac
-        ? element("strong", {}, money(costs.cac.amount, costs.cac.currency))
-        : element("span", { class: "why" }, withoutCac(costs)),
+    cell: (costs) => {
+      const without = withoutCac(costs);
+      if (without) return element("span", { class: "why" }, without);
+      return element("strong", {}, money(costs.cac.amount, costs.cac.currency));
+    },
   },
 ];
 
