@@ -7,32 +7,19 @@ import { exactMoment, moment, percent, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { card, pagedTable, tag } from "/console/parts.js";
 
-const ALERTS = `query Alerts($kinds: [String!], $after: String) {
-  alerts(first: 50, kinds: $kinds, after: $after) {
-    edges { node { kind action scope scopeId name threshold message raisedAt } }
-    pageInfo { hasNextPage endCursor }
-  }
+const LOG = `alerts(first: 50, kinds: $kinds, after: $after) {
+  edges { node { kind action scope scopeId name threshold message raisedAt } }
+  pageInfo { hasNextPage endCursor }
 }`;
-const KINDS = [
-  "budget",
-  "credits",
-  "low_balance",
-  "balance_empty",
-  "top_up_failed",
-  "top_up_needs_action",
-  "top_up_unmatched",
-  "auto_recharge_disabled",
-  "unpriced_model",
-  "ledger_imbalance",
-];
-
+const ALERTS = `query Alerts($kinds: [String!], $after: String) { alertKinds ${LOG} }`;
+const MORE = `query MoreAlerts($kinds: [String!], $after: String) { ${LOG} }`;
 const kindsOf = (query) => (query.has("kind") ? [query.get("kind")] : null);
 
 export const load = ({ ask: asking, query }) => asking(ALERTS, { kinds: kindsOf(query) });
 
-export function draw({ alerts }, context) {
+export function draw({ alertKinds, alerts }, context) {
   const kinds = kindsOf(context.query);
-  const options = [["", "All"], ...KINDS.map((kind) => [kind, words(kind)])];
+  const options = [["", "All"], ...alertKinds.map((kind) => [kind, words(kind)])];
   return [
     filters(context, [{ name: "kind", label: "About", options }]),
     card(
@@ -43,7 +30,7 @@ export function draw({ alerts }, context) {
         stacked: true,
         columns: COLUMNS,
         connection: alerts,
-        more: async (after) => (await ask(ALERTS, { kinds, after })).alerts,
+        more: async (after) => (await ask(MORE, { kinds, after })).alerts,
         empty: kinds
           ? "There was no such alert."
           : "Nobody had to be told anything yet. Alerts come at 80 and 100 % of caps and credits, at a low balance, and when a payment fails.",
