@@ -133,6 +133,8 @@ async def test_names_of_any_kind_fit_a_phone_and_lead_to_their_pages(
     await expect(page.get_by_role("heading", name=ODD)).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("heading", name=ODD)).to_be_visible()
+    await page.goto("/campaigns/%E0%A4%A")
+    await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
     await page.goto(f"/campaigns/{NAMES[2]}")
     await expect(page.get_by_role("table", name="Expenses")).to_be_visible()
     assert await fits_its_width(page)

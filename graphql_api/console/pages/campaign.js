@@ -150,16 +150,16 @@ function tracked(costs, others, agents) {
     element("p", { class: "balance" }, element("strong", {}, usd(autoTrackedLlmUsd)), " for language models"),
     figures(["All calls", usd(autoTrackedUsd)]),
     stillUnpriced(costs),
-    element("h3", {}, "Models"),
+    element("h3", {}, "Models that cost most"),
     table({ caption: "Models by cost", columns: MODELS, rows: models, empty: "No model was called." }),
-    element("h3", {}, "Other calls"),
+    element("h3", {}, "Other calls that cost most"),
     table({
       caption: "Other calls by cost",
       columns: OTHERS,
       rows: others,
       empty: "No tool and no other service was called.",
     }),
-    element("h3", {}, "Agents"),
+    element("h3", {}, "Agents that cost most"),
     table({ caption: "Agents by cost", columns: AGENTS, rows: agents, empty: "No agent worked on it." }),
   );
 }
@@ -181,7 +181,7 @@ const groups = (title, label) => [
 const named = ({ value, name }) => theirs(name ?? value ?? "none named");
 const OTHERS = groups("Call", (provider, operation) => [
   named(provider),
-  element("div", { class: "faint" }, named(operation)),
+  operation.value && element("div", { class: "faint" }, named(operation)),
 ]);
 const AGENTS = groups("Agent", (role) => [
   named(role),
