@@ -101,7 +101,9 @@ async def _serve(
         await announce(application)
         from graphql_api.mcp_endpoint import McpEndpoint
 
-        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url), demo=demo is not Demo.NONE)
+        app = create_app(
+            application, mcp=partial(McpEndpoint, public_url=settings.public_url), demo=demo is not Demo.NONE
+        )
         if checkout is not None:
             app.mount(checkout.path, checkout.app)
         stopping.server = _Server(configuration(app), ready)
