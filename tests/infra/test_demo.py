@@ -140,7 +140,7 @@ async def there_are_tenants_of_all_kinds(application: Application) -> None:
         ("initech", "india", "starter", TenantStatus.ACTIVE),
         ("vandelay", "global", "unlimited", TenantStatus.ACTIVE),
     ]
-    spent = await spending.page(application, 10, None, None)
+    spent = await spending.page(application, 10, None, "")
     assert {each.tenant.tenant.slug for each in spent.tenants if each.spending.spent} >= {*ACTIVE}
     assert {str(view.tenant.zone) for view in page.tenants} == {"UTC"}
 
