@@ -70,10 +70,12 @@ async function loadPage(page, route, coming) {
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
     page.loadedAt = Date.now();
+    const wasHere = main.contains(document.activeElement);
     fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
+    if (wasHere) main.focus({ preventScroll: true });
   };
   page.reload = () => module.load(context);
-  drawShell(shell, { refresh: () => refresh(shown) });
+  drawShell(shell, { refresh: renew });
   await page.redraw(data);
 }
 
@@ -89,7 +91,7 @@ async function refresh(page) {
   try {
     const [shell, data] = await Promise.all([loadShell({ anew: true }), page.reload()]);
     if (shown !== page) return;
-    drawShell(shell, { refresh: () => refresh(shown) });
+    drawShell(shell, { refresh: renew });
     await page.redraw(data);
   } catch (error) {
     failed(page, error);
@@ -133,6 +135,12 @@ function isBusy() {
   return document.querySelector("dialog[open]") || (main.contains(active) && active.matches("input, select, textarea"));
 }
 
+/** There is news: draw anew, or as soon as nobody is in the middle of something. */
+function renew() {
+  if (shown && isBusy()) shown.loadedAt = 1;
+  else refresh(shown);
+}
+
 function look() {
   if (document.visibilityState !== "visible" || !shown?.loadedAt) return;
   redrawNotices();
@@ -154,9 +162,7 @@ document.addEventListener("visibilitychange", look);
 setInterval(look, BETWEEN_LOOKS);
 on("ended", signIn);
 on("returned", () => {
-  if (!shown) return;
-  if (isBusy()) shown.loadedAt = 1;
-  else refresh(shown);
+  renew();
   announce("The connection is back.");
 });
 
