@@ -1,4 +1,4 @@
-"""Costs of campaigns and accounts: what people entered beside what was tracked, and what a customer has cost to win.
+"""Costs of campaigns: what people entered beside what was tracked, and what a customer has cost to win.
 
 A campaign's figures are read when they are asked for, those of all campaigns of a request together.
 """
@@ -10,8 +10,12 @@ from typing import Annotated, Final
 import strawberry
 
 from domain.attribution import IDENTIFIER_RULE, is_identifier
+from domain.budgets import BudgetKey, BudgetPeriod, ScopeKey, ScopeKind, ScopeStatus
 from domain.expenses import Cac, CacStatus, cac
+from domain.refusals import BudgetScope
+from graphql_api.budgets import Budget
 from graphql_api.context import Info
+from graphql_api.enumerations import NamedKind
 from graphql_api.errors import bad_input
 from graphql_api.expenses import FIRST_DAY, LAST_DAY, Expense, days_of
 from graphql_api.fields import field
@@ -19,8 +23,10 @@ from graphql_api.interfaces import PageInfo, page_size
 from graphql_api.money import Money
 from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, ScopePaused, refusal_of
 from graphql_api.scalars import Count, UsdAmount
+from graphql_api.scopes import ScopeName
 from infra.queries import campaign_costs as query
 from infra.queries.campaign_costs import CampaignPage, CostsKey, Days, ModelsKey, NewestKey, Tracked
+from infra.queries.scopes import RegisteredScope
 from infra.services import expenses as service
 from infra.services.callers import Refused
 
@@ -55,7 +61,35 @@ class CampaignCosts:
 
     @field(description="What you call it, where it was given a name (nameScope).")
     async def name(self, info: Info) -> str | None:
-        return await info.context.loaders.campaign_names.load(self.campaign)
+        registered = await self._registered(info)
+        return None if registered is None else registered.name
+
+    @field(description="The client whose campaign it is; null where none is known.")
+    async def client(self, info: Info) -> ScopeName | None:
+        found = await self._registered(info)
+        if found is None or found.client is None:
+            return None
+        return ScopeName(kind=NamedKind.CLIENT, id=found.client, name=found.client_name, client=None)
+
+    @field(description="Whether it may spend.")
+    async def status(self, info: Info) -> ScopeStatus:
+        registered = await self._registered(info)
+        return ScopeStatus.ACTIVE if registered is None else registered.status
+
+    @field(description="Why it is stopped; null if it is not.")
+    async def pause_reason(self, info: Info) -> str | None:
+        registered = await self._registered(info)
+        return None if registered is None else registered.pause_reason
+
+    @field(
+        description="Its budgets in their newest period, capped or not, whatever days are asked for: that of all time "
+        "first, then that of the month; none where nothing was counted or capped."
+    )
+    async def budgets(self, info: Info) -> list[Budget]:
+        keys = [
+            BudgetKey(BudgetScope.CAMPAIGN, self.campaign, each) for each in (BudgetPeriod.TOTAL, BudgetPeriod.MONTH)
+        ]
+        return [Budget.of(view) for view in await info.context.loaders.budgets.load_many(keys) if view is not None]
 
     @field(description="What people entered, the newest day first; the query expenses turns the pages.")
     async def expenses(
@@ -92,7 +126,7 @@ class CampaignCosts:
     async def models(
         self, info: Info, top: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = TOP
     ) -> list[ModelSpend]:
-        found = await info.context.loaders.models_of_campaigns.load(ModelsKey(self.key, _top(top)))
+        found = await info.context.loaders.models_of_campaigns.load(ModelsKey(self.key, most_models(top)))
         return [ModelSpend.of(each) for each in found]
 
     @field(description="How many customers it won, corrections taken off.")
@@ -110,6 +144,9 @@ class CampaignCosts:
     @field(description="Whether cac can be told, and if not, why.")
     async def cac_status(self, info: Info) -> CacStatus:
         return (await self._cac(info)).status
+
+    async def _registered(self, info: Info) -> RegisteredScope | None:
+        return await info.context.loaders.registered.load(ScopeKey(ScopeKind.CAMPAIGN, self.campaign))
 
     async def _tracked(self, info: Info) -> Tracked:
         return await info.context.loaders.tracked_of_campaigns.load(self.key)
@@ -148,36 +185,6 @@ class CampaignCostsConnection:
         return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
-@strawberry.type(description="What the calls for one account have cost, such as finding its website and enriching it.")
-class AccountCosts:
-    """What the calls for one account have cost."""
-
-    key: strawberry.Private[CostsKey]
-    account: str = strawberry.field(description="Your own id of the account.")
-
-    @field(description="What its calls have cost, of every kind.")
-    async def auto_tracked_usd(self, info: Info) -> UsdAmount:
-        return UsdAmount((await self._tracked(info)).cost)
-
-    @field(description="The part of autoTrackedUsd that language models have cost.")
-    async def auto_tracked_llm_usd(self, info: Info) -> UsdAmount:
-        return UsdAmount((await self._tracked(info)).llm)
-
-    @field(description="How many calls' cost is not known yet: they are in no sum until they are priced.")
-    async def unpriced(self, info: Info) -> Count:
-        return Count((await self._tracked(info)).unpriced)
-
-    @field(description="The language models on which most was spent for it, the most expensive first.")
-    async def models(
-        self, info: Info, top: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = TOP
-    ) -> list[ModelSpend]:
-        found = await info.context.loaders.models_of_accounts.load(ModelsKey(self.key, _top(top)))
-        return [ModelSpend.of(each) for each in found]
-
-    async def _tracked(self, info: Info) -> Tracked:
-        return await info.context.loaders.tracked_of_accounts.load(self.key)
-
-
 @strawberry.input(description="Count customers that a campaign won.")
 class RecordCustomersWonInput:
     """Count customers that a campaign won."""
@@ -203,7 +210,7 @@ RecordCustomersWonResult = Annotated[
 
 @strawberry.type
 class CampaignCostsQueries:
-    """What can be asked about what campaigns and accounts have cost."""
+    """What can be asked about what campaigns have cost."""
 
     @field(
         description="What a campaign has cost, and what a customer has cost to win. One that nobody has named yet has cost "
@@ -215,7 +222,7 @@ class CampaignCostsQueries:
         start: Annotated[date | None, strawberry.argument(name="from", description=FIRST_DAY)] = None,
         end: Annotated[date | None, strawberry.argument(name="to", description=LAST_DAY)] = None,
     ) -> CampaignCosts:
-        return CampaignCosts.of(_known("campaign", campaign), days_of(start, end))
+        return CampaignCosts.of(known("campaign", campaign), days_of(start, end))
 
     @field(
         description="All campaigns with what they have cost, by id: those that anything was entered, recorded or named for. "
@@ -237,16 +244,6 @@ class CampaignCostsQueries:
         page = await query.campaigns(context.application, context.caller.tenant_id, page_size(first, 20), after)
         return CampaignCostsConnection.of(page, days)
 
-    @field(description=f"What the calls for one account have cost. Days are those {ZONE}.")
-    async def account_costs(
-        self,
-        account: Annotated[str, strawberry.argument(description="Your own id of the account.")],
-        start: Annotated[date | None, strawberry.argument(name="from", description=FIRST_DAY)] = None,
-        end: Annotated[date | None, strawberry.argument(name="to", description=LAST_DAY)] = None,
-    ) -> AccountCosts:
-        account = _known("account", account)
-        return AccountCosts(key=CostsKey(account, days_of(start, end)), account=account)
-
 
 @strawberry.type
 class CustomersWonMutations:
@@ -265,13 +262,15 @@ class CustomersWonMutations:
         return refusal_of(answer) if isinstance(answer, Refused) else CampaignCosts.of(given.campaign, Days())
 
 
-def _known(name: str, identifier: str) -> str:
+def known(name: str, identifier: str) -> str:
+    """An id that may be one; what cannot be is refused."""
     if not is_identifier(identifier):
         raise bad_input(f"{name} {IDENTIFIER_RULE}")
     return identifier
 
 
-def _top(top: int | None) -> int:
+def most_models(top: int | None) -> int:
+    """How many models are asked for."""
     if top is not None and not 1 <= top <= SHOWN:
         raise bad_input(f"top must be 1 to {SHOWN}")
     return top or TOP

@@ -43,6 +43,15 @@ class NamedKind(StrEnum):
     ACCOUNT = "ACCOUNT"
 
 
+@unique
+class PriceDifferenceKind(StrEnum):
+    """How our price of a model differs from the package's."""
+
+    CHANGED = "CHANGED"
+    NEW = "NEW"
+    GONE = "GONE"
+
+
 def _describe(enumeration: type[StrEnum], description: str, *, name: str | None = None, **values: str) -> None:
     """Make an enumeration part of the schema; each of its values needs a description."""
     strawberry.enum(enumeration, name=name, description=description)
@@ -217,6 +226,13 @@ _describe(
     ADMIN="Everything that the tenant may do, its budgets, plan and keys included.",
     MEMBER="Reads.",
     SERVICE="A worker: reserves, consumes and records.",
+)
+_describe(
+    PriceDifferenceKind,
+    "How our price of a model differs from the package's.",
+    CHANGED="Both have one, and they are not the same.",
+    NEW="Our list has none.",
+    GONE="The package has it no more.",
 )
 _describe(
     TaskVerdict,

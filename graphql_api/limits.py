@@ -52,6 +52,7 @@ REPORTS: Final = (
     "margins",
     "metering",
     "unmetered",
+    "priceDifferences",
 )
 COST_OF_REPORT: Final = 5_000
 # The arguments that say how long a list is, and the fields of an answer whose length one of them has said already.

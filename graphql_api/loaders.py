@@ -35,6 +35,7 @@ from infra.queries.budgets import BudgetView
 from infra.queries.campaign_costs import CostsKey, Entered, ModelsKey, ModelSpend, NewestKey, Tracked
 from infra.queries.expenses import ExpenseVersion
 from infra.queries.recharges import RechargeView
+from infra.queries.scopes import RegisteredScope
 from infra.queries.tenants import TenantView
 from infra.queries.wallets import WalletView
 
@@ -110,8 +111,8 @@ class Loaders:
         return self._of(campaign_costs.newest)
 
     @cached_property
-    def campaign_names(self) -> DataLoader[str, str | None]:
-        return self._of(campaign_costs.names)
+    def registered(self) -> DataLoader[ScopeKey, RegisteredScope | None]:
+        return self._of(scopes.registered)
 
     @cached_property
     def entered(self) -> DataLoader[CostsKey, Entered]:

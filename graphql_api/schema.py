@@ -5,6 +5,7 @@ from graphql import GraphQLSchema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from graphql_api import enumerations as _described  # noqa: F401  # registers the enumerations
+from graphql_api.account_costs import AccountCostsQueries
 from graphql_api.admissions import AdmissionMutations
 from graphql_api.agent_budgets import AgentBudgetQueries
 from graphql_api.alert_subscription import AlertSubscriptions
@@ -23,6 +24,7 @@ from graphql_api.metering import MeteringQueries
 from graphql_api.nodes import NodeQueries
 from graphql_api.permissions import guard
 from graphql_api.plans import PlanQueries
+from graphql_api.price_differences import PriceDifferenceQueries
 from graphql_api.provider_keys import ProviderKeyMutations, ProviderKeyQueries
 from graphql_api.publications import PublicationMutations, PublicationQueries
 from graphql_api.receipts import ReceiptQueries
@@ -30,7 +32,7 @@ from graphql_api.recharges import RechargeMutations
 from graphql_api.rerating import RerateMutations
 from graphql_api.reservations import ReservationQueries
 from graphql_api.scalars import SCALARS
-from graphql_api.scopes import ScopeMutations
+from graphql_api.scopes import ScopeMutations, ScopeQueries
 from graphql_api.settlements import SettlementMutations
 from graphql_api.spending import SpendingQueries
 from graphql_api.subscriptions import SubscriptionMutations
@@ -74,6 +76,9 @@ class Query(
     IdentityProviderQueries,
     ExpenseQueries,
     CampaignCostsQueries,
+    AccountCostsQueries,
+    ScopeQueries,
+    PriceDifferenceQueries,
     ViewerQueries,
     NodeQueries,
 ):

@@ -5,14 +5,16 @@ from typing import Annotated, Any
 import strawberry
 
 from domain import budgets
+from domain.attribution import is_identifier
 from domain.books import Operation
 from domain.budgets import ScopeKey, ScopeKind, ScopeStatus
 from domain.refusals import BudgetScope, invalid
 from graphql_api.context import Context, Info
 from graphql_api.enumerations import NamedKind
+from graphql_api.errors import bad_input
 from graphql_api.fields import field
 from graphql_api.identifiers import scope_id, scope_part
-from graphql_api.interfaces import Node
+from graphql_api.interfaces import Node, PageInfo, page_size
 from graphql_api.refusals import (
     IdempotencyKeyReused,
     InsufficientFunds,
@@ -23,6 +25,7 @@ from graphql_api.refusals import (
     refusal_of,
 )
 from infra.queries import scopes as query
+from infra.queries.scopes import RegisteredScope, ScopePage
 from infra.services import scopes as service
 from infra.services.callers import Refused
 from infra.services.commands import refused, request_of
@@ -56,6 +59,11 @@ class Scope(Node):
             pause_reason=scope.pause_reason,
         )
 
+    @classmethod
+    def as_it_counts(cls, scope: RegisteredScope) -> "Scope":
+        """Of a tenant, an agent role or a campaign as it stands now."""
+        return cls.of(budgets.Scope(scope.key, scope.name, scope.status, scope.pause_reason))
+
 
 @strawberry.input(description="The tenant, an agent role or a campaign.")
 class ScopeInput:
@@ -80,6 +88,31 @@ class ScopeName:
     id: str = strawberry.field(description="Its id, as it stands in attributions.")
     name: str | None = strawberry.field(description="Its name for people; null if it has none.")
     client: str | None = strawberry.field(description="The client whose campaign it is; null for anything else.")
+
+    @classmethod
+    def of(cls, scope: RegisteredScope) -> "ScopeName":
+        return cls(kind=NamedKind(scope.key.kind.value), id=scope.key.id, name=scope.name, client=scope.client)
+
+
+@strawberry.type(description="One of your own things in the list of its kind.")
+class ScopeNameEdge:
+    """One of the customer's own things in its list."""
+
+    cursor: str = strawberry.field(description="Its place in the list.")
+    node: ScopeName = strawberry.field(description="What it is called.")
+
+
+@strawberry.type(description="A page of your own things of a kind.")
+class ScopeNameConnection:
+    """A page of the customer's own things."""
+
+    edges: list[ScopeNameEdge] = strawberry.field(description="They, by id.")
+    page_info: PageInfo = strawberry.field(description="Where this page stands.")
+
+    @classmethod
+    def of(cls, page: ScopePage) -> "ScopeNameConnection":
+        edges = [ScopeNameEdge(cursor=scope.key.id, node=ScopeName.of(scope)) for scope in page.scopes]
+        return cls(edges=edges, page_info=PageInfo.of(page, edges))
 
 
 @strawberry.input(description="Name an agent role, a campaign, a client, a project or an account.")
@@ -107,6 +140,42 @@ ScopeResult = Annotated[
     Scope | InvalidInput | NotFound | IdempotencyKeyReused | InsufficientFunds | PlanLimit | ScopePaused,
     strawberry.union("ScopeResult", description="The scope as it is now, or why nothing was changed."),
 ]
+
+
+@strawberry.type
+class ScopeQueries:
+    """What can be asked about scopes."""
+
+    @field(
+        description="What may not spend now, and why: the tenant, agent roles, campaigns. What people took out of use "
+        "is left out; campaigns that an empty prepaid wallet deactivated (metered_empty) are not."
+    )
+    async def pauses(
+        self,
+        info: Info,
+        first: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = 20,
+    ) -> list[Scope]:
+        context = info.context
+        found = await query.stopped(context.application, context.caller.tenant_id, page_size(first, 20))
+        return [Scope.as_it_counts(scope) for scope in found]
+
+    @field(description="Your own things of a kind that were seen or named, by id.")
+    async def scope_names(
+        self,
+        info: Info,
+        kind: Annotated[NamedKind, strawberry.argument(description="Which of them.")],
+        first: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="The endCursor of the page before; null for the first page.")
+        ] = None,
+    ) -> ScopeNameConnection:
+        if after is not None and not is_identifier(after):
+            raise bad_input("after must be a cursor of this list")
+        context = info.context
+        page = await query.page(
+            context.application, context.caller.tenant_id, ScopeKind(kind.value), page_size(first, 20), after
+        )
+        return ScopeNameConnection.of(page)
 
 
 @strawberry.type
@@ -176,9 +245,9 @@ class ScopeMutations:
 
 
 async def _name_of(context: Context, key: ScopeKey) -> ScopeName:
-    named = await query.name_of(context.application, context.caller.tenant_id, key)
+    (named,) = await query.registered(context.application, context.caller.tenant_id, [key])
     assert named is not None, "what was named is registered"
-    return ScopeName(kind=NamedKind(key.kind.value), id=key.id, name=named.name, client=named.client)
+    return ScopeName.of(named)
 
 
 def _unfit(context: Context, operation: Operation, given: ScopeInput, message: str) -> InvalidInput | Any:

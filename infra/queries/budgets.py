@@ -10,7 +10,6 @@ import asyncpg
 from domain import budgets
 from domain.budgets import (
     Budget,
-    BudgetBook,
     BudgetKey,
     BudgetPeriod,
     Counter,
@@ -21,9 +20,10 @@ from domain.budgets import (
     ScopeStatus,
 )
 from domain.ids import NIL
-from domain.periods import TOTAL, month_key
+from domain.periods import month_key
 from domain.refusals import BudgetScope
 from infra.application import Application
+from infra.queries.scopes import is_current
 from infra.queries.tenants import zone_of
 
 # `known`: what has a counter or a cap. A capped month without a counter of its own is at zero; an uncapped one shows
@@ -124,9 +124,4 @@ def _pause_reason(row: asyncpg.Record, month: str) -> str | None:
     if status is None or status == ScopeStatus.ACTIVE:
         return None
     scope = Scope(ScopeKey(ScopeKind(row[0]), row[1]), name, ScopeStatus(status), reason, period_key, pause_cap)
-    in_force: dict[BudgetKey, Budget] = {}
-    if cap_in_force is not None:
-        period = BudgetPeriod.TOTAL if period_key == TOTAL else BudgetPeriod.MONTH
-        key = BudgetKey(BudgetScope(row[0]), row[1], period)
-        in_force[key] = Budget(key, cap_in_force)
-    return reason if budgets.is_current(BudgetBook(month, in_force, {}, {}, {}), scope) else None
+    return reason if is_current(scope, cap_in_force, month) else None

@@ -41,7 +41,6 @@ FROM unnest($2::text[]) AS asked (campaign) CROSS JOIN LATERAL (
 ) e ORDER BY e.campaign, e.incurred_on DESC, e.id DESC"""
 _CAMPAIGNS: Final = """
 SELECT id FROM scope WHERE tenant_id = $1 AND kind = 'CAMPAIGN' AND id > $2 ORDER BY id LIMIT $3"""
-_NAMES: Final = "SELECT id, name FROM scope WHERE tenant_id = $1 AND kind = 'CAMPAIGN' AND id = ANY($2::text[])"
 _FIRST_USAGE: Final = """
 SELECT least((SELECT min(occurred_at) FROM usage_event WHERE tenant_id = $1),
              (SELECT min(occurred_at) FROM usage_amendment WHERE tenant_id = $1))"""
@@ -116,13 +115,6 @@ async def campaigns(application: Application, tenant_id: UUID, first: int, after
     """The tenant's campaigns, whether usage, an expense or a person named them first."""
     rows = await application.readers.of(tenant_id).fetch(_CAMPAIGNS, tenant_id, after or "", first + 1)
     return CampaignPage(tuple([row[0] for row in rows[:first]]), len(rows) > first, after is not None)
-
-
-async def names(application: Application, tenant_id: UUID, ids: Sequence[str]) -> list[str | None]:
-    """What people call each campaign; None where it has no name."""
-    rows = await application.readers.of(tenant_id).fetch(_NAMES, tenant_id, list(ids))
-    found: dict[str, str | None] = {row[0]: row[1] for row in rows}
-    return [found.get(identifier) for identifier in ids]
 
 
 async def entered(application: Application, tenant_id: UUID, keys: Sequence[CostsKey]) -> list[Entered]:

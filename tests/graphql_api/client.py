@@ -34,7 +34,7 @@ TOP_UP = f"""
 FACTS = f"campaign kind money {MONEY} hours hourlyRate incurredOn description"
 EXPENSE = f"id {FACTS} reference actor createdAt version changedAt deletedAt"
 COSTS = f"""
-  campaign name expenseTotals {MONEY} expenseCount autoTrackedUsd autoTrackedLlmUsd unpriced
+  campaign name client {{ id name }} status pauseReason budgets {{ period periodKey cap spent usedPercent }} expenseTotals {MONEY} expenseCount autoTrackedUsd autoTrackedLlmUsd unpriced
   models {{ provider model costUsd calls }} customersWon cac {MONEY} cacStatus
 """
 CHANNEL = "id kind name hint eventTypes actor createdAt"

@@ -1,8 +1,11 @@
 """Scopes over GraphQL: named; taken out of use, and activated again only where plan and balance allow it."""
 
+from typing import Any, Final
+
 import pytest
 
 from infra.application import Application
+from tests.graphql_api.client import Client
 from tests.graphql_api.conftest import Clients
 from tests.infra.builders import nothing_moves
 
@@ -116,3 +119,111 @@ async def test_a_name_brings_an_agent_role_within_the_plan_alone(clients: Client
     answer = await clients.admin.do("nameScope", idempotencyKey="n", kind="AGENT", id="newcomer", name="One more")
     assert (answer["__typename"], answer["limit"]) == ("PlanLimit", plan["agents"])
     assert (await clients.admin.ask("{ tenant { agentsUsed } }"))["tenant"] == {"agentsUsed": plan["agents"]}
+
+
+PAUSES: Final = "{ pauses { scope scopeId name status pauseReason } }"
+STANDING: Final = """query ($campaign: String!) { campaignCosts(campaign: $campaign) {
+    name client { kind id name } status pauseReason budgets { period cap spent usedPercent paused } } }"""
+
+
+async def paused(asker: Client) -> list[tuple[str, str | None, str]]:
+    """What is stopped: scope, id and reason."""
+    return [(each["scope"], each["scopeId"], each["pauseReason"]) for each in (await asker.ask(PAUSES))["pauses"]]
+
+
+async def test_what_is_stopped_is_told_with_its_reason_until_it_may_work_again(clients: Clients) -> None:
+    assert await paused(clients.member) == []
+    await clients.admin.do("pauseScope", idempotencyKey="a", scope="CAMPAIGN", scopeId="spring", reason="typos")
+    await clients.admin.do("nameScope", idempotencyKey="n", kind="CAMPAIGN", id="spring", name="Spring sale")
+    await clients.admin.do("pauseScope", idempotencyKey="b", scope="AGENT", scopeId="writer")
+    await clients.admin.do("pauseScope", idempotencyKey="c", scope="TENANT")
+    assert await paused(clients.member) == [
+        ("TENANT", None, "manual_pause"),
+        ("AGENT", "writer", "manual_pause"),
+        ("CAMPAIGN", "spring", "typos"),
+    ]
+    first = "{ pauses(first: 1) { scope } }"
+    assert (await clients.member.ask(first))["pauses"] == [{"scope": "TENANT"}]
+    assert await paused(clients.stranger) == [], "another tenant works on"
+    await clients.admin.do("resumeScope", idempotencyKey="d", scope="TENANT")
+    await clients.admin.do("deactivateScope", idempotencyKey="e", scope="AGENT", scopeId="writer")
+    assert (await clients.member.ask(PAUSES))["pauses"] == [
+        {
+            "scope": "CAMPAIGN",
+            "scopeId": "spring",
+            "name": "Spring sale",
+            "status": "PAUSED",
+            "pauseReason": "typos",
+        }
+    ], "who took an agent role out of use knows of it"
+
+
+async def test_a_suspended_tenant_is_stopped_whatever_else_stops_it(clients: Clients) -> None:
+    await clients.admin.do("pauseScope", idempotencyKey="a", scope="TENANT")
+    await clients.operator.do("suspendTenant", idempotencyKey="s")
+    assert await paused(clients.member) == [("TENANT", None, "tenant_suspended")]
+    await clients.operator.do("closeTenant", idempotencyKey="c")
+    assert await paused(clients.member) == [("TENANT", None, "tenant_closed")]
+
+
+async def test_a_budgets_pause_is_told_while_its_cap_is_in_force(clients: Clients) -> None:
+    cap = {"scope": "CAMPAIGN", "scopeId": "spring", "period": "TOTAL"}
+    await clients.admin.do("setBudget", idempotencyKey="a", cap="1", **cap)
+    usage = {"provider": "openai", "model": "gpt-4o", "costUsd": "1"}
+    event = {"source": "w", "eventId": "1", "kind": "LLM", "usage": usage, "attribution": {"campaign": "spring"}}
+    await clients.service.do("recordUsage", events=[event])
+    assert await paused(clients.member) == [("CAMPAIGN", "spring", "budget_exceeded")]
+    await clients.admin.do("setBudget", idempotencyKey="b", cap="2", **cap)
+    assert await paused(clients.member) == []
+
+
+async def test_campaigns_that_an_empty_prepaid_wallet_stopped_are_told(clients: Clients) -> None:
+    await clients.service.reserve("1", attribution={"campaign": "spring"})
+    await clients.operator.do("adjustWallet", idempotencyKey="a", walletKey="metered", amount="-50", note="spent")
+    assert (await clients.member.ask(PAUSES))["pauses"] == [
+        {
+            "scope": "CAMPAIGN",
+            "scopeId": "spring",
+            "name": None,
+            "status": "INACTIVE",
+            "pauseReason": "metered_empty",
+        }
+    ]
+
+
+async def test_a_campaign_stands_with_its_client_its_status_and_its_budgets(clients: Clients) -> None:
+    nothing: dict[str, Any] = {"name": None, "client": None, "status": "ACTIVE", "pauseReason": None, "budgets": []}
+    assert (await clients.member.ask(STANDING, campaign="spring"))["campaignCosts"] == nothing
+    await clients.service.reserve("1", "llm_call", attribution={"campaign": "spring", "client": "umbrella"})
+    await clients.admin.do("nameScope", idempotencyKey="n", kind="CLIENT", id="umbrella", name="Umbrella")
+    await clients.admin.do("pauseScope", idempotencyKey="p", scope="CAMPAIGN", scopeId="spring", reason="typos")
+    await clients.admin.do("setBudget", idempotencyKey="b", scope="CAMPAIGN", scopeId="spring", period="MONTH", cap="9")
+    stands = (await clients.member.ask(STANDING, campaign="spring"))["campaignCosts"]
+    assert (stands["status"], stands["pauseReason"]) == ("PAUSED", "typos")
+    assert stands["client"] == {"kind": "CLIENT", "id": "umbrella", "name": "Umbrella"}
+    assert stands["budgets"] == [
+        {"period": "TOTAL", "cap": None, "spent": "0", "usedPercent": None, "paused": True},
+        {"period": "MONTH", "cap": "9", "spent": "0", "usedPercent": 0.0, "paused": True},
+    ]
+    assert (await clients.stranger.ask(STANDING, campaign="spring"))["campaignCosts"] == nothing
+
+
+async def test_ones_own_things_are_listed_page_by_page(clients: Clients) -> None:
+    names = """query ($kind: NamedKind!, $after: String) { scopeNames(kind: $kind, first: 2, after: $after) {
+        edges { node { kind id name client } } pageInfo { hasNextPage endCursor } } }"""
+    for number in range(3):
+        await clients.admin.do(
+            "nameScope", idempotencyKey=f"{number}", kind="CAMPAIGN", id=f"c{number}", name="Sale", client="umbrella"
+        )
+    page = (await clients.member.ask(names, kind="CAMPAIGN"))["scopeNames"]
+    assert [edge["node"] for edge in page["edges"]] == [
+        {"kind": "CAMPAIGN", "id": f"c{number}", "name": "Sale", "client": "umbrella"} for number in range(2)
+    ]
+    assert page["pageInfo"] == {"hasNextPage": True, "endCursor": "c1"}
+    rest = (await clients.member.ask(names, kind="CAMPAIGN", after="c1"))["scopeNames"]
+    assert [edge["node"]["id"] for edge in rest["edges"]] == ["c2"]
+    clients_of_ours = (await clients.member.ask(names, kind="CLIENT"))["scopeNames"]["edges"]
+    assert [edge["node"]["id"] for edge in clients_of_ours] == ["umbrella"]
+    assert (await clients.stranger.ask(names, kind="CAMPAIGN"))["scopeNames"]["edges"] == []
+    (error,) = (await clients.member.send(names, {"kind": "CAMPAIGN", "after": ""}))["errors"]
+    assert error["message"] == "after must be a cursor of this list"
