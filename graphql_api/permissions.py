@@ -128,8 +128,6 @@ WITHOUT_TENANT: Final = frozenset(
         "Query.tenants",
         "Query.providers",
         "Query.plans",
-        "Query.prices",
-        "Query.rateCard",
         "Query.jobRuns",
         "Query.rateCard",
         "Query.prices",

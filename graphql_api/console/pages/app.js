@@ -60,7 +60,8 @@ async function loadPage(page, route, coming) {
   const [shell, data] = await Promise.all([viewing, module.needsViewer ? null : module.load(context)]);
   if (shown !== page) return;
   const { viewer } = shell;
-  if (route.operator && viewer.role !== "OPERATOR") throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
+  if (route.operator && viewer.role !== "OPERATOR")
+    throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   Object.assign(context, { viewer, follow: following(page), refresh: () => refresh(page) });
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
@@ -96,7 +97,10 @@ function failed(page, error) {
   if (error.name === "AbortError" || shown !== page) return;
   if (error.code === "UNAUTHENTICATED") return signIn();
   if (error.code === "TENANT_REQUIRED" && !tenantLookedAt()) return go("/operator/tenants", { replace: true });
-  fill(main, problemOf(error, () => show()));
+  fill(
+    main,
+    problemOf(error, () => show()),
+  );
 }
 
 function signIn() {

@@ -29,5 +29,7 @@ export function announce(text) {
 }
 
 function shown(children) {
-  return children.flat(Number.POSITIVE_INFINITY).filter((child) => child !== null && child !== undefined && child !== false);
+  return children
+    .flat(Number.POSITIVE_INFINITY)
+    .filter((child) => child !== null && child !== undefined && child !== false);
 }

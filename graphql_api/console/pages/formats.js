@@ -16,6 +16,11 @@ export function amount(text, unit) {
   return unit === "USD" ? usd(text) : credits.format(text);
 }
 
+/** An amount of a wallet by its key, where the unit is not told: the prepaid one holds dollars. */
+export function walletAmount(text, walletKey) {
+  return amount(text, walletKey === "metered" ? "USD" : "CREDIT");
+}
+
 /** US dollars. Small ones keep the digits that tell them from nothing; `exact` keeps all nine. */
 export function usd(text, { exact = false } = {}) {
   return money(text, "USD", { exact });

@@ -27,15 +27,17 @@ export function figures(...entries) {
   return element(
     "dl",
     { class: "figures" },
-    entries.filter(Boolean).map(([name, value, detail]) =>
-      element(
-        "div",
-        {},
-        element("dt", {}, name),
-        element("dd", {}, value),
-        detail && element("dd", { class: "detail" }, detail),
+    entries
+      .filter(Boolean)
+      .map(([name, value, detail]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, name),
+          element("dd", {}, value),
+          detail && element("dd", { class: "detail" }, detail),
+        ),
       ),
-    ),
   );
 }
 
@@ -45,7 +47,10 @@ export function bar(percent, label) {
   const filled = element("span", { class: ["filled", level] });
   filled.style.width = `${Math.min(100, Math.max(0, percent ?? 0))}%`;
   const spoken = { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
-  const value = { "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))), "aria-valuetext": percentText(percent) };
+  const value = {
+    "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))),
+    "aria-valuetext": percentText(percent),
+  };
   return element("div", { class: "bar", ...spoken, ...value }, filled);
 }
 
@@ -60,9 +65,20 @@ export function status(code) {
 }
 
 const TONES = {
-  OK: "fine", ACTIVE: "fine", CREDITED: "fine", SUCCEEDED: "fine",
-  WARNING: "near", LOW: "near", PENDING: "near", OPEN: "near",
-  PAUSED: "full", EXHAUSTED: "full", SUSPENDED: "full", FAILED: "full", INACTIVE: "full", CLOSED: "full",
+  OK: "fine",
+  ACTIVE: "fine",
+  CREDITED: "fine",
+  SUCCEEDED: "fine",
+  WARNING: "near",
+  LOW: "near",
+  PENDING: "near",
+  OPEN: "near",
+  PAUSED: "full",
+  EXHAUSTED: "full",
+  SUSPENDED: "full",
+  FAILED: "full",
+  INACTIVE: "full",
+  CLOSED: "full",
 };
 
 /** What stands where there is nothing to show, and what to do about it. */
@@ -117,17 +133,29 @@ function rowsOf(columns, rows) {
       "tr",
       {},
       columns.map(({ title, cell, number, main }) =>
-        element(main ? "th" : "td", { class: number && "number", scope: main && "row", "data-title": title }, cell(row)),
+        element(
+          main ? "th" : "td",
+          { class: number && "number", scope: main && "row", "data-title": title },
+          cell(row),
+        ),
       ),
     ),
   );
 }
 
-/** A button that does something at the server; what goes wrong is said beside it. */
+/**
+ * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
+ * the same until it is done.
+ */
 export function action(label, act, { quiet = true, danger = false } = {}) {
   const problem = element("span", { class: "problem", role: "alert" });
   const button = element("button", { type: "button", class: [quiet && "quiet", danger && "danger"] }, label);
-  button.addEventListener("click", () => busy(button, problem, act));
+  let key = newKey();
+  const once = async () => {
+    await act(key);
+    key = newKey();
+  };
+  button.addEventListener("click", () => busy(button, problem, once));
   return element("span", { class: "action" }, button, problem);
 }
 
@@ -140,7 +168,13 @@ export function form({ fields, submit, send, done, inline = false }) {
   const problem = element("p", { class: "problem", role: "alert" });
   const button = element("button", { type: "submit" }, submit);
   const controls = fields.map(control);
-  const made = element("form", { class: ["form", inline && "inline"] }, controls.map(({ node }) => node), button, problem);
+  const made = element(
+    "form",
+    { class: ["form", inline && "inline"] },
+    controls.map(({ node }) => node),
+    button,
+    problem,
+  );
   let unanswered = { values: null, key: null };
   made.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -176,7 +210,11 @@ function control({ name, label, help, options, type = "text", value, ...attribut
 }
 
 /** Attributes of a field for an amount: a decimal with at most nine fractional digits, as the API takes it. */
-export const DECIMAL = { inputmode: "decimal", pattern: "-?[0-9]+([.][0-9]{1,9})?", title: "A decimal such as 12 or 0.25" };
+export const DECIMAL = {
+  inputmode: "decimal",
+  pattern: "-?[0-9]+([.][0-9]{1,9})?",
+  title: "A decimal such as 12 or 0.25",
+};
 
 /** A dialog over the page, open; it goes with Escape, and the focus goes back to where it was. Returns what closes it. */
 export function dialog(title, ...children) {

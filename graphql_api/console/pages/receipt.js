@@ -41,13 +41,22 @@ function receipt({ receipt: found }) {
 }
 
 function about({ state, feature, route, createdAt }) {
-  return element("p", { class: "faint" }, `${words(feature)}, ${words(route)}, ${words(state)}, held on ${moment(createdAt)}`);
+  return element(
+    "p",
+    { class: "faint" },
+    `${words(feature)}, ${words(route)}, ${words(state)}, held on ${moment(createdAt)}`,
+  );
 }
 
 const LINES = [
   { title: "What", main: true, cell: ({ label }) => label },
   { title: "Quantity", number: true, cell: ({ quantity }) => quantity ?? "" },
-  { title: "Price", number: true, cell: ({ unitPrice, per }) => (unitPrice === null ? "" : per === null || per === "1" ? unitPrice : `${unitPrice} / ${per}`) },
+  {
+    title: "Price",
+    number: true,
+    cell: ({ unitPrice, per }) =>
+      unitPrice === null ? "" : per === null || per === "1" ? unitPrice : `${unitPrice} / ${per}`,
+  },
   { title: "Amount", number: true, cell: (line) => (line.amount === null ? "" : amount(line.amount, line.unit)) },
 ];
 const LOTS = (unit) => [

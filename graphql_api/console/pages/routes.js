@@ -14,7 +14,12 @@ export const routes = [
   { address: "/sign-in", title: "Sign in", anybody: true, load: () => import("/console/sign_in.js") },
   { address: "/operator/tenants", title: "Tenants", operator: true, load: () => import("/console/tenants.js") },
   { address: "/operator/tenants/{slug}", title: "Tenant", operator: true, load: () => import("/console/tenant.js") },
-  { address: "/operator/rate-cards", title: "Rate cards", operator: true, load: () => import("/console/rate_cards.js") },
+  {
+    address: "/operator/rate-cards",
+    title: "Rate cards",
+    operator: true,
+    load: () => import("/console/rate_cards.js"),
+  },
   { address: "/operator/prices", title: "Prices", operator: true, load: () => import("/console/prices.js") },
   { address: "/operator/margins", title: "Margins", operator: true, load: () => import("/console/margins.js") },
   { address: "/operator/jobs", title: "Jobs", operator: true, load: () => import("/console/jobs.js") },
@@ -26,7 +31,11 @@ export function routeOf(path) {
     const names = route.address.match(/(?<=\{)\w+/g) ?? [];
     const pattern = route.address.replace(/\{\w+\}/g, "([^/]+)");
     const found = path.match(new RegExp(`^${pattern}$`));
-    if (found) return { ...route, parameters: Object.fromEntries(names.map((name, at) => [name, decodeURIComponent(found[at + 1])])) };
+    if (found)
+      return {
+        ...route,
+        parameters: Object.fromEntries(names.map((name, at) => [name, decodeURIComponent(found[at + 1])])),
+      };
   }
   return null;
 }

@@ -5,10 +5,11 @@ import { percent, usd, words } from "/console/formats.js";
 import { ask, tenantLookedAt, within } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 
-const VIEWER = "viewer { role actor tenant { slug name status plan { name } } }";
+const VIEWER = "viewer { role actor tenant { slug name plan { name } } }";
 const SHELL = `query Shell {
   ${VIEWER}
-  budgets(atOrAbovePercent: 80, first: 20) { scope scopeId name cap spent usedPercent paused pauseReason }
+  pauses(first: 20) { scope scopeId name pauseReason }
+  budgets(atOrAbovePercent: 80, first: 20) { scope scopeId name cap spent usedPercent paused }
   wallets { key usedPercent status }
 }`;
 const OPERATORS_SHELL = `query Shell { ${VIEWER} }`;
@@ -43,7 +44,9 @@ export function loadShell({ anew = false } = {}) {
   if (anew || known.whose !== whose || Date.now() - known.at > YOUNG) {
     const coming = isOperating() ? ask(OPERATORS_SHELL, {}, { tenant: null }) : ask(SHELL);
     known = { whose, at: Date.now(), coming };
-    coming.catch(() => (known.whose = null));
+    coming.catch(() => {
+      known.whose = null;
+    });
   }
   return known.coming;
 }
@@ -77,7 +80,11 @@ function brand() {
 
 function menuButton() {
   const menu = document.getElementById("menu");
-  const button = element("button", { type: "button", class: "menu quiet", "aria-controls": "menu", "aria-expanded": "false" }, "Menu");
+  const button = element(
+    "button",
+    { type: "button", class: "menu quiet", "aria-controls": "menu", "aria-expanded": "false" },
+    "Menu",
+  );
   menu.classList.remove("open");
   button.addEventListener("click", () => button.setAttribute("aria-expanded", menu.classList.toggle("open")));
   return button;
@@ -106,7 +113,13 @@ function account({ role, actor }) {
   on("changed", draw);
   draw();
   const who = element("span", { class: "who", title: actor }, words(role));
-  return element("span", { class: "account" }, state, who, element("button", { type: "button", class: "quiet", onclick: leave }, "Sign out"));
+  return element(
+    "span",
+    { class: "account" },
+    state,
+    who,
+    element("button", { type: "button", class: "quiet", onclick: leave }, "Sign out"),
+  );
 }
 
 function drawMenu({ role, tenant }) {
@@ -116,7 +129,8 @@ function drawMenu({ role, tenant }) {
     return element("li", {}, element("a", { href, "aria-current": here && "page" }, title));
   };
   const group = (title, pages) => [element("h2", {}, title), element("ul", {}, pages.map(item))];
-  const everything = role === "OPERATOR" && element("ul", {}, element("li", {}, element("a", { href: "/admin/" }, "All tables")));
+  const everything =
+    role === "OPERATOR" && element("ul", {}, element("li", {}, element("a", { href: "/admin/" }, "All tables")));
   const menu = document.getElementById("menu");
   fill(
     menu,
@@ -126,30 +140,53 @@ function drawMenu({ role, tenant }) {
   menu.hidden = false;
 }
 
-/** What stands above every page: first what is paused, then what will be. */
-function notices({ viewer, budgets, wallets }) {
-  const { role, tenant } = viewer;
-  const mayChange = role === "ADMIN" || role === "OPERATOR";
-  const paused = budgets.filter((budget) => budget.paused);
-  const near = budgets.filter((budget) => !budget.paused);
+/** What stands above every page: first what is paused, then what will be, each with the way out. */
+function notices({ viewer, pauses, budgets, wallets }) {
+  const mayChange = viewer.role === "ADMIN" || viewer.role === "OPERATOR";
   const dry = wallets.filter(({ status }) => status === "EXHAUSTED");
-  const low = wallets.filter(({ status }) => status === "LOW" || status === "WARNING");
+  const low = wallets.filter(({ status }) => status === "WARNING");
+  const near = budgets.filter(({ paused }) => !paused);
   return [
-    tenant.status !== "ACTIVE" && banner("full", `${tenant.name} is ${words(tenant.status).toLowerCase()}: no call is admitted.`, "Ask who runs Purser to resume it."),
-    paused.length > 0 && banner("full", `Paused: ${paused.map(named).join(", ")}.`, mayChange ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap."),
-    dry.length > 0 && banner("full", `Nothing is left in ${dry.map(({ key }) => key).join(", ")}.`, mayChange ? link("/#top-up", "Top up") : "An administrator can top up."),
-    near.length > 0 && banner("near", `Near the cap: ${near.map(named).join(", ")}.`, mayChange ? link("/settings#caps", "Look at the caps") : null),
-    low.length > 0 && banner("near", `Running low: ${low.map((wallet) => `${wallet.key} (${percent(wallet.usedPercent)} used)`).join(", ")}.`, mayChange ? link("/#top-up", "Top up") : null),
+    pauses.map((pause) => banner("full", `Paused: ${pausedText(pause)}.`, wayOut(pause, mayChange))),
+    dry.length > 0 && banner("full", `Nothing is left of: ${dry.map(left).join(", ")}.`, topUp(mayChange)),
+    near.length > 0 && banner("near", `Near the cap: ${near.map(named).join(", ")}.`, caps(mayChange)),
+    low.length > 0 && banner("near", `Running low: ${low.map(left).join(", ")}.`, topUp(mayChange)),
   ];
 }
+
+const REASONS = {
+  budget_exceeded: "its budget is used up",
+  monthly_budget_exceeded: "its budget of this month is used up",
+  tenant_monthly_budget_exceeded: "the budget of this month is used up",
+  metered_empty: "the prepaid balance was used up",
+};
+
+function pausedText({ scope, scopeId, name, pauseReason }) {
+  const who = scope === "TENANT" ? "all work" : `${words(scope).toLowerCase()} ${name ?? scopeId}`;
+  return `${who}: ${REASONS[pauseReason] ?? words(pauseReason ?? "by hand").toLowerCase()}`;
+}
+
+function wayOut({ scope, scopeId, pauseReason }, mayChange) {
+  if (pauseReason?.includes("budget")) return caps(mayChange);
+  if (!mayChange) return "An administrator can resume it.";
+  if (pauseReason === "metered_empty") return [link("/#top-up", "Top up"), ", then activate it again."];
+  if (scope === "CAMPAIGN") return link(`/campaigns/${encodeURIComponent(scopeId)}`, "Resume it");
+  if (scope === "AGENT") return link("/settings#agents", "Resume it");
+  return "Ask who runs Purser to resume it.";
+}
+
+const caps = (mayChange) =>
+  mayChange ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap.";
+const topUp = (mayChange) => (mayChange ? link("/#top-up", "Top up") : "An administrator can top up.");
+const left = ({ key, usedPercent }) => `${words(key).toLowerCase()} (${percent(usedPercent)} used)`;
 
 function named({ scope, scopeId, name, spent, cap, usedPercent }) {
   const who = scope === "TENANT" ? "the month" : `${words(scope).toLowerCase()} ${name ?? scopeId}`;
   return `${who} at ${percent(usedPercent)} (${usd(spent)} of ${usd(cap)})`;
 }
 
-function banner(tone, text, wayOut) {
-  return element("p", { class: ["banner", tone] }, element("span", {}, text), " ", wayOut);
+function banner(tone, text, out) {
+  return element("p", { class: ["banner", tone] }, text, " ", out);
 }
 
 function link(path, text) {

@@ -30,7 +30,12 @@ export function draw({ demo }, { query }) {
     element("h1", {}, "Sign in to Purser"),
     problem && element("p", { class: "banner full", role: "alert" }, problem),
     paid && element("p", { class: "banner near" }, PAID),
-    demo.length > 0 && card("Look around the demo", {}, demo.map((who) => action(who.description, () => enter({ demo: who.label }, next)))),
+    demo.length > 0 &&
+      card(
+        "Look around the demo",
+        {},
+        demo.map((who) => action(who.description, () => enter({ demo: who.label }, next))),
+      ),
     card("With an API key", {}, keyForm(next)),
     card("With your organisation", {}, providerForm(next)),
   );
@@ -48,7 +53,15 @@ function keyForm(next) {
 
 function providerForm(next) {
   return form({
-    fields: [{ name: "tenant", label: "Organisation", required: true, help: "The short name of your tenant, such as acme.", autocomplete: "organization" }],
+    fields: [
+      {
+        name: "tenant",
+        label: "Organisation",
+        required: true,
+        help: "The short name of your tenant, such as acme.",
+        autocomplete: "organization",
+      },
+    ],
     submit: "Continue",
     send: ({ tenant }) => location.assign(`/sign-in/with?${new URLSearchParams({ tenant, next })}`),
     done: () => {},

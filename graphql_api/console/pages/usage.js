@@ -1,69 +1,95 @@
 // Usage: what the tenant still has, what came in and went out, and how to get more.
 
+import { balances, BALANCE } from "/console/balances.js";
 import { element, fill } from "/console/elements.js";
-import { amount, moment, percent, words } from "/console/formats.js";
+import { amount, moment, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
-import { bar, card, figures, pagedTable, status, table } from "/console/parts.js";
+import { card, pagedTable, table } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
+import { topUps, TOP_UP } from "/console/top_ups.js";
 
-const BALANCE = "key unit available reserved consumed usedPercent status version";
-const ENTRIES = "edges { node { id type amount availableAfter note actor createdAt } } pageInfo { hasNextPage endCursor }";
-const USAGE = `query Usage {
+const ENTRIES = `edges { node { id type amount availableAfter note actor createdAt } } pageInfo { hasNextPage endCursor }`;
+const USAGE = `query Usage($ledger: String!, $topUp: ID!, $returned: Boolean!) {
   tenant { cycleStart cycleEnd }
   wallets {
-    id kind expired debt ${BALANCE}
-    lots { source available reserved grantedAt expiresAt }
-    entries(first: 20) { ${ENTRIES} }
+    kind expired debt ${BALANCE}
+    lots { source granted available reserved grantedAt expiresAt }
+    autoRecharge { enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id } }
   }
+  wallet(key: $ledger) { entries(first: 20) { ${ENTRIES} } }
+  topUps(first: 5) { edges { node { ${TOP_UP} } } }
+  returned: topUp(id: $topUp) @include(if: $returned) { ${TOP_UP} }
+  bundles { key walletKey amount price { amount currency } }
+  acceptsPayments
 }`;
-const MORE_ENTRIES = `query Entries($key: String!, $after: String) { wallet(key: $key) { entries(first: 20, after: $after) { ${ENTRIES} } } }`;
-const LIVE = `subscription Balance($key: String!) { walletBalance(key: $key) { ${BALANCE} } }`;
+const LEDGER = `query Ledger($ledger: String!, $after: String) { wallet(key: $ledger) { entries(first: 20, after: $after) { ${ENTRIES} } } }`;
+const DEFAULT_LEDGER = "credits";
 
-export const load = ({ ask }) => ask(USAGE);
+export function load({ ask, query }) {
+  const topUp = query.get("top_up");
+  return ask(USAGE, { ledger: query.get("wallet") ?? DEFAULT_LEDGER, topUp: topUp ?? "", returned: topUp !== null });
+}
 
-export function draw({ wallets, tenant }, context) {
+export function draw(data, context) {
+  const { tenant, wallets } = data;
+  const moved = new EventTarget();
   return [
     element("p", { class: "faint" }, `This cycle: ${moment(tenant.cycleStart)} to ${moment(tenant.cycleEnd)}`),
-    element("div", { class: "cards" }, wallets.map((wallet) => balance(wallet, context))),
-    wallets.map(ledger),
+    balances(wallets, context, (key) => moved.dispatchEvent(new CustomEvent("moved", { detail: key }))),
+    topUps(data, context, moved),
+    lots(wallets),
+    ledger(data, context, moved),
   ];
 }
 
-function balance(wallet, { follow }) {
-  const place = element("div", {}, standing(wallet));
-  let newest = BigInt(wallet.version);
-  follow(LIVE, { key: wallet.key }, ({ walletBalance }) => {
-    if (!walletBalance || BigInt(walletBalance.version) < newest) return;
-    newest = BigInt(walletBalance.version);
-    fill(place, standing({ ...wallet, ...walletBalance }));
-  });
-  const lots = table({ caption: `Lots of ${wallet.key}`, columns: LOTS(wallet.unit), rows: wallet.lots, empty: "No lot holds anything." });
-  return card(words(wallet.key), {}, place, element("h3", {}, "Lots"), lots);
+function lots(wallets) {
+  const rows = wallets.flatMap(({ key, unit, lots: held }) => held.map((lot) => ({ ...lot, key, unit })));
+  rows.sort((one, other) => (one.expiresAt ?? "9").localeCompare(other.expiresAt ?? "9"));
+  return card(
+    "Lots and when they end",
+    {},
+    table({ caption: "Lots", columns: LOTS, rows, empty: "No lot holds anything." }),
+  );
 }
 
-function standing({ key, unit, available, reserved, consumed, expired, debt, usedPercent, status: state }) {
-  return [
-    figures(
-      ["Available", amount(available, unit), percent(usedPercent) === "–" ? null : `${percent(usedPercent)} used`],
-      ["Held", amount(reserved, unit)],
-      ["Used", amount(consumed, unit)],
-      Number(expired) > 0 && ["Expired", amount(expired, unit)],
-      Number(debt) > 0 && ["Owed", amount(debt, unit)],
-    ),
-    bar(usedPercent, `${words(key)} used`),
-    status(state),
-  ];
-}
-
-const LOTS = (unit) => [
-  { title: "From", main: true, cell: ({ source }) => words(source) },
-  { title: "Available", number: true, cell: (lot) => amount(lot.available, unit) },
-  { title: "Held", number: true, cell: (lot) => amount(lot.reserved, unit) },
-  { title: "Granted", cell: ({ grantedAt }) => moment(grantedAt) },
+const LOTS = [
+  { title: "Wallet", main: true, cell: ({ key }) => words(key) },
+  { title: "From", cell: ({ source }) => words(source) },
+  { title: "Granted", number: true, cell: (lot) => amount(lot.granted, lot.unit) },
+  { title: "Available", number: true, cell: (lot) => amount(lot.available, lot.unit) },
+  { title: "Held", number: true, cell: (lot) => amount(lot.reserved, lot.unit) },
+  { title: "Since", cell: ({ grantedAt }) => moment(grantedAt) },
   { title: "Ends", cell: ({ expiresAt }) => (expiresAt ? moment(expiresAt) : "Never") },
 ];
 
-function ledger({ key, unit, entries }) {
+function ledger({ wallets, wallet }, { query, go }, moved) {
+  const key = query.get("wallet") ?? DEFAULT_LEDGER;
+  const unit = wallets.find((one) => one.key === key)?.unit;
+  const place = element("div", {}, wallet ? entriesTable(key, unit, wallet.entries) : `There is no wallet ${key}.`);
+  const chosen = wallets.map((one) => element("option", { value: one.key, selected: one.key === key }, words(one.key)));
+  const choose = ({ target }) => {
+    const address = new URL(location.href);
+    address.searchParams.set("wallet", target.value);
+    go(address.href);
+  };
+  const chooser = element("select", { "aria-label": "Ledger of", onchange: choose }, chosen);
+  const fresh = element(
+    "button",
+    { type: "button", class: "quiet", hidden: true, onclick: showFresh },
+    "There are new entries: show them",
+  );
+  async function showFresh() {
+    const newest = await ask(LEDGER, { ledger: key });
+    fresh.hidden = true;
+    fill(place, entriesTable(key, unit, newest.wallet.entries));
+  }
+  moved.addEventListener("moved", ({ detail }) => {
+    if (detail === key) fresh.hidden = false;
+  });
+  return card("Ledger", { actions: [fresh, chooser] }, place);
+}
+
+function entriesTable(key, unit, connection) {
   const columns = [
     { title: "When", cell: ({ createdAt }) => moment(createdAt) },
     { title: "What", main: true, cell: ({ id, type }) => receiptButton(id, words(type)) },
@@ -72,6 +98,12 @@ function ledger({ key, unit, entries }) {
     { title: "By", cell: ({ actor }) => actor },
     { title: "Note", cell: ({ note }) => note ?? "" },
   ];
-  const more = async (after) => (await ask(MORE_ENTRIES, { key, after })).wallet.entries;
-  return card(`Ledger of ${key}`, {}, pagedTable({ caption: `Ledger of ${key}`, columns, connection: entries, more }));
+  const more = async (after) => (await ask(LEDGER, { ledger: key, after })).wallet.entries;
+  return pagedTable({
+    caption: `Ledger of ${words(key)}`,
+    columns,
+    connection,
+    more,
+    empty: "Nothing was booked yet.",
+  });
 }

@@ -1,0 +1,68 @@
+// Balances: what each wallet still has, moving by itself.
+
+import { element, fill } from "/console/elements.js";
+import { amount, percent, words } from "/console/formats.js";
+import { bar, card, figures, status } from "/console/parts.js";
+
+/** What the API tells of a balance, at first and whenever it moves. */
+export const BALANCE = "key unit available reserved consumed usedPercent status version";
+const LIVE = `subscription Balance($key: String!) { walletBalance(key: $key) { ${BALANCE} } }`;
+// The two that everything is charged to come first and large; the others are the plan's buckets.
+const FIRST = ["credits", "metered"];
+
+/** Cards of the wallets of a tenant. `moved(key)`: a balance has changed since the page was drawn. */
+export function balances(wallets, context, moved) {
+  const large = FIRST.map((key) => wallets.find((wallet) => wallet.key === key)).filter(Boolean);
+  const buckets = wallets.filter(({ key }) => !FIRST.includes(key));
+  if (!wallets.length) return card("No wallets", {}, "This tenant has no wallet yet.");
+  return element(
+    "div",
+    { class: "cards" },
+    large.map((wallet) => card(words(wallet.key), {}, live(wallet, context, moved, standing))),
+    buckets.length > 0 &&
+      card(
+        "Buckets of the plan",
+        { wide: true },
+        element(
+          "div",
+          { class: "buckets" },
+          buckets.map((wallet) => live(wallet, context, moved, bucket)),
+        ),
+      ),
+  );
+}
+
+function live(wallet, { follow }, moved, drawn) {
+  const place = element("div", {}, drawn(wallet));
+  let newest = BigInt(wallet.version);
+  follow(LIVE, { key: wallet.key }, ({ walletBalance }) => {
+    if (!walletBalance || BigInt(walletBalance.version) <= newest) return;
+    newest = BigInt(walletBalance.version);
+    fill(place, drawn({ ...wallet, ...walletBalance }));
+    moved(wallet.key);
+  });
+  return place;
+}
+
+function standing({ key, unit, available, reserved, consumed, expired, debt, usedPercent, status: state }) {
+  return [
+    element("p", { class: "balance" }, element("strong", {}, amount(available, unit)), " available ", status(state)),
+    bar(usedPercent, `${words(key)} used`),
+    figures(
+      ["Used", amount(consumed, unit), usedPercent === null ? null : percent(usedPercent)],
+      ["Held for running calls", amount(reserved, unit)],
+      Number(expired) > 0 && ["Expired", amount(expired, unit)],
+      Number(debt) > 0 && ["Owed", amount(debt, unit)],
+    ),
+  ];
+}
+
+function bucket({ key, unit, available, reserved, usedPercent }) {
+  const held = Number(reserved) > 0 && `, ${amount(reserved, unit)} held`;
+  return [
+    element("h3", {}, words(key)),
+    element("div", {}, element("strong", {}, amount(available, unit)), " available", held),
+    bar(usedPercent, `${words(key)} used`),
+    element("small", {}, `${percent(usedPercent)} used`),
+  ];
+}
