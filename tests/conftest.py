@@ -28,6 +28,7 @@ from infra.embedded_postgres import embedded_postgres
 from infra.embedded_postgres_lifetime import postmaster
 from infra.schema import migrate
 from infra.settings import DeploymentMode, Settings
+from tests import browsers
 from tests.databases import SharedDatabase, copied, drop, execute, with_database
 
 FOLDER: Final = pytest.StashKey[Path]()
@@ -64,6 +65,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         home = (folder / "data" / "postgres").readlink()
         shutil.rmtree(home, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Nobody is to take a run without a browser for the whole suite."""
+    browsers.tell_left_out(terminalreporter)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,60 @@
+"""The browser that is installed, and what is said where there is none."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pytest
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATHS: Final = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+MISSING: Final = "there is no Chromium here"
+REMEDY: Final = (
+    "Install Chromium or Chrome (on Debian and Ubuntu: apt install chromium), or name its program in PURSER_BROWSER."
+)
+
+
+def installed(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The program of a Chromium: the one that PURSER_BROWSER names, else the first of the usual ones; None: there is
+    none."""
+    named = environ.get("PURSER_BROWSER")
+    for candidate in (named,) if named else (*NAMES, *PATHS):
+        if found := shutil.which(candidate):
+            return found
+    return None
+
+
+def program() -> str:
+    """The program of a Chromium. Where there is none, the test that asks is skipped, and fails in CI."""
+    found = installed()
+    if found is None:
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(f"{MISSING}: CI leaves no test out. {REMEDY}", pytrace=False)
+        pytest.skip(MISSING)
+    return found
+
+
+def options() -> list[str]:
+    """How it is started: it finds no host but this machine, and root may run it."""
+    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    return [alone, "--no-sandbox"] if os.geteuid() == 0 else [alone]
+
+
+def left_out(skipped: Sequence[object]) -> list[str]:
+    """The tests, by their ids, that were skipped for want of a browser."""
+    reports = (report for report in skipped if isinstance(report, pytest.TestReport))
+    return sorted({report.nodeid for report in reports if MISSING in str(report.longrepr)})
+
+
+def tell_left_out(terminal: pytest.TerminalReporter) -> None:
+    """At the end of a run, name what was left out, and how to have it run."""
+    if tests := left_out(terminal.stats.get("skipped", ())):
+        terminal.section("left out: tests in a browser", yellow=True)
+        terminal.write_line(f"{len(tests)} tests did not run, because {MISSING}:")
+        for test in tests:
+            terminal.write_line(f"  {test}")
+        terminal.write_line(REMEDY)

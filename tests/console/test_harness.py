@@ -1,0 +1,198 @@
+"""What the other tests of this folder rely on: a faulty page is noticed, and a missing browser is told of."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from infra.services.callers import Role
+from tests.browsers import MISSING
+from tests.console.pages import PHONE, OpenPage, SignedIn, follow_reads, serious_faults, unread
+from tests.console.site import COOKIE, Site
+from tests.console.watching import Watch
+from tests.in_process import Listener
+
+PAGE = (
+    '<!doctype html><html lang="en"><title>{title}</title><script type="module" src="/page.js"></script>{body}</html>'
+)
+DATA = {
+    "me": {"name": "Ada", "role": "ADMIN"},
+    "items": [{"id": "1", "cost": None}, {"id": "2", "cost": "3"}],
+    "no": [],
+}
+ASK = """
+const ask = async (query) => (await (await fetch("/graphql", { method: "POST", body: JSON.stringify(query) })).json()).data;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A page of the test's own, while it is open."""
+
+    page: Page
+    watch: Watch
+    origin: str
+
+    async def is_done(self) -> None:
+        """Its script has come to its end."""
+        await expect(self.page).to_have_title("done")
+
+
+@asynccontextmanager
+async def visited(browser: Browser, script: str, body: str = "", sources: str = "'self'") -> AsyncIterator[Visit]:
+    """A page with this module and markup, from a server with a policy as strict as the console's, unless said otherwise."""
+    policy = {"content-security-policy": f"default-src {sources}"}
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(PAGE.format(title="page", body=f'<link rel="icon" href="/icon">{body}'), headers=policy)
+
+    async def module(_request: Request) -> Response:
+        return Response(f'{script}\ndocument.title = "done";', media_type="text/javascript")
+
+    async def answer(_request: Request) -> Response:
+        return JSONResponse({"data": DATA})
+
+    async def broken(_request: Request) -> Response:
+        return Response(status_code=503)
+
+    routes = [Route("/", page), Route("/page.js", module), Route("/broken", broken)]
+    routes += [Route("/graphql", answer, methods=["POST"]), Route("/icon", lambda _request: Response())]
+    listener = Listener()
+    async with listener.serving(Starlette(routes=routes)), await browser.new_context() as context:
+        watch = Watch(listener.origin)
+        watch.attach(context)
+        opened = await context.new_page()
+        await follow_reads(opened)
+        await opened.goto(listener.origin)
+        yield Visit(opened, watch, listener.origin)
+
+
+async def faults(browser: Browser, script: str, body: str = "") -> list[str]:
+    async with visited(browser, script, body) as visit:
+        await visit.is_done()
+    return visit.watch.verdict()
+
+
+async def test_a_page_that_does_its_work_has_no_fault(browser: Browser) -> None:
+    assert await faults(browser, f"{ASK} await ask({{}}); console.info('fine')") == []
+
+
+@pytest.mark.parametrize(
+    ("script", "body", "fault"),
+    [
+        ("console.error('oh')", "", "console error: oh "),
+        ("console.warn('hm')", "", "console warning: hm "),
+        ("setTimeout(() => { throw new Error('lost') }); await new Promise(setTimeout)", "", "uncaught: Error: lost"),
+        ("Promise.reject(new Error('left'))", "", "uncaught: Error: left"),
+        ("", "<p style='color: red'>text</p>", "console error: Applying inline style violates"),
+        ("await fetch('/broken')", "", "status 503: GET http://127.0.0.1:"),
+        ("await fetch('/nowhere')", "", "status 404: GET http://127.0.0.1:"),
+        ("", "<img alt='' src='http://purser.invalid/'>", "console error: Loading the image"),
+    ],
+)
+async def test_a_faulty_page_is_noticed(browser: Browser, script: str, body: str, fault: str) -> None:
+    found = await faults(browser, script, body)
+    assert any(known.startswith(fault) for known in found), found
+
+
+async def test_other_hosts_are_not_reached_even_where_the_policy_lets_a_page_ask_them(browser: Browser) -> None:
+    asking = "new WebSocket('ws://purser.invalid/live'); await fetch('http://purser.invalid/').catch(() => {});"
+    async with visited(browser, asking, sources="*") as visit:
+        await visit.is_done()
+    assert {"foreign: ws://purser.invalid/live", "foreign: http://purser.invalid/"} <= {*visit.watch.verdict()}
+    assert "failed: GET http://purser.invalid/: net::ERR_NAME_NOT_RESOLVED" in visit.watch.verdict()
+
+
+async def test_what_was_expected_is_no_fault_and_must_come_about(browser: Browser) -> None:
+    async with visited(browser, "console.error('refused: 401')") as visit:
+        await visit.is_done()
+    visit.watch.expect("refused: 40[13]")
+    assert visit.watch.verdict() == []
+    visit.watch.expect("another")
+    assert visit.watch.verdict() == ["expected, but did not happen: another"]
+
+
+async def test_what_a_page_asks_is_known_by_name(browser: Browser) -> None:
+    asking = (
+        "await ask({ query: 'query Shell { me }' }); await ask({ query: 'query A{a} query B{b}', operationName: 'B' })"
+    )
+    async with visited(browser, f"{ASK} {asking}") as visit:
+        await visit.is_done()
+    assert visit.watch.names() == ["Shell", "B"]
+
+
+async def test_what_was_asked_and_never_read_is_found(browser: Browser) -> None:
+    reading = "const { me, items } = await ask({}); document.body.append(me.name, items.map((item) => item.id).join())"
+    async with visited(browser, f"{ASK} {reading}") as visit:
+        await visit.is_done()
+        assert await visit.page.inner_text("body") == "Ada1,2"
+        assert await unread(visit.page) == ["me.role", "items[].cost", "no"]
+
+
+async def test_faults_of_accessibility_are_found_under_the_strict_policy(browser: Browser) -> None:
+    async with visited(browser, "", "<main><h1>Costs</h1><img src='/icon'></main>") as visit:
+        await visit.is_done()
+        found = await serious_faults(visit.page)
+    assert [fault.split(":")[0] for fault in found] == ["image-alt (critical)"]
+    assert visit.watch.verdict() == []
+
+
+async def test_a_page_is_signed_in_by_a_cookie_that_scripts_cannot_read(
+    site: Site, page: Page, signed_in: SignedIn
+) -> None:
+    await signed_in(page, Role.ADMIN)
+    response = await page.goto("/")
+    assert response is not None
+    assert await response.request.header_value("cookie") == f"{COOKIE}={await site.token(Role.ADMIN, 'acme')}"
+    assert await page.evaluate("document.cookie") == ""
+
+
+async def test_a_test_has_tenants_of_its_own_and_keys_of_every_role(site: Site, open_page: OpenPage) -> None:
+    slug, admin = await site.tenant(credits="5")
+    page = await open_page(color_scheme="dark", locale="de-DE", viewport=PHONE)
+    await site.sign_in(page.context, Role.MEMBER, slug)
+    await page.goto("/")
+    assert await page.evaluate(
+        "[innerWidth, navigator.language, matchMedia('(prefers-color-scheme: dark)').matches]"
+    ) == [
+        360,
+        "de-DE",
+        True,
+    ]
+    assert admin.tenant_id != (await site.tenant())[1].tenant_id
+
+
+def run_without_browser(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    test = f"{__file__}::{test_a_page_that_does_its_work_has_no_fault.__name__}"
+    environment = {name: value for name, value in os.environ.items() if name not in {"CI", "PYTEST_XDIST_WORKER"}}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, test],
+        env={**environment, "PURSER_BROWSER": "/nowhere", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_a_browser_the_run_passes_and_names_what_it_left_out() -> None:
+    run = run_without_browser("-n", "1")
+    assert run.returncode == 0, run.stdout
+    told = run.stdout.partition("left out: tests in a browser")[2]
+    assert "1 tests did not run" in told
+    assert f"tests/console/test_harness.py::{test_a_page_that_does_its_work_has_no_fault.__name__}" in told
+    assert "PURSER_BROWSER" in told
+
+
+def test_without_a_browser_ci_fails() -> None:
+    run = run_without_browser(CI="true")
+    assert run.returncode == 1
+    assert f"{MISSING}: CI leaves no test out" in run.stdout
