@@ -1,0 +1,139 @@
+"""The demo's past: what its tenants did from the first of last month on, booked day by day, each day at its own time.
+
+Every start books what is missing up to now, so that a demo that was off for a while has no gap. Nothing is written by hand:
+it is reserved, consumed, recorded, topped up and adjusted by the services, which may refuse it as they would anybody.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Final
+from uuid import UUID
+
+from domain.admission import Wish
+from domain.attribution import Attribution
+from domain.money import NANO
+from domain.reservations import Granted
+from domain.wallets import METERED_KEY, LotSource
+from infra.application import Application
+from infra.demo import campaigns
+from infra.demo.past import PastClock
+from infra.demo.people import DEMO_TENANTS
+from infra.demo.schedule import SOURCE, Item, items
+from infra.demo.work import Paid
+from infra.services import alerts, reservations, settlements, usage, wallets
+from infra.services.callers import Caller, Refused, Role
+from infra.services.usage import ReportedUsage
+
+ACTOR: Final = "key:demo-service"
+TOPPED_UP_ON: Final = 10
+CREDITS_BOUGHT_ON: Final = 12
+ADJUSTED_ON: Final = 4
+CORRECTED_ON: Final = 8
+CREDITS_LAST: Final = timedelta(days=90)
+# Whom alerts of earlier days are for, looks no further back.
+ALERTS_OF_DAYS: Final = timedelta(days=7)
+_BOOKED: Final = """
+SELECT t.slug, k.event_id FROM usage_key k JOIN tenant t ON t.id = k.tenant_id
+WHERE k.tenant_id = ANY($1::uuid[]) AND k.source = $2 AND k.event_id = ANY($3::text[])"""
+
+
+def beginning(now: datetime) -> date:
+    """The first of last month."""
+    return (now.date().replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be booked, in order. `first`: nothing was booked before."""
+
+    items: list[Item]
+    first: bool
+
+
+async def missing(application: Application, tenant_ids: dict[str, UUID], now: datetime) -> Work:
+    """The work that is not booked yet. A piece of it is booked by its first call."""
+    found = items(beginning(now), now)
+    names = [str(item.usage[0].event_id) for item in found]
+    rows = await application.across_tenants.fetch(_BOOKED, list(tenant_ids.values()), SOURCE, names)
+    booked = {(slug, event_id) for slug, event_id in rows}
+    return Work([item for item in found if (item.tenant, item.usage[0].event_id) not in booked], first=not booked)
+
+
+async def play(past: Application, clock: PastClock, tenant_ids: dict[str, UUID], work: Sequence[Item]) -> None:
+    """Do this work, each day of it at the moment of its last piece."""
+    for day, of_day in groupby(work, key=lambda item: item.at.date()):
+        done = list(of_day)
+        clock.now = done[-1].at
+        await _act(past, tenant_ids, day)
+        tenants = {slug: [item for item in done if item.tenant == slug] for slug in tenant_ids}
+        await asyncio.gather(*[_work(past, tenant_ids[slug], some) for slug, some in tenants.items() if some])
+
+
+async def raise_alerts(past: Application, clock: PastClock, now: datetime) -> None:
+    """What people would have been told at the end of each of the last days."""
+    day = (now - ALERTS_OF_DAYS).date()
+    while (end := datetime.combine(day, time(23, 45), UTC)) < now:
+        clock.now = end
+        await alerts.check_alerts(past, end)
+        day += timedelta(days=1)
+
+
+async def _work(past: Application, tenant_id: UUID, done: Sequence[Item]) -> None:
+    caller = Caller(tenant_id, Role.SERVICE, ACTOR)
+    recorded = [
+        ReportedUsage(call, item.feature, attribution=item.attribution)
+        for item in done
+        if item.paid is Paid.RECORDED
+        for call in item.usage
+    ]
+    reserved = [item for item in done if item.paid is Paid.RESERVED]
+    if recorded:
+        report = await usage.record_usage(past, caller, recorded)
+        assert not report.rejected, report.rejected
+    await asyncio.gather(*[_reserve_and_consume(past, caller, item) for item in reserved])
+
+
+async def _reserve_and_consume(past: Application, caller: Caller, item: Item) -> None:
+    wish = Wish(item.feature, NANO, item.model, attribution=item.attribution)
+    key = f"demo:{item.id}"
+    granted = await reservations.reserve(past, caller, key, wish)
+    # Who has changed budgets or used the credits up stops this work as well.
+    if isinstance(granted, Granted):
+        await settlements.consume(past, caller, f"{key}:done", granted.reservation.id, None, item.usage)
+
+
+async def _act(past: Application, tenant_ids: dict[str, UUID], day: date) -> None:
+    """What people and operators did on a day beside the agents' work. Each has its key."""
+    acme = tenant_ids["acme"]
+    await campaigns.enter_day(past, Caller(acme, Role.ADMIN, "key:demo-admin"), day)
+    operator = Caller(acme, Role.OPERATOR, "key:demo-operator")
+    if day.day == TOPPED_UP_ON:
+        for tenant in DEMO_TENANTS:
+            if tenant.monthly:
+                reference = f"demo:top-up:{day}"
+                await wallets.credit(
+                    past, tenant_ids[tenant.slug], METERED_KEY, tenant.monthly, LotSource.TOP_UP, reference
+                )
+    if day.day == CREDITS_BOUGHT_ON:
+        expires_at = datetime.combine(day, time(), UTC) + CREDITS_LAST
+        await wallets.credit(past, acme, "credits", 50 * NANO, LotSource.TOP_UP, f"demo:bundle:{day}", expires_at)
+    if day.day == ADJUSTED_ON:
+        note = "Goodwill: two drafts were delivered a day late"
+        await wallets.adjust_wallet(past, operator, f"demo:goodwill:{day}", "credits", 5 * NANO, note)
+    if day.day == CORRECTED_ON:
+        note = "Taken back: the same goodwill was granted twice in chat"
+        await wallets.adjust_wallet(past, operator, f"demo:correction:{day}", "credits", -2 * NANO, note)
+    if day.weekday() == 2:  # noqa: PLR2004  # Wednesdays
+        await _give_up(past, Caller(acme, Role.SERVICE, ACTOR), day)
+
+
+async def _give_up(past: Application, caller: Caller, day: date) -> None:
+    """A draft that nobody wanted any more: held, and given back."""
+    attribution = Attribution(campaign="spring", client="northwind-bikes", agent_role="blog-writer")
+    granted = await reservations.reserve(past, caller, f"demo:given-up:{day}", Wish("blog_post", attribution=attribution))
+    if not isinstance(granted, Refused):
+        identifier = granted.reservation.id
+        await reservations.release(past, caller, f"demo:given-up:{day}:released", identifier, "the brief was withdrawn")
