@@ -1,6 +1,7 @@
 """Spending: the month of a tenant against its cap, and, for operators, that of all tenants."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Final
 
 import strawberry
@@ -17,6 +18,7 @@ from infra.queries import spending as query
 from infra.queries.spending import TenantSpendingPage
 
 _CURSOR: Final = re.compile(r"([0-9]{1,19})_([a-z0-9][a-z0-9-]{0,62})", re.ASCII)
+LONGEST_SEARCH: Final = 100
 
 
 @strawberry.type(description="What a tenant has spent in a month, against its cap of now.")
@@ -24,6 +26,8 @@ class Spending:
     """What a tenant has spent in a month."""
 
     month: str = strawberry.field(description="The month in the tenant's time zone, such as 2026-11.")
+    start: datetime = strawberry.field(name="from", description="When the month begins there.")
+    end: datetime = strawberry.field(name="to", description="When it ends, and the next one begins.")
     spent: UsdAmount = strawberry.field(description="What the work of the month has cost so far.")
     held: UsdAmount = strawberry.field(description="What open work of the month holds.")
     cap: UsdAmount | None = strawberry.field(
@@ -41,6 +45,8 @@ class Spending:
         used = found.used_percent
         return cls(
             month=found.month,
+            start=found.span.start,
+            end=found.span.end,
             spent=UsdAmount(found.spent),
             held=UsdAmount(found.held),
             cap=usd(found.cap),
@@ -126,12 +132,21 @@ class SpendingQueries:
         after: Annotated[
             str | None, strawberry.argument(description="The endCursor of the page before; null for the first page.")
         ] = None,
+        search: Annotated[
+            str | None,
+            strawberry.argument(
+                description="Only those whose slug or name holds this, in capitals or not, at most 100 characters; null "
+                "for all."
+            ),
+        ] = None,
     ) -> TenantSpendingConnection:
+        if search is not None and (len(search) > LONGEST_SEARCH or not search.isprintable()):
+            raise bad_input(f"search must be at most {LONGEST_SEARCH} printable characters")
         match = None if after is None else _CURSOR.fullmatch(after)
         if after is not None and match is None:
             raise bad_input("after must be a cursor of this list")
         place = None if match is None else (min(int(match[1]), LARGEST_STORED), match[2])
-        page = await query.page(info.context.application, page_size(first, 20), place)
+        page = await query.page(info.context.application, page_size(first, 20), place, search or "")
         return TenantSpendingConnection.of(page)
 
 

@@ -73,6 +73,20 @@ async def test_a_month_that_is_over_is_not_foreseen(clients: Clients) -> None:
         assert (error["message"], error["extensions"]["code"]) == ("month: write it as 2026-11", "BAD_USER_INPUT")
 
 
+async def test_a_month_begins_and_ends_in_the_tenants_time_zone(clients: Clients, application: Application) -> None:
+    await open_tenant(application, "initech", time_zone="Pacific/Kiritimati")
+    query = "query ($month: String) { spendAgainstCap(month: $month) { from to } }"
+    theirs = Client(clients.operator.http, clients.operator.token, "initech")
+    assert (await theirs.ask(query))["spendAgainstCap"] == {
+        "from": "2026-10-31T10:00:00.000000Z",
+        "to": "2026-11-30T10:00:00.000000Z",
+    }
+    assert (await clients.member.ask(query, month="2026-12"))["spendAgainstCap"] == {
+        "from": "2026-12-01T00:00:00.000000Z",
+        "to": "2027-01-01T00:00:00.000000Z",
+    }
+
+
 async def test_a_month_is_its_tenants_alone(clients: Clients) -> None:
     await record(clients.service)
     assert (await spending(clients.stranger))["spent"] == "0"
@@ -137,3 +151,29 @@ async def test_a_zone_that_the_database_takes_for_a_fixed_offset_keeps_its_summe
     edges = (await anywhere.ask(TENANTS))["tenantSpending"]["edges"]
     months = {edge["node"]["tenant"]["slug"]: edge["node"]["month"] for edge in edges}
     assert months == {"acme": "2027-06", "globex": "2027-06", "initech": "2027-07"}
+
+
+async def test_operators_find_tenants_by_a_part_of_their_name(clients: Clients, application: Application) -> None:
+    search = """query ($search: String, $first: Int, $after: String) {
+      tenantSpending(search: $search, first: $first, after: $after) {
+        edges { node { tenant { slug name } } } pageInfo { hasNextPage endCursor } } }"""
+    await open_tenant(application, "initech")
+    anywhere = Client(clients.operator.http, clients.operator.token)
+    renamed = {"idempotencyKey": "n", "name": "Überall 100%"}
+    await Client(clients.operator.http, clients.operator.token, "initech").do("renameTenant", **renamed)
+
+    async def found(text: str | None) -> list[str]:
+        edges = (await anywhere.ask(search, search=text))["tenantSpending"]["edges"]
+        return [edge["node"]["tenant"]["slug"] for edge in edges]
+
+    assert await found(None) == await found("") == ["acme", "globex", "initech"]
+    assert await found("INITE") == await found("Überall") == await found("0%") == ["initech"]
+    assert await found("_") == await found("%%") == []
+    page = (await anywhere.ask(search, search="e", first=1))["tenantSpending"]
+    assert page["pageInfo"]["hasNextPage"] is True
+    rest = (await anywhere.ask(search, search="e", after=page["pageInfo"]["endCursor"]))["tenantSpending"]
+    slugs = [edge["node"]["tenant"]["slug"] for edge in [*page["edges"], *rest["edges"]]]
+    assert slugs == await found("e")
+    for wrong in ("x" * 101, "a\nb"):
+        (error,) = (await anywhere.send(search, {"search": wrong}))["errors"]
+        assert error["message"] == "search must be at most 100 printable characters"
