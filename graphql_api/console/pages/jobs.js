@@ -23,7 +23,11 @@ export function draw({ jobRuns }) {
     card(
       "Runs",
       {},
-      element("p", { class: "faint" }, "The last run of each job of the last 90 days. Servers sum up the runs of an hour."),
+      element(
+        "p",
+        { class: "faint" },
+        "The last run of each job of the last 90 days. Servers sum up the runs of an hour.",
+      ),
       table({
         caption: "Jobs, those that are overdue first",
         columns: COLUMNS,

@@ -66,7 +66,11 @@ function about(tenant, context) {
       ["Seats", `${seatsUsed} of ${plan.seats}`],
     ),
     nextPlan && element("p", {}, `From the next cycle on: ${nextPlan.name}.`),
-    element("p", { class: "faint" }, `This cycle: ${moment(cycleStart)} to ${moment(cycleEnd)} (months of ${timeZone})`),
+    element(
+      "p",
+      { class: "faint" },
+      `This cycle: ${moment(cycleStart)} to ${moment(cycleEnd)} (months of ${timeZone})`,
+    ),
     element(
       "div",
       { class: "actions" },

@@ -45,7 +45,13 @@ export function decisions(tenant, { refresh }) {
 }
 
 function closing(slug, closed) {
-  const field = { name: "slug", label: `Type ${slug} to close it for good`, required: true, pattern: slug, title: slug };
+  const field = {
+    name: "slug",
+    label: `Type ${slug} to close it for good`,
+    required: true,
+    pattern: slug,
+    title: slug,
+  };
   return [
     element("p", {}, "A closed tenant does not come back. Its books stay as they are; nothing is deleted."),
     form({ fields: [field], submit: "Close it for good", send: (_values, key) => closed(key), done: () => {} }),

@@ -69,7 +69,14 @@ function revoking(slug, { id, name }, refresh) {
 export function newKeyForm(slug, { name = null, role = "ADMIN" }, made = null) {
   const place = element("div");
   const fields = [
-    { name: "name", label: "Who uses the key", value: name, required: true, maxlength: 100, help: "The ledger names it." },
+    {
+      name: "name",
+      label: "Who uses the key",
+      value: name,
+      required: true,
+      maxlength: 100,
+      help: "The ledger names it.",
+    },
     { name: "role", label: "What it may do", value: role, options: ROLES },
   ];
   const making = form({

@@ -1,12 +1,12 @@
 // Usage: what the tenant still has, what came in and went out, and how to get more.
 
-import { balances, BALANCE } from "/console/balances.js";
+import { BALANCE, balances } from "/console/balances.js";
 import { element, fill } from "/console/elements.js";
 import { amount, moment, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { card, pagedTable, table } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
-import { topUps, TOP_UP } from "/console/top_ups.js";
+import { TOP_UP, topUps } from "/console/top_ups.js";
 
 const ENTRIES = `edges { node { id type amount availableAfter note actor createdAt } } pageInfo { hasNextPage endCursor }`;
 const USAGE = `query Usage($ledger: String!, $topUp: ID!, $returned: Boolean!) {
