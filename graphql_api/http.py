@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from graphql_api import errors, limits
 from graphql_api.errors import ErrorCode, RequestError
 from graphql_api.execution import Engine
+from graphql_api.session_cookie import SessionCookie
 from infra.jwks import ProviderUnavailableError
 from infra.rate_limits import RateLimitedError
 from infra.services.api_keys import Keyring, NoSuchTenantError
@@ -43,10 +44,11 @@ class HttpError(Exception):
 class GraphQLEndpoint:
     """The ASGI application for requests at /graphql."""
 
-    def __init__(self, engine: Engine, keyring: Keyring, context_of: ContextOf) -> None:
+    def __init__(self, engine: Engine, keyring: Keyring, context_of: ContextOf, session: SessionCookie) -> None:
         self._engine = engine
         self._keyring = keyring
         self._context_of = context_of
+        self._session = session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status: int = 200
@@ -74,16 +76,25 @@ class GraphQLEndpoint:
             raise HttpError(
                 405, ErrorCode.BAD_USER_INPUT, 'send POST with a JSON body: {"query": "..."}', (b"allow", b"POST")
             )
-        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-            raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send the header Content-Type: application/json")
-        authorization, tenant = credentials_in(headers)
+        check_json(headers)
+        authorization, tenant = credentials_in(headers, self._session)
         return await authenticated(self._keyring, authorization, tenant, address_of(scope))
 
 
-def credentials_in(headers: Mapping[bytes, bytes]) -> tuple[str, str | None]:
-    """The key and the tenant that a request's headers name."""
-    tenant = headers.get(b"purser-tenant")
-    return headers.get(b"authorization", b"").decode("latin-1"), tenant.decode("latin-1") if tenant else None
+def check_json(headers: Mapping[bytes, bytes]) -> None:
+    """Raises HttpError where a body is not said to be JSON: pages of other sites may not send that unasked."""
+    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
+        raise HttpError(415, ErrorCode.BAD_USER_INPUT, "send the header Content-Type: application/json")
+
+
+def credentials_in(headers: Mapping[bytes, bytes], session: SessionCookie | None = None) -> tuple[str, str | None]:
+    """The key and the tenant that a request's headers name. `session`: where no header names a key, the cookie of a page of
+    ours may."""
+    authorization, tenant = headers.get(b"authorization", b"").decode("latin-1"), headers.get(b"purser-tenant")
+    if not authorization and session is not None:
+        credential = session.credential_in(headers)
+        authorization = f"Bearer {credential}" if credential else ""
+    return authorization, tenant.decode("latin-1") if tenant else None
 
 
 def address_of(scope: Scope) -> str:
@@ -138,20 +149,21 @@ def _unauthenticated(message: str) -> HttpError:
     return HttpError(401, ErrorCode.UNAUTHENTICATED, message, (b"www-authenticate", b"Bearer"))
 
 
-async def whole_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body. Raises HttpError where it is too large or too slow, ClientDisconnect where it does not come."""
+async def whole_body(headers: Mapping[bytes, bytes], receive: Receive, most: int = limits.MOST_BYTES) -> bytes:
+    """The whole body. Raises HttpError where it has more bytes than `most` or is too slow, ClientDisconnect where it does
+    not come."""
     declared = headers.get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared[:20]) > limits.MOST_BYTES:
-        raise _too_large()
+    if not declared.isdigit() or int(declared[:20]) > most:
+        raise _too_large(most)
     try:
         async with asyncio.timeout(limits.SECONDS_FOR_BODY):
-            return await _arrived(receive)
+            return await _arrived(receive, most)
     except TimeoutError as error:
         late = f"nothing was done: the body of a request has to come within {limits.SECONDS_FOR_BODY:g} seconds"
         raise HttpError(408, ErrorCode.TIMEOUT, late) from error
 
 
-async def _arrived(receive: Receive) -> bytes:
+async def _arrived(receive: Receive, most: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -160,15 +172,15 @@ async def _arrived(receive: Receive) -> bytes:
             raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limits.MOST_BYTES:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _too_large() -> HttpError:
-    return HttpError(413, ErrorCode.TOO_COMPLEX, f"a request has at most {limits.MOST_BYTES} bytes: send fewer at once")
+def _too_large(most: int) -> HttpError:
+    return HttpError(413, ErrorCode.TOO_COMPLEX, f"a request has at most {most} bytes: send fewer at once")
 
 
 def _read(body: bytes) -> tuple[str, dict[str, Any], str | None]:

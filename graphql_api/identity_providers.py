@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 
 from domain import ids
-from domain.identity import GrantedRole, RoleMapping
+from domain.identity import GrantedRole, RoleMapping, SignInClient
 from graphql_api.context import Info
 from graphql_api.fields import field
 from graphql_api.identifiers import parse_or_nobodys
@@ -31,6 +31,10 @@ class IdentityProvider:
     admin_values: list[str] = strawberry.field(description="Its values that make an admin.")
     service_values: list[str] = strawberry.field(description="Its values that make a worker.")
     member_values: list[str] = strawberry.field(description="Its values that make a member.")
+    client_id: str | None = strawberry.field(
+        description="As what the console signs people in there; null: nobody signs in there."
+    )
+    sign_in_scope: str | None = strawberry.field(description="What the console asks it for besides openid.")
     actor: str = strawberry.field(description="Who registered it, or changed it last.")
     created_at: datetime = strawberry.field(description="When it was registered.")
 
@@ -45,6 +49,8 @@ class IdentityProvider:
             admin_values=list(view.mapping.of(GrantedRole.ADMIN)),
             service_values=list(view.mapping.of(GrantedRole.SERVICE)),
             member_values=list(view.mapping.of(GrantedRole.MEMBER)),
+            client_id=None if view.client is None else view.client.client_id,
+            sign_in_scope=None if view.client is None else view.client.scope,
             actor=view.actor,
             created_at=view.created_at,
         )
@@ -76,6 +82,16 @@ class SetIdentityProviderInput:
     )
     member_values: list[str] | None = strawberry.field(
         default=None, description="Values that make a member. Who has no value of all these has no access."
+    )
+    client_id: str | None = strawberry.field(
+        default=None,
+        description="Lets people sign in to the console there: the id of a public client (authorization code with PKCE, "
+        "no secret) to which people are sent back at /sign-in/callback of this installation. The console keeps the ID "
+        "token where this is the audience, the access token (which must be a JWT) elsewhere.",
+    )
+    sign_in_scope: str | None = strawberry.field(
+        default=None,
+        description="What to ask for besides openid, with blanks between: what puts the role claim into the token.",
     )
 
 
@@ -137,6 +153,9 @@ class IdentityProviderMutations:
             given.audience,
             given.jwks_url,
             RoleMapping(given.role_claim, values),
+            None
+            if given.client_id is given.sign_in_scope is None
+            else SignInClient(given.client_id or "", given.sign_in_scope),
         )
         return refusal_of(answer) if isinstance(answer, Refused) else IdentityProvider.of(answer)
 

@@ -91,7 +91,7 @@ async def _serve(
         await announce(application)
         from graphql_api.mcp_endpoint import McpEndpoint
 
-        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url))
+        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url), demo=with_demo)
         if checkout is not None:
             app.mount(checkout.path, checkout.app)
         stopping.server = _Server(configuration(app), ready)

@@ -7,7 +7,7 @@
     ping                                   -> pong: whatever was subscribed before has begun
 
 Credentials come as `authorization` and, for operators, `purserTenant` in the payload of connection_init, or as the
-headers of a request. They are checked again and again: a key that ends ends the connection, and one that expires ends it
+headers of a request; pages of our own send their session cookie. They are checked again and again: a key that ends ends the connection, and one that expires ends it
 at that moment. A connection whose client takes nothing for too long is dropped. Queries and mutations go by POST.
 
 Codes of closing: 4400 what was sent is malformed, 4401 subscribed before connection_ack, 4403 the credentials are none,
@@ -37,6 +37,7 @@ from graphql_api.http import (
     identified,
     read_request,
 )
+from graphql_api.session_cookie import SessionCookie
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
 from infra.transaction import UNANSWERED
@@ -85,10 +86,11 @@ class GoneError(Exception):
 class WebsocketEndpoint:
     """The ASGI application for websockets at /graphql."""
 
-    def __init__(self, engine: Engine, keyring: Keyring, context_of: ContextOf) -> None:
+    def __init__(self, engine: Engine, keyring: Keyring, context_of: ContextOf, session: SessionCookie) -> None:
         self.engine = engine
         self.keyring = keyring
         self.context_of = context_of
+        self.session = session
         self._open = 0
         self._open_by_caller: Counter[Caller] = Counter()
 
@@ -130,7 +132,7 @@ class _Connection:
         self._receive_event = receive
         self._send_event = send
         self._address = address_of(scope)
-        self._authorization, self._tenant = credentials_in(dict(scope["headers"]))
+        self._authorization, self._tenant = credentials_in(dict(scope["headers"]), endpoint.session)
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def accept(self, protocols: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Guarded requests: what goes out to addresses that others have named. To public addresses alone, without redirects, and
 the connection goes to the address that was checked, its certificate still being for the name."""
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -12,6 +13,10 @@ from infra.public_addresses import NotPublicError, public_address
 
 if TYPE_CHECKING:
     import httpx
+
+
+class NoAnswerError(Exception):
+    """There is no answer that would do; the message says why, and shows nothing of it."""
 
 
 async def reachable(url: str, *, local_allowed: bool) -> bool:
@@ -57,6 +62,37 @@ async def answer_to(
         ) as answer,
     ):
         yield answer
+
+
+async def whole_answer(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    content: bytes | None = None,
+    *,
+    seconds: float,
+    most_bytes: int,
+    local_allowed: bool,
+) -> tuple[int, bytes]:
+    """Send a request; the status and the body of its answer, all within so many seconds. Raises NoAnswerError."""
+    import httpx
+
+    body = b""
+    plain = {"Accept-Encoding": "identity", **headers}
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            answer_to(method, url, plain, content, seconds=seconds, local_allowed=local_allowed) as answer,
+        ):
+            async for chunk in answer.aiter_raw():
+                body += chunk
+                if len(body) > most_bytes:
+                    raise NoAnswerError(f"it is longer than {most_bytes} bytes")
+            return answer.status_code, body
+    except NotPublicError as error:
+        raise NoAnswerError("its host has no public address") from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # a TimeoutError is an OSError too
+        raise NoAnswerError(type(error).__name__) from error
 
 
 @cache

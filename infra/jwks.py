@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from infra.guarded_requests import answer_to
-from infra.public_addresses import NotPublicError
+from infra.guarded_requests import NoAnswerError, whole_answer
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -102,34 +101,26 @@ class KeySets:
         return _parsed(known, key_id, algorithm)
 
     async def _fetch(self, url: str, known: _KeySet) -> None:
-        import httpx
-
         known.tried_at = monotonic()
         try:
-            async with asyncio.timeout(SECONDS_TO_ANSWER):
-                known.keys = usable_keys(await self._read(url))
-        except NotPublicError:
-            _log.warning("an identity provider's keys were not fetched: its host has no public address")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnusableKeysError) as error:
-            # A TimeoutError is an OSError too. What was answered is not shown.
-            shown = str(error) if isinstance(error, UnusableKeysError) else type(error).__name__
-            _log.warning("an identity provider's keys were not fetched: %s", shown)
+            known.keys = usable_keys(await self._read(url))
+        except (NoAnswerError, UnusableKeysError) as error:
+            _log.warning("an identity provider's keys were not fetched: %s", error)
         else:
             known.fetched_at = monotonic()
             known.parsed.clear()
 
     async def _read(self, url: str) -> bytes:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        body = b""
-        async with answer_to(
-            "GET", url, headers, seconds=SECONDS_TO_ANSWER, local_allowed=self._local_allowed
-        ) as answer:
-            if answer.status_code != 200:
-                raise UnusableKeysError(f"it answered {answer.status_code}")
-            async for chunk in answer.aiter_raw():
-                body += chunk
-                if len(body) > MOST_BYTES:
-                    raise UnusableKeysError(f"they are longer than {MOST_BYTES} bytes")
+        status, body = await whole_answer(
+            "GET",
+            url,
+            {"Accept": "application/json"},
+            seconds=SECONDS_TO_ANSWER,
+            most_bytes=MOST_BYTES,
+            local_allowed=self._local_allowed,
+        )
+        if status != 200:
+            raise UnusableKeysError(f"it answered {status}")
         return body
 
 

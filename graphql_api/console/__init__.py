@@ -1,1 +1,1 @@
-"""The console: pages for people, over the public GraphQL API alone."""
+"""The console: pages for people, and how they sign in to them."""

@@ -15,7 +15,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from graphql_api.console.sign_in import DemoSignIn
+
 PAGES: Final = Path(__file__).parent / "pages"
+SIGN_IN: Final = "/sign-in"
 # `pages/routes.js` says which script draws each of these; a test compares the two.
 ADDRESSES: Final = (
     "/",
@@ -28,7 +31,7 @@ ADDRESSES: Final = (
     "/alerts",
     "/settings",
     "/audit-log",
-    "/sign-in",
+    SIGN_IN,
     "/operator/tenants",
     "/operator/tenants/{slug}",
     "/operator/rate-cards",
@@ -51,12 +54,21 @@ _HEADERS: Final = {
 }
 
 
-def console_routes() -> list[BaseRoute]:
-    """The pages at their addresses, and below /console what they are made of."""
+def console_routes(demo: DemoSignIn | None) -> list[BaseRoute]:
+    """The pages at their addresses, and below /console what they are made of. `demo`: signs in who comes without a session."""
+
+    def page(request: Request) -> Response:
+        response = FileResponse(PAGES / "index.html", headers=_HEADERS)
+        cookie = None if demo is None or request.url.path == SIGN_IN else demo.cookie(request)
+        if cookie is not None:
+            response.headers["set-cookie"] = cookie
+            response.headers["cache-control"] = "no-store"
+        return response
+
     files = StaticFiles(directory=PAGES)
     charts = StaticFiles(directory=_folder_of_charts())
     return [
-        *(Route(address, _page) for address in ADDRESSES),
+        *(Route(address, page) for address in ADDRESSES),
         Mount("/console/charts", _WithHeaders(GZipMiddleware(charts))),
         Mount("/console", _WithHeaders(GZipMiddleware(files))),
     ]
@@ -65,12 +77,9 @@ def console_routes() -> list[BaseRoute]:
 def _folder_of_charts() -> Path:
     """Where Plotly's Python package keeps its bundle; the package itself is not loaded."""
     found = find_spec("plotly")
-    assert found is not None and found.origin is not None, "plotly is among the dependencies"
+    assert found is not None, "plotly is among the dependencies"
+    assert found.origin is not None, "plotly is a package with files"
     return Path(found.origin).parent / "package_data"
-
-
-def _page(_request: Request) -> Response:
-    return FileResponse(PAGES / "index.html", headers=_HEADERS)
 
 
 class _WithHeaders:

@@ -10,7 +10,7 @@ from uuid import UUID
 from domain import identity, ids
 from domain.audit_log import AuditEvent, Detail, event_by
 from domain.books import Operation, Request
-from domain.identity import GrantedRole, RoleMapping
+from domain.identity import GrantedRole, RoleMapping, SignInClient
 from domain.refusals import Conflict, InvalidInput, NotFound, Refusal, invalid
 from infra.application import Application
 from infra.audit_log import record
@@ -31,11 +31,11 @@ SELECT tenant_id, id FROM identity_provider WHERE (issuer, audience) = ($1, $2) 
 _COUNT: Final = "SELECT count(*) FROM identity_provider WHERE tenant_id = $1 AND removed_at IS NULL"
 _ADD: Final = """
 INSERT INTO identity_provider (tenant_id, id, issuer, audience, jwks_url, role_claim, admin_values, service_values,
-    member_values, actor, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+    member_values, client_id, sign_in_scope, actor, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"""
 _CHANGE: Final = """
 UPDATE identity_provider SET jwks_url = $3, role_claim = $4, admin_values = $5, service_values = $6, member_values = $7,
-    actor = $8
+    client_id = $8, sign_in_scope = $9, actor = $10
 WHERE (tenant_id, id) = ($1, $2)"""
 _REMOVE: Final = """
 UPDATE identity_provider SET removed_at = $3 WHERE (tenant_id, id) = ($1, $2) AND removed_at IS NULL"""
@@ -50,18 +50,21 @@ async def set_identity_provider(
     audience: str,
     jwks_url: str,
     mapping: RoleMapping,
+    client: SignInClient | None = None,
 ) -> IdentityProviderView | Refused:
-    """Register a provider, or change the one of this issuer and audience; it counts within two seconds. Refused: fields
-    that do not go, an issuer and audience that are another tenant's."""
+    """Register a provider, or change the one of this issuer and audience; it counts within two seconds. `client` None:
+    nobody signs in there. Refused: fields that do not go, an issuer and audience that are another tenant's."""
     tenant_id, now = caller.tenant_id, application.clock()
     values = [list(mapping.of(role)) for role in (GrantedRole.ADMIN, GrantedRole.SERVICE, GrantedRole.MEMBER)]
-    asked = (issuer, audience, jwks_url, mapping.claim, values)
+    signing_in = () if client is None else (client.client_id, client.scope)
+    asked = (issuer, audience, jwks_url, mapping.claim, values, *signing_in)
     request = request_of(caller, Operation.SET_IDENTITY_PROVIDER, idempotency_key, asked)
-    wrong = await _unfit(application, issuer, audience, jwks_url, mapping)
+    wrong = await _unfit(application, issuer, audience, jwks_url, mapping, client)
     told: list[Detail] = [("issuer", issuer), ("audience", audience), ("jwksUrl", jwks_url)]
     told.append(("roleClaim", mapping.claim))
     names = ("adminValues", "serviceValues", "memberValues")
     told += [(name, ", ".join(given)) for name, given in zip(names, values, strict=True)]
+    told += [(name, text) for name, text in zip(("clientId", "signInScope"), signing_in, strict=False) if text]
 
     async def write(connection: Connection) -> UUID | Refusal:
         if wrong is not None:
@@ -69,7 +72,7 @@ async def set_identity_provider(
         # Of two tenants that come at once the second finds what the first has written.
         await connection.execute(LOCK_KEY, _LOCK_NAME)
         known = await connection.fetchrow(_TAKEN, issuer, audience)
-        columns = (jwks_url, mapping.claim, *values, caller.actor)
+        columns = (jwks_url, mapping.claim, *values, *(signing_in or (None, None)), caller.actor)
         if known is not None:
             if known[0] != tenant_id:
                 return Conflict("Issuer and audience lead to another tenant: give this tenant an audience of its own.")
@@ -115,10 +118,15 @@ def _event(request: Request, provider_id: UUID, *details: Detail) -> AuditEvent:
 
 
 async def _unfit(
-    application: Application, issuer: str, audience: str, jwks_url: str, mapping: RoleMapping
+    application: Application,
+    issuer: str,
+    audience: str,
+    jwks_url: str,
+    mapping: RoleMapping,
+    client: SignInClient | None,
 ) -> InvalidInput | None:
     local_allowed = application.settings.local_identity_providers_allowed
-    problems = identity.problems(issuer, audience, jwks_url, mapping, local_allowed=local_allowed)
+    problems = identity.problems(issuer, audience, jwks_url, mapping, client, local_allowed=local_allowed)
     if problems:
         return InvalidInput(problems)
     if not await reachable(jwks_url, local_allowed=local_allowed):

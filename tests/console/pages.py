@@ -33,3 +33,8 @@ async def serious_faults(page: Page) -> list[str]:
         for fault in found
         if fault["impact"] in SERIOUS
     ]
+
+
+async def fits_its_width(page: Page) -> bool:
+    """Whether nobody has to scroll sideways to read the page."""
+    return cast("bool", await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))

@@ -7,16 +7,21 @@ from typing import Final
 
 from playwright.async_api import BrowserContext
 
+from domain.admission import Wish
+from domain.attribution import NOBODY, Attribution
+from domain.settlements import Consumed
 from graphql_api.app import create_app
 from graphql_api.serving import configuration
 from infra import demo
 from infra.application import Application, open_application
 from infra.demo_keys import DEMO_KEYS, demo_tokens
+from infra.services import reservations, settlements
 from infra.services.callers import Caller, Role
 from infra.settings import Settings
 from infra.stripe_stand_in.demo import demo_checkout
+from tests.domain.builders import nano
 from tests.in_process import Listener
-from tests.infra.builders import new_key, open_tenant
+from tests.infra.builders import held, new_key, open_tenant
 
 COOKIE: Final = "purser_session"
 
@@ -29,6 +34,7 @@ class Site:
     application: Application
     _tokens: dict[tuple[Role, str | None], str]
     _tenants: int = 0
+    _calls: int = 0
 
     async def tenant(self, **balances: str) -> tuple[str, Caller]:
         """The slug of a new tenant, for a test that changes something, and its administrator. `balances` as of
@@ -36,6 +42,14 @@ class Site:
         self._tenants += 1
         slug = f"tenant-{self._tenants}"
         return slug, await open_tenant(self.application, slug, **balances)
+
+    async def call(self, caller: Caller, credits_: str, attribution: Attribution = NOBODY) -> None:
+        """A call that was held and is charged: so many credits, in tenths."""
+        self._calls += 1
+        key, wish = f"call-{self._calls}", Wish("in_editor_action", nano(credits_) * 10, attribution=attribution)
+        reservation = held(await reservations.reserve(self.application, caller, key, wish, None, 60))
+        charged = await settlements.consume(self.application, caller, key, reservation.id, None, [])
+        assert isinstance(charged, Consumed), charged
 
     async def token(self, role: Role, tenant: str | None) -> str:
         """An API key of a role in a tenant (by its slug); for the operator, `tenant` is None."""
@@ -62,7 +76,7 @@ async def running_site(settings: Settings, url: str) -> AsyncIterator[Site]:
         checkout = await stack.enter_async_context(demo_checkout(settings, listener.origin))
         application = await stack.enter_async_context(open_application(checkout.settings, url))
         await demo.seed(application)
-        app = create_app(application)
+        app = create_app(application, demo=True)
         app.mount(checkout.path, checkout.app)
         await stack.enter_async_context(listener.serving(app, configuration(app)))
         tokens = demo_tokens(application.settings)

@@ -150,7 +150,7 @@ async def test_a_page_is_signed_in_by_a_cookie_that_scripts_cannot_read(
     site: Site, page: Page, signed_in: SignedIn
 ) -> None:
     await signed_in(page, Role.ADMIN)
-    response = await page.goto("/")
+    response = await page.goto("/healthz")
     assert response is not None
     assert await response.request.header_value("cookie") == f"{COOKIE}={await site.token(Role.ADMIN, 'acme')}"
     assert await page.evaluate("document.cookie") == ""
@@ -160,7 +160,7 @@ async def test_a_test_has_tenants_of_its_own_and_keys_of_every_role(site: Site, 
     slug, admin = await site.tenant(credits="5")
     page = await open_page(color_scheme="dark", locale="de-DE", viewport=PHONE)
     await site.sign_in(page.context, Role.MEMBER, slug)
-    await page.goto("/")
+    await page.goto("/healthz")
     assert await page.evaluate(
         "[innerWidth, navigator.language, matchMedia('(prefers-color-scheme: dark)').matches]"
     ) == [

@@ -39,7 +39,9 @@ COSTS = f"""
 """
 CHANNEL = "id kind name hint eventTypes actor createdAt"
 API_KEY = "id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt requestsPerMinute replacedBy"
-IDENTITY_PROVIDER = "id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues actor createdAt"
+IDENTITY_PROVIDER = (
+    "id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues clientId signInScope actor createdAt"
+)
 AUTO_RECHARGE = "enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id state }"
 RESERVATION = """
   id state feature taskKey route holds { amount wallet { key } } heldUsd maxCostUsd

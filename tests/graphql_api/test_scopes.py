@@ -1,6 +1,6 @@
 """Scopes over GraphQL: named; taken out of use, and activated again only where plan and balance allow it."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -192,7 +192,7 @@ async def test_campaigns_that_an_empty_prepaid_wallet_stopped_are_told(clients: 
 
 
 async def test_a_campaign_stands_with_its_client_its_status_and_its_budgets(clients: Clients) -> None:
-    nothing = {"name": None, "client": None, "status": "ACTIVE", "pauseReason": None, "budgets": []}
+    nothing: dict[str, Any] = {"name": None, "client": None, "status": "ACTIVE", "pauseReason": None, "budgets": []}
     assert (await clients.member.ask(STANDING, campaign="spring"))["campaignCosts"] == nothing
     await clients.service.reserve("1", "llm_call", attribution={"campaign": "spring", "client": "umbrella"})
     await clients.admin.do("nameScope", idempotencyKey="n", kind="CLIENT", id="umbrella", name="Umbrella")

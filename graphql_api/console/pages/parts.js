@@ -145,18 +145,33 @@ function rowsOf(columns, rows) {
 
 /**
  * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
- * the same until it is done.
+ * the same until it is done. `sure`: what it brings about that cannot be taken back, asked before it is done.
  */
-export function action(label, act, { quiet = true, danger = false } = {}) {
+export function action(label, act, { sure = null, prominent = false } = {}) {
   const problem = element("span", { class: "problem", role: "alert" });
-  const button = element("button", { type: "button", class: [quiet && "quiet", danger && "danger"] }, label);
+  const button = element("button", { type: "button", class: [!prominent && "quiet", sure && "danger"] }, label);
   let key = newKey();
   const once = async () => {
     await act(key);
     key = newKey();
   };
-  button.addEventListener("click", () => busy(button, problem, once));
+  button.addEventListener("click", () => (sure ? askFirst(label, sure, once) : busy(button, problem, once)));
   return element("span", { class: "action" }, button, problem);
+}
+
+function askFirst(label, sure, act) {
+  const close = dialog(
+    `${label}?`,
+    element("p", {}, sure),
+    action(
+      label,
+      async () => {
+        await act();
+        close();
+      },
+      { prominent: true },
+    ),
+  );
 }
 
 /**
@@ -241,6 +256,22 @@ export function opener(label, title, content, attributes = { class: "quiet" }) {
     }
   }
   return element("button", { type: "button", onclick: open, ...attributes }, label);
+}
+
+/** Show a secret, which nobody can show again, in a dialog with a button that copies it. */
+export function shownOnce(title, secret) {
+  const text = element("code", { class: "secret" }, secret);
+  const copy = async () => {
+    await navigator.clipboard.writeText(secret);
+    announce("Copied.");
+  };
+  const note = "Keep it now: it is not shown again.";
+  dialog(
+    title,
+    element("p", {}, note),
+    element("p", {}, text),
+    element("button", { type: "button", onclick: copy }, "Copy"),
+  );
 }
 
 /** What stands while an answer is on its way. */

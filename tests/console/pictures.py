@@ -1,0 +1,87 @@
+"""Takes the pictures of the console that the documentation shows, from the demo of a server of its own."""
+
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import typer
+from playwright.sync_api import Browser, sync_playwright
+
+from tests import browsers
+from tests.console.site import COOKIE
+from tests.servers import data_folder, demo_keys, serving
+
+FOLDER: Final = Path("docs/pictures")
+MOST_BYTES: Final = 150_000
+MILLISECONDS: Final = 60_000
+
+
+class Picture(NamedTuple):
+    """`key`: of which demo key's owner, as `purser demo-keys` calls it; None: of somebody who is not signed in."""
+
+    name: str
+    path: str
+    key: str | None
+
+
+PICTURES: Final = (
+    Picture("sign-in", "/sign-in", None),
+    Picture("usage", "/", "admin"),
+    Picture("costs", "/costs", "admin"),
+    Picture("campaigns", "/campaigns", "admin"),
+    Picture("campaign", "/campaigns/spring", "admin"),
+    Picture("alerts", "/alerts", "admin"),
+    Picture("settings", "/settings", "admin"),
+    Picture("operator-tenants", "/operator/tenants", "operator"),
+    Picture("operator-margins", "/operator/margins", "operator"),
+)
+NAMES: Final = ", ".join(picture.name for picture in PICTURES)
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Some of: {NAMES}. All, unless named.")] = None,
+) -> None:
+    """Take pictures of the console with the demo's figures: 1280 by 800, light, in docs/pictures/<name>.png."""
+    program = browsers.installed()
+    if program is None:
+        raise typer.BadParameter(f"{browsers.MISSING}. {browsers.REMEDY}")
+    if unknown := {*(names or ())} - {picture.name for picture in PICTURES}:
+        raise typer.BadParameter(f"there is no picture {', '.join(sorted(unknown))}; there are {NAMES}")
+    wanted = [picture for picture in PICTURES if not names or picture.name in names]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    typer.echo("Starting the demo ...")
+    with data_folder() as data_dir, serving(data_dir, "--demo") as server, sync_playwright() as playwright:
+        keys = demo_keys(data_dir)
+        browser = playwright.chromium.launch(executable_path=program, args=browsers.options())
+        for number, picture in enumerate(wanted, 1):
+            file = take(browser, server.url, picture, None if picture.key is None else keys[picture.key])
+            size = file.stat().st_size
+            typer.echo(f"{number}/{len(wanted)} {file} ({size // 1000} kB{', large' if size > MOST_BYTES else ''})")
+        browser.close()
+        server.stop()
+
+
+def take(browser: Browser, origin: str, picture: Picture, token: str | None) -> Path:
+    """One picture, once the page has come to rest."""
+    file = FOLDER / f"{picture.name}.png"
+    with browser.new_context(
+        base_url=origin,
+        viewport={"width": 1280, "height": 800},
+        locale="en-GB",
+        timezone_id="UTC",
+        color_scheme="light",
+        reduced_motion="reduce",
+    ) as context:
+        context.set_default_timeout(MILLISECONDS)
+        if token is not None:
+            context.add_cookies([{"name": COOKIE, "value": token, "url": origin, "httpOnly": True, "sameSite": "Lax"}])
+        page = context.new_page()
+        page.goto(picture.path, wait_until="networkidle")
+        if urlsplit(page.url).path != picture.path:
+            raise RuntimeError(f"{picture.path} is not shown, but {page.url}: is {picture.key} signed in?")
+        page.screenshot(path=file)
+    return file
+
+
+if __name__ == "__main__":
+    typer.run(main)
