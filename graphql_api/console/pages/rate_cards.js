@@ -92,6 +92,9 @@ const COLUMNS = [
   },
   { title: "Least hold, USD", number: true, cell: ({ floorUsd }) => (floorUsd === null ? "–" : usd(floorUsd)) },
   { title: "Estimated cost, USD", number: true, cell: ({ defaultEstimateUsd }) => usd(defaultEstimateUsd) },
-  { title: "Agents", cell: ({ rate }) => rate.agents.map(words).join(", ") },
-  { title: "Note", cell: ({ rate }) => rate.note ?? "" },
+  {
+    title: "For, and remarks",
+    cell: ({ rate }) =>
+      element("div", { class: "remark" }, [...rate.agents.map(words), rate.note].filter(Boolean).join("; ")),
+  },
 ];

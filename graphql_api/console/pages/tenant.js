@@ -113,24 +113,29 @@ function languageModels({ from, to, total, byModel, byAgentRole }) {
     figures(
       ["Cost, USD", usd(total.costUsd), "30 days"],
       ["Calls", count(total.calls)],
-      ["Input tokens", count(total.inputTokens)],
-      ["Output tokens", count(total.outputTokens)],
+      ["Tokens in", count(total.inputTokens)],
+      ["Tokens out", count(total.outputTokens)],
     ),
-    element("h3", {}, "By model"),
-    table({ caption: "By model", columns: BY("Model", model), rows: byModel, empty: NO_CALLS }),
-    element("h3", {}, "By agent role"),
-    table({ caption: "By agent role", columns: BY("Agent role", role), rows: byAgentRole, empty: NO_CALLS }),
+    element(
+      "div",
+      { class: "cards even" },
+      element("div", {}, element("h3", {}, "By model"), byTable("Model", model, byModel)),
+      element("div", {}, element("h3", {}, "By agent role"), byTable("Agent role", role, byAgentRole)),
+    ),
   );
 }
 
-const NO_CALLS = "No call of a language model was recorded in these days.";
-const BY = (title, cell) => [
-  { title, main: true, cell },
-  { title: "Cost, USD", number: true, cell: ({ totals }) => usd(totals.costUsd) },
-  { title: "Calls", number: true, cell: ({ totals }) => count(totals.calls) },
-  { title: "Input tokens", number: true, cell: ({ totals }) => count(totals.inputTokens) },
-  { title: "Output tokens", number: true, cell: ({ totals }) => count(totals.outputTokens) },
-];
+function byTable(title, cell, rows) {
+  const columns = [
+    { title, main: true, cell },
+    { title: "Cost, USD", number: true, cell: ({ totals }) => usd(totals.costUsd) },
+    { title: "Calls", number: true, cell: ({ totals }) => count(totals.calls) },
+    { title: "Tokens in", number: true, cell: ({ totals }) => count(totals.inputTokens) },
+    { title: "Tokens out", number: true, cell: ({ totals }) => count(totals.outputTokens) },
+  ];
+  const empty = "No call of a language model was recorded in these days.";
+  return table({ caption: `Language models by ${title.toLowerCase()}`, columns, rows, empty });
+}
 
 function ledger(slug, wallets, entries) {
   const wallet = (entry) => wallets.find(({ id }) => id === entry.wallet);
