@@ -1,7 +1,7 @@
 // Prices, for operators: what providers charge by our list, and where that differs from the package genai-prices.
 
 import { element } from "/console/elements.js";
-import { count, moment, usd } from "/console/formats.js";
+import { count, day, moment, usd } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { card, form, opener, pagedTable, tag } from "/console/parts.js";
 import { FIGURES, followPackage, tierOf, writePrice } from "/console/price_publishing.js";
@@ -82,8 +82,7 @@ function list(prices, context) {
   const columns = [
     { title: "Model or operation", main: true, cell: nameOf },
     ...FIGURES.map(([name, label]) => ({ title: label, number: true, cell: (price) => shown(price[name]) })),
-    { title: "From", cell: ({ effectiveFrom }) => moment(effectiveFrom) },
-    { title: "Until", cell: ({ effectiveTo }) => (effectiveTo ? moment(effectiveTo) : "No end") },
+    { title: "In force", cell: inForce },
     {
       title: "Action",
       cell: (price) => opener("Change", "Change a price", () => writePrice(price, context)),
@@ -106,6 +105,11 @@ function list(prices, context) {
       empty: "No price has such a name.",
     }),
   );
+}
+
+function inForce({ effectiveFrom, effectiveTo }) {
+  const exactly = `${moment(effectiveFrom)} to ${effectiveTo ? moment(effectiveTo) : "no end"}`;
+  return element("span", { title: exactly }, `from ${day(effectiveFrom)}`, effectiveTo && ` to ${day(effectiveTo)}`);
 }
 
 function nameOf({ provider, model, operation, contextAbove }) {
