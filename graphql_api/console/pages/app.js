@@ -57,9 +57,12 @@ async function loadPage(page, route, coming) {
   viewing.catch(() => {});
   const module = await coming;
   const context = { parameters: route.parameters, query, ask: asking, go };
-  const [shell, data] = await Promise.all([viewing, module.needsViewer ? null : module.load(context)]);
+  const loaded = module.needsViewer ? null : module.load(context);
+  loaded?.catch(() => {});
+  const shell = await viewing;
   if (shown !== page) return;
   const { viewer } = shell;
+  drawShell(shell, { refresh: () => refresh(shown) });
   if (route.operator && viewer.role !== "OPERATOR")
     throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   Object.assign(context, { viewer, follow: following(page), refresh: () => refresh(page) });
@@ -68,10 +71,10 @@ async function loadPage(page, route, coming) {
     page.loadedAt = Date.now();
     fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
   };
+  const fresh = await (loaded ?? module.load(context));
+  if (shown !== page) return;
   page.reload = () => module.load(context);
-  drawShell(shell, { refresh: () => refresh(shown) });
-  const fresh = data ?? (await page.reload());
-  if (shown === page) await page.redraw(fresh);
+  await page.redraw(fresh);
 }
 
 function following(page) {
