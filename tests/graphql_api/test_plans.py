@@ -55,6 +55,7 @@ async def test_an_operator_without_a_tenant_sees_the_plans_of_a_region_or_of_all
         ("india", "professional"),
         ("middle_east", "growth"),
         ("middle_east", "professional"),
+        ("global", "unlimited"),
     ]
 
 
