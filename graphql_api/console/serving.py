@@ -68,7 +68,8 @@ def console_routes(demo: DemoSignIn | None) -> list[BaseRoute]:
     files = StaticFiles(directory=PAGES)
     charts = StaticFiles(directory=_folder_of_charts())
     return [
-        *(Route(address, page) for address in ADDRESSES),
+        # Ids are the customer's own, and a slash in one is no new segment for the page's script.
+        *(Route(address.replace("}", ":path}"), page) for address in ADDRESSES),
         Mount("/console/charts", _WithHeaders(GZipMiddleware(charts))),
         Mount("/console", _WithHeaders(GZipMiddleware(files))),
     ]

@@ -39,7 +39,7 @@ async def seed(application: Application) -> None:
     now = application.clock()
     clock = PastClock(datetime.combine(history.beginning(now), time(), UTC))
     async with at_another_time(application, clock) as past:
-        tenant_ids = {tenant.slug: await _set_up(past, tenant) for tenant in DEMO_TENANTS}
+        tenant_ids = await _set_up(past)
         admin = Caller(tenant_ids["acme"], Role.ADMIN, "key:demo-admin")
         work = await history.missing(application, tenant_ids, now)
         if work.first:
@@ -47,14 +47,23 @@ async def seed(application: Application) -> None:
         await history.play(past, clock, tenant_ids, work.items)
         if work.first:
             await history.raise_alerts(past, clock, now)
-    for tenant_id in tenant_ids.values():
-        await cycles.start_cycle(application, tenant_id)
-    await campaigns.enter_spring(application, admin)
-    await _stop(application, admin, tenant_ids)
-    await _store_keys(application, tenant_ids)
+        clock.now = now
+        await asyncio.gather(
+            *[cycles.start_cycle(past, tenant_id) for tenant_id in tenant_ids.values()],
+            campaigns.enter_spring(past, admin),
+            _stop(past, admin, tenant_ids),
+        )
+        await _store_keys(past, tenant_ids)
 
 
-async def _set_up(past: Application, tenant: DemoTenant) -> UUID:
+async def _set_up(past: Application) -> dict[str, UUID]:
+    """The demo tenants by slug; those that are not there yet are made."""
+    slugs = [tenant.slug for tenant in DEMO_TENANTS]
+    known = dict(map(tuple, await past.across_tenants.fetch(_KNOWN, slugs)))
+    return {tenant.slug: known.get(tenant.slug) or await _make(past, tenant) for tenant in DEMO_TENANTS}
+
+
+async def _make(past: Application, tenant: DemoTenant) -> UUID:
     plan = past.catalog.plan(tenant.region, tenant.plan, past.clock())
     assert plan is not None, f"the catalog has no plan {tenant.plan} in {tenant.region}"
     order = TenantOrder(tenant.slug, tenant.name, plan.region, plan.key, tenant.metered is not None)
@@ -76,14 +85,14 @@ async def _arrange(past: Application, admin: Caller) -> None:
         assert not isinstance(answer, Refused), answer.refusal.message
 
 
-async def _stop(application: Application, admin: Caller, tenant_ids: dict[str, UUID]) -> None:
+async def _stop(past: Application, admin: Caller, tenant_ids: dict[str, UUID]) -> None:
     """What people have stopped: an agent's work, and a tenant. Once: whoever resumes them finds them so at the next start."""
     role, reason = PAUSED_BY_HAND
-    answers: list[object] = [await scopes.pause_scope(application, admin, "demo:pause", role, reason)]
+    answers: list[object] = [await scopes.pause_scope(past, admin, "demo:pause", role, reason)]
     for tenant in DEMO_TENANTS:
         if tenant.suspended:
             operator = Caller(tenant_ids[tenant.slug], Role.OPERATOR, "key:demo-operator")
-            answers.append(await tenants.suspend_tenant(application, operator, "demo:suspend"))
+            answers.append(await tenants.suspend_tenant(past, operator, "demo:suspend"))
     for answer in answers:
         assert not isinstance(answer, Refused), answer.refusal.message
 

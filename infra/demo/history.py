@@ -5,7 +5,7 @@ it is reserved, consumed, recorded, topped up and adjusted by the services, whic
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -21,7 +21,7 @@ from infra.application import Application
 from infra.demo import campaigns
 from infra.demo.past import PastClock
 from infra.demo.people import DEMO_TENANTS
-from infra.demo.schedule import SOURCE, Item, items
+from infra.demo.schedule import SOURCE, Facts, Item, items
 from infra.demo.work import Paid
 from infra.services import alerts, reservations, settlements, usage, wallets
 from infra.services.callers import Caller, Refused, Role
@@ -56,10 +56,10 @@ class Work:
 async def missing(application: Application, tenant_ids: dict[str, UUID], now: datetime) -> Work:
     """The work that is not booked yet. A piece of it is booked by its first call."""
     found = items(beginning(now), now)
-    names = [str(item.usage[0].event_id) for item in found]
+    names = [item.event_id for item in found]
     rows = await application.across_tenants.fetch(_BOOKED, list(tenant_ids.values()), SOURCE, names)
     booked = {(slug, event_id) for slug, event_id in rows}
-    return Work([item for item in found if (item.tenant, item.usage[0].event_id) not in booked], first=not booked)
+    return Work([item for item in found if (item.tenant, item.event_id) not in booked], first=not booked)
 
 
 async def play(past: Application, clock: PastClock, tenant_ids: dict[str, UUID], work: Sequence[Item]) -> None:
@@ -67,9 +67,8 @@ async def play(past: Application, clock: PastClock, tenant_ids: dict[str, UUID],
     for day, of_day in groupby(work, key=lambda item: item.at.date()):
         done = list(of_day)
         clock.now = done[-1].at
-        await _act(past, tenant_ids, day)
-        tenants = {slug: [item for item in done if item.tenant == slug] for slug in tenant_ids}
-        await asyncio.gather(*[_work(past, tenant_ids[slug], some) for slug, some in tenants.items() if some])
+        # All at once: what waits together shares a commit.
+        await asyncio.gather(_act(past, tenant_ids, day), *_works(past, tenant_ids, done))
 
 
 async def raise_alerts(past: Application, clock: PastClock, now: datetime) -> None:
@@ -81,28 +80,35 @@ async def raise_alerts(past: Application, clock: PastClock, now: datetime) -> No
         day += timedelta(days=1)
 
 
-async def _work(past: Application, tenant_id: UUID, done: Sequence[Item]) -> None:
-    caller = Caller(tenant_id, Role.SERVICE, ACTOR)
-    recorded = [
-        ReportedUsage(call, item.feature, attribution=item.attribution)
-        for item in done
-        if item.paid is Paid.RECORDED
-        for call in item.usage
-    ]
-    reserved = [item for item in done if item.paid is Paid.RESERVED]
-    if recorded:
-        report = await usage.record_usage(past, caller, recorded)
-        assert not report.rejected, report.rejected
-    await asyncio.gather(*[_reserve_and_consume(past, caller, item) for item in reserved])
+def _works(past: Application, tenant_ids: dict[str, UUID], done: Sequence[Item]) -> Iterator[Awaitable[None]]:
+    for slug, tenant_id in tenant_ids.items():
+        caller = Caller(tenant_id, Role.SERVICE, ACTOR)
+        of_tenant = [(item, item.facts()) for item in done if item.tenant == slug]
+        recorded = [
+            ReportedUsage(call, item.feature, attribution=facts.attribution)
+            for item, facts in of_tenant
+            if item.paid is Paid.RECORDED
+            for call in facts.usage
+        ]
+        if recorded:
+            yield _record(past, caller, recorded)
+        for item, facts in of_tenant:
+            if item.paid is Paid.RESERVED:
+                yield _reserve_and_consume(past, caller, item, facts)
 
 
-async def _reserve_and_consume(past: Application, caller: Caller, item: Item) -> None:
-    wish = Wish(item.feature, NANO, item.model, attribution=item.attribution)
+async def _record(past: Application, caller: Caller, recorded: Sequence[ReportedUsage]) -> None:
+    report = await usage.record_usage(past, caller, recorded)
+    assert not report.rejected, report.rejected
+
+
+async def _reserve_and_consume(past: Application, caller: Caller, item: Item, facts: Facts) -> None:
+    wish = Wish(item.feature, NANO, item.model, attribution=facts.attribution)
     key = f"demo:{item.id}"
     granted = await reservations.reserve(past, caller, key, wish)
     # Who has changed budgets or used the credits up stops this work as well.
     if isinstance(granted, Granted):
-        await settlements.consume(past, caller, f"{key}:done", granted.reservation.id, None, item.usage)
+        await settlements.consume(past, caller, f"{key}:done", granted.reservation.id, None, facts.usage)
 
 
 async def _act(past: Application, tenant_ids: dict[str, UUID], day: date) -> None:
@@ -126,14 +132,16 @@ async def _act(past: Application, tenant_ids: dict[str, UUID], day: date) -> Non
     if day.day == CORRECTED_ON:
         note = "Taken back: the same goodwill was granted twice in chat"
         await wallets.adjust_wallet(past, operator, f"demo:correction:{day}", "credits", -2 * NANO, note)
-    if day.weekday() == 2:  # noqa: PLR2004  # Wednesdays
+    if day.weekday() == 2:  # Wednesdays
         await _give_up(past, Caller(acme, Role.SERVICE, ACTOR), day)
 
 
 async def _give_up(past: Application, caller: Caller, day: date) -> None:
     """A draft that nobody wanted any more: held, and given back."""
     attribution = Attribution(campaign="spring", client="northwind-bikes", agent_role="blog-writer")
-    granted = await reservations.reserve(past, caller, f"demo:given-up:{day}", Wish("blog_post", attribution=attribution))
+    granted = await reservations.reserve(
+        past, caller, f"demo:given-up:{day}", Wish("blog_post", attribution=attribution)
+    )
     if not isinstance(granted, Refused):
         identifier = granted.reservation.id
         await reservations.release(past, caller, f"demo:given-up:{day}:released", identifier, "the brief was withdrawn")

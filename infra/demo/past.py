@@ -4,11 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
+import asyncpg
+
+from infra import roles
 from infra.application import Application
 from infra.deciding import Deciding
-from infra.group_commit import GroupCommit
-from infra.usage_ingest import UsageIngest
+from infra.group_commit import PINNED_PLANS, GroupCommit
+from infra.usage_ingest import AT_ONCE, UsageIngest
+
+# Of an invented past, nothing is lost with what a crash takes back: the next start books it again. So no commit waits for
+# the disk, and the order of commits stays as ever.
+_UNHURRIED: Final = {"synchronous_commit": "off"}
 
 
 class PastClock:
@@ -25,11 +33,17 @@ class PastClock:
 async def at_another_time(application: Application, clock: PastClock) -> AsyncIterator[Application]:
     """The application under this clock. What it decides goes into the books as it would have then: cycles, expiries and
     months included."""
-    allowed = application.settings.own_keys_allowed
-    deciding = Deciding(application.catalogs, application.hints.give, own_keys_allowed=allowed, clock=clock)
-    group_commit = GroupCommit(application.writers, deciding)
-    ingest = UsageIngest(application.writers, deciding)
-    try:
-        yield replace(application, clock=clock, group_commit=group_commit, usage_ingest=ingest)
-    finally:
-        await group_commit.close()
+    writing = PINNED_PLANS | _UNHURRIED | ({"role": roles.LEDGER} if application.separate_roles else {})
+    async with asyncpg.create_pool(
+        application.url, min_size=1, max_size=AT_ONCE + 3, server_settings=writing
+    ) as writers:
+        own_keys_allowed = application.settings.own_keys_allowed
+        deciding = Deciding(
+            application.catalogs, application.hints.give, own_keys_allowed=own_keys_allowed, clock=clock
+        )
+        group_commit = GroupCommit(writers, deciding)
+        ingest = UsageIngest(writers, deciding)
+        try:
+            yield replace(application, clock=clock, writers=writers, group_commit=group_commit, usage_ingest=ingest)
+        finally:
+            await group_commit.close()

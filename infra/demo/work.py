@@ -15,23 +15,23 @@ LLM, TOOL, API, DATA = UsageKind.LLM, UsageKind.TOOL, UsageKind.API, UsageKind.D
 
 
 class Call(NamedTuple):
-    """One provider call. Tokens are those of a typical one, which a schedule varies; `results`: at most so many."""
+    """One provider call. Tokens are those of a typical one (`read` is the input, `written` the output), which a schedule varies; `results`: at most so many."""
 
     kind: UsageKind
     provider: str
     model: str | None = None
     operation: str | None = None
-    input: int = 0
-    output: int = 0
+    read: int = 0
+    written: int = 0
     cache_read: int = 0
     calls: int = 1
     results: int | None = None
 
 
-def llm(name: str, input: int, output: int = 0, cache_read: int = 0) -> Call:
+def llm(name: str, read: int, written: int = 0, cache_read: int = 0) -> Call:
     """A call of a model, named as provider/model."""
     provider, _, model = name.partition("/")
-    return Call(LLM, provider, model, None, input, output, cache_read)
+    return Call(LLM, provider, model, None, read, written, cache_read)
 
 
 class Paid(Enum):
@@ -209,13 +209,13 @@ ROUTINES: Final = (
 
 
 class Stint(NamedTuple):
-    """`count` calls of a month that cost `dollars` in all, as their provider reports them. `units`: what a bucket is
+    """`times` calls of a month that cost `dollars` in all, as their provider reports them. `units`: what a bucket is
     charged for them in all. `every_month`: False: in the demo's first month alone."""
 
     name: str
     tenant: str
     dollars: str
-    count: int
+    times: int
     feature: str
     call: Call
     role: str | None = None
@@ -226,7 +226,9 @@ class Stint(NamedTuple):
 
 STINTS: Final = (
     # 88 % of its budget.
-    Stint("keywords", "acme", "10.56", 24, "llm_call", llm("google/gemini-2.5-pro", 52_000, 9_000), "keyword-researcher"),
+    Stint(
+        "keywords", "acme", "10.56", 24, "llm_call", llm("google/gemini-2.5-pro", 52_000, 9_000), "keyword-researcher"
+    ),
     # Over its budget, and so paused.
     Stint("ads", "acme", "8.24", 16, "llm_call", llm("openai/gpt-5.4", 96_000, 18_000), "ads-analyst"),
     # 86 % of its campaign's budget.
@@ -270,8 +272,12 @@ STINTS: Final = (
     Stint("sends", "acme", "0", 12, "email_send", Call(TOOL, "mailer", None, "send"), "email-writer", units=3_900),
     Stint("copy", "globex", "14.6", 8, "copy_lead", llm("openai/gpt-4o", 300_000, 107_000), "copywriter", units=1_450),
     Stint("enrich", "globex", "6.3", 6, "enrich_lead", Call(API, "apollo", calls=21), "lead-scout", units=2_100),
-    Stint("drafts", "initech", "31.5", 8, "llm_call", llm("anthropic/claude-sonnet-5", 900_000, 213_000), "blog-writer"),
-    Stint("research", "initech", "12.4", 6, "llm_call", llm("google/gemini-2.5-pro", 800_000, 107_000), "topic-researcher"),
+    Stint(
+        "drafts", "initech", "31.5", 8, "llm_call", llm("anthropic/claude-sonnet-5", 900_000, 213_000), "blog-writer"
+    ),
+    Stint(
+        "research", "initech", "12.4", 6, "llm_call", llm("google/gemini-2.5-pro", 800_000, 107_000), "topic-researcher"
+    ),
     Stint("drafts", "vandelay", "58.2", 8, "llm_call", llm("openai/gpt-5.4", 1_000_000, 318_000), "blog-writer"),
     Stint("profiles", "vandelay", "4.4", 4, "lead_qualify", llm("openai/gpt-5-mini", 900_000, 438_000), "lead-scout"),
     Stint(

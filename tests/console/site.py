@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from playwright.async_api import BrowserContext
@@ -74,7 +74,7 @@ async def running_site(settings: Settings, url: str) -> AsyncIterator[Site]:
     listener = Listener()
     async with AsyncExitStack() as stack:
         checkout = await stack.enter_async_context(demo_checkout(settings, listener.origin))
-        application = await stack.enter_async_context(open_application(checkout.settings, url))
+        application = await stack.enter_async_context(open_application(replace(checkout.settings, public_url=listener.origin), url))
         await demo.seed(application)
         app = create_app(application, demo=True)
         app.mount(checkout.path, checkout.app)

@@ -62,14 +62,16 @@ async function loadPage(page, route, coming) {
   const shell = await viewing;
   if (shown !== page) return;
   const { viewer } = shell;
-  drawShell(shell, { refresh: () => refresh(shown) });
+  drawShell(shell, { refresh: renew });
   if (route.operator && viewer.role !== "OPERATOR")
     throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   Object.assign(context, { viewer, follow: following(page), refresh: () => refresh(page) });
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
     page.loadedAt = Date.now();
+    const wasHere = main.contains(document.activeElement);
     fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
+    if (wasHere) main.focus({ preventScroll: true });
   };
   const fresh = await (loaded ?? module.load(context));
   if (shown !== page) return;
@@ -89,7 +91,7 @@ async function refresh(page) {
   try {
     const [shell, data] = await Promise.all([loadShell({ anew: true }), page.reload()]);
     if (shown !== page) return;
-    drawShell(shell, { refresh: () => refresh(shown) });
+    drawShell(shell, { refresh: renew });
     await page.redraw(data);
   } catch (error) {
     failed(page, error);
@@ -133,6 +135,12 @@ function isBusy() {
   return document.querySelector("dialog[open]") || (main.contains(active) && active.matches("input, select, textarea"));
 }
 
+/** There is news: draw anew, or as soon as nobody is in the middle of something. */
+function renew() {
+  if (shown && isBusy()) shown.loadedAt = 1;
+  else refresh(shown);
+}
+
 function look() {
   if (document.visibilityState !== "visible" || !shown?.loadedAt || isBusy()) return;
   const age = Date.now() - shown.loadedAt;
@@ -152,9 +160,7 @@ document.addEventListener("visibilitychange", look);
 setInterval(look, BETWEEN_LOOKS);
 on("ended", signIn);
 on("returned", () => {
-  if (!shown) return;
-  if (isBusy()) shown.loadedAt = 1;
-  else refresh(shown);
+  renew();
   announce("The connection is back.");
 });
 

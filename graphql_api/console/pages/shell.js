@@ -10,7 +10,7 @@ const SHELL = `query Shell {
   ${VIEWER}
   pauses(first: 20) { scope scopeId name pauseReason }
   budgets(atOrAbovePercent: 80, first: 20) { scope scopeId name cap spent usedPercent paused }
-  wallets { key usedPercent status }
+  wallets(statuses: [WARNING, EXHAUSTED]) { key usedPercent status }
 }`;
 const OPERATORS_SHELL = `query Shell { ${VIEWER} }`;
 const NEWS = "subscription News { alertRaised { id message } }";
