@@ -117,7 +117,7 @@ class AuthorizationCode:
                 raise SignInFailedError(Failure.REFUSED, f"it says {str(error.error)[:80]!r} to the code") from error
             except NoAnswerError as error:
                 raise SignInFailedError(Failure.UNAVAILABLE, str(error)) from error
-            except (httpx2.HTTPError, ValueError, RecursionError) as error:
+            except (httpx2.HTTPError, ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise SignInFailedError(Failure.UNAVAILABLE, "its answer to the code is none") from error
         return answer
 
@@ -169,7 +169,7 @@ class AuthorizationCode:
         return AsyncOAuth2Client(
             provider.client.client_id,
             token_endpoint_auth_method="none",  # noqa: S106  # a public client has no secret
-            scope=" ".join(["openid", *(provider.client.scope or "").split()]),
+            scope=f"openid {provider.client.scope or ''}".strip(),
             redirect_uri=callback,
             code_challenge_method="S256",
             transport=GuardedTransport(local_allowed=self._local_allowed),

@@ -59,7 +59,9 @@ async def test_a_balance_moves_by_itself_and_new_entries_are_offered(
     await expect(page.get_by_role("button", name="Top up")).to_have_count(0)
 
 
-async def test_a_top_up_is_paid_and_credited_and_its_card_serves_auto_recharge(page: Page, site: Site, signed_in: SignedIn) -> None:
+async def test_a_top_up_is_paid_and_credited_and_its_card_serves_auto_recharge(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
     slug, _ = await site.tenant(metered="50")
     await signed_in(page, Role.ADMIN, slug)
     await page.goto("/")
