@@ -190,6 +190,6 @@ function notMetered(connection, period) {
   return card(
     "Calls that nobody was charged for",
     {},
-    pagedTable({ caption: "Calls that nobody was charged for", columns, connection, more, empty }),
+    pagedTable({ caption: "Calls that nobody was charged for", stacked: true, columns, connection, more, empty }),
   );
 }

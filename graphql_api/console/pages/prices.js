@@ -50,7 +50,7 @@ function differences(connection, context) {
       element("code", {}, "purser prices --apply"),
       ".",
     ),
-    pagedTable({ caption: title, columns, connection, more, empty }),
+    pagedTable({ caption: title, stacked: true, columns, connection, more, empty }),
   );
 }
 

@@ -152,6 +152,10 @@ function ledger(slug, wallets, entries) {
   return card(
     "Latest moves in all wallets",
     { wide: true },
-    table({ caption: "Latest moves in all wallets", columns, rows: entries, empty }),
+    element(
+      "div",
+      { class: "stacked" },
+      table({ caption: "Latest moves in all wallets", columns, rows: entries, empty }),
+    ),
   );
 }

@@ -7,7 +7,7 @@ import { action, DECIMAL, figures, form, opener } from "/console/parts.js";
 
 const PLANS = "query Plans { plans { key name price { amount currency } } }";
 const CHANGE_PLAN = `mutation ChangePlan($input: ChangePlanInput!) {
-  changePlan(input: $input) { ... on Tenant { nextPlan { name } } ... on Refusal { code message } }
+  changePlan(input: $input) { ... on Tenant { plan { name } nextPlan { name } } ... on Refusal { code message } }
 }`;
 const ADJUST = `mutation AdjustWallet($input: AdjustWalletInput!) {
   adjustWallet(input: $input) { ... on Wallet { available } ... on Refusal { code message } }
@@ -22,7 +22,9 @@ const NANO_DIGITS = 9;
 
 /** The buttons of what can be decided about a tenant in its present state. */
 export function decisions(tenant, { refresh }) {
-  const { slug, name, status } = tenant;
+  const { slug, name, status, plan, nextPlan } = tenant;
+  const present = plan.key;
+  const wanted = nextPlan?.key ?? present;
   const decided = async (mutation, idempotencyKey, close) => {
     const answer = await change(mutation, { idempotencyKey }, { tenant: slug });
     close?.();
@@ -31,7 +33,7 @@ export function decisions(tenant, { refresh }) {
   };
   if (status === "CLOSED") return [];
   return [
-    opener("Change plan", `Plan of ${name}`, (close) => changingPlan(tenant, close, refresh)),
+    opener("Change plan", `Plan of ${name}`, (close) => changingPlan(tenant, present, wanted, close, refresh)),
     status === "SUSPENDED"
       ? action("Resume", (key) => decided(RESUME, key))
       : opener("Suspend", `Suspend ${name}?`, (close) => [
@@ -58,21 +60,28 @@ function closing(slug, closed) {
   ];
 }
 
-async function changingPlan({ slug, plan, nextPlan, cycleEnd }, close, refresh) {
+async function changingPlan({ slug, cycleEnd }, present, wanted, close, refresh) {
   const { plans } = await ask(PLANS, {}, { tenant: slug });
   const offered = plans.map(({ key, name, price }) => [
     key,
-    `${name}, ${money(price.amount, price.currency)} a month${key === plan.key ? " (now)" : ""}`,
+    `${name}, ${money(price.amount, price.currency)} a month${key === present ? " (now)" : ""}`,
   ]);
   return [
-    element("p", {}, `It holds from the next cycle on: ${moment(cycleEnd)}. The present plan takes a change back.`),
+    element(
+      "p",
+      {},
+      "A plan that costs no less holds at once, with the difference of what it grants; a cheaper one from the next cycle, ",
+      `${moment(cycleEnd)}. The present plan takes a change back.`,
+    ),
     form({
-      fields: [{ name: "plan", label: "Plan", value: nextPlan?.key ?? plan.key, options: offered }],
+      fields: [{ name: "plan", label: "Plan", value: wanted, options: offered }],
       submit: "Change the plan",
       send: (values, idempotencyKey) => change(CHANGE_PLAN, { idempotencyKey, ...values }, { tenant: slug }),
       done: async (changed) => {
         close();
-        announce(changed.nextPlan ? `From the next cycle on: ${changed.nextPlan.name}.` : "The plan stays as it is.");
+        announce(
+          changed.nextPlan ? `From the next cycle on: ${changed.nextPlan.name}.` : `Plan: ${changed.plan.name}.`,
+        );
         await refresh();
       },
     }),

@@ -34,7 +34,14 @@ export function tenantKeys(slug, connection, more, { refresh }) {
   return card(
     "API keys",
     { actions: [making], wide: true },
-    pagedTable({ caption: "API keys", columns, connection, more, empty: "There is none yet: nobody can sign in." }),
+    pagedTable({
+      caption: "API keys",
+      stacked: true,
+      columns,
+      connection,
+      more,
+      empty: "There is none yet: nobody can sign in.",
+    }),
   );
 }
 

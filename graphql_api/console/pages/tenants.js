@@ -29,6 +29,7 @@ export function draw({ tenantSpending }, context) {
       { class: "card", "aria-label": "Tenants" },
       pagedTable({
         caption: "Tenants, those that spent most this month first",
+        stacked: true,
         columns: COLUMNS,
         connection: tenantSpending,
         more,
