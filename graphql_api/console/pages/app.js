@@ -114,6 +114,7 @@ function signIn() {
 }
 
 function leave() {
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   if (!shown) return;
   shown.aborting.abort();
   for (const stop of shown.stops) stop();
