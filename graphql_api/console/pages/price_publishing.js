@@ -104,7 +104,9 @@ function sideBySide(name, pairs, { refresh }) {
     place,
     pairs.map(([before, after]) => comparison(name, before, after)),
     element("p", { class: "faint" }, "Earlier prices stay for what is reserved already."),
-    action(pairs.length === 1 ? "Publish the price" : `Publish the ${pairs.length} prices`, publish, { quiet: false }),
+    action(pairs.length === 1 ? "Publish the price" : `Publish the ${pairs.length} prices`, publish, {
+      prominent: true,
+    }),
   );
 }
 

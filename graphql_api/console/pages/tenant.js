@@ -1,13 +1,12 @@
 // Tenant, for operators: what one tenant has, spends and decided lately, and what can be put right for it.
 
+import { KEYS, apiKeys as keysCard } from "/console/api_keys.js";
 import { BALANCE, balances } from "/console/balances.js";
 import { element } from "/console/elements.js";
 import { amount, count, moment, month, percent, usd, words } from "/console/formats.js";
-import { ask } from "/console/graphql.js";
 import { bar, card, figures, status, table } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 import { adjusting, decisions } from "/console/tenant_decisions.js";
-import { KEYS, tenantKeys } from "/console/tenant_keys.js";
 
 const TOTALS = "totals { costUsd calls inputTokens outputTokens }";
 const TENANT = `query Tenant {
@@ -26,9 +25,8 @@ const TENANT = `query Tenant {
     }
   }
   spendAgainstCap { month spent held cap usedPercent projectedUsd }
-  apiKeys(first: 10) { ${KEYS} }
+  apiKeys(first: 20) { ${KEYS} }
 }`;
-const MORE_KEYS = `query Keys($after: String) { apiKeys(first: 20, after: $after) { ${KEYS} } }`;
 const NOT_LIVE = { follow: () => {} };
 
 export const load = ({ ask, parameters }) => ask(TENANT, {}, { tenant: parameters.slug });
@@ -38,7 +36,6 @@ export const title = ({ tenantUsage }) => tenantUsage.tenant.name;
 export function draw({ tenantUsage, spendAgainstCap, apiKeys }, context) {
   const { tenant, wallets, recentEntries, models } = tenantUsage;
   const { slug } = tenant;
-  const moreKeys = async (after) => (await ask(MORE_KEYS, { after }, { tenant: slug })).apiKeys;
   return [
     element("p", {}, element("a", { href: "/operator/tenants" }, "All tenants")),
     element("div", { class: "cards" }, about(tenant, context), spending(spendAgainstCap, slug)),
@@ -51,7 +48,7 @@ export function draw({ tenantUsage, spendAgainstCap, apiKeys }, context) {
     balances(wallets, NOT_LIVE, () => {}),
     languageModels(models),
     ledger(slug, wallets, recentEntries),
-    tenantKeys(slug, apiKeys, moreKeys, context),
+    keysCard({ apiKeys }, context, { tenant: slug }),
   ];
 }
 

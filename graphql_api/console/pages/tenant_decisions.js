@@ -36,11 +36,10 @@ export function decisions(tenant, { refresh }) {
     opener("Change plan", `Plan of ${name}`, (close) => changingPlan(tenant, present, wanted, close, refresh)),
     status === "SUSPENDED"
       ? action("Resume", (key) => decided(RESUME, key))
-      : opener("Suspend", `Suspend ${name}?`, (close) => [
-          element("p", {}, "Every request of its people and workers is refused until it is resumed. Nothing is lost."),
-          action(`Suspend ${name}`, (key) => decided(SUSPEND, key, close), { danger: true }),
-        ]),
-    opener("Close", `Close ${name}?`, (close) => closing(slug, (key) => decided(CLOSE, key, close)), {
+      : action("Suspend", (key) => decided(SUSPEND, key), {
+          sure: "Every request of its people and workers is refused until it is resumed. Nothing is lost.",
+        }),
+    opener("Close for good", `Close ${name}?`, (close) => closing(slug, (key) => decided(CLOSE, key, close)), {
       class: "quiet danger",
     }),
   ];
@@ -49,7 +48,7 @@ export function decisions(tenant, { refresh }) {
 function closing(slug, closed) {
   const field = {
     name: "slug",
-    label: `Type ${slug} to close it for good`,
+    label: `Type ${slug} to confirm`,
     required: true,
     pattern: slug,
     title: slug,

@@ -1,10 +1,10 @@
 // Tenants, for operators: who spends how much of what they may, and how a new one comes in.
 
+import { creatingKey } from "/console/api_keys.js";
 import { element, fill } from "/console/elements.js";
 import { money, month, percent, usd, words } from "/console/formats.js";
 import { ask, change } from "/console/graphql.js";
 import { bar, form, opener, pagedTable, status } from "/console/parts.js";
-import { newKeyForm } from "/console/tenant_keys.js";
 
 const TENANTS = `query Tenants($search: String, $after: String) {
   tenantSpending(first: 25, search: $search, after: $after) {
@@ -23,7 +23,12 @@ export function draw({ tenantSpending }, context) {
   const search = context.query.get("search");
   const more = async (after) => (await ask(TENANTS, { search, after }, { tenant: null })).tenantSpending;
   return [
-    element("div", { class: "toolbar" }, searching(search, context), opener("New tenant", "New tenant", newTenant, {})),
+    element(
+      "div",
+      { class: "toolbar" },
+      searching(search, context),
+      opener("New tenant", "New tenant", (close) => newTenant(close, context), {}),
+    ),
     element(
       "section",
       { class: "card", "aria-label": "Tenants" },
@@ -72,7 +77,7 @@ const COLUMNS = [
   },
 ];
 
-async function newTenant() {
+async function newTenant(close, context) {
   const { plans } = await ask(PLANS, {}, { tenant: null });
   const place = element("div");
   const offered = plans.map(({ key, name, region, price }) => [
@@ -106,16 +111,16 @@ async function newTenant() {
       const [region, plan] = chosen.split("/");
       return change(CREATE, { idempotencyKey, region, plan, ...values }, { tenant: null });
     },
-    done: ({ slug, name }) => fill(place, firstKey(slug, name)),
+    done: (tenant) => fill(place, firstKey(tenant, close, context)),
   });
   return fill(place, making);
 }
 
 /** What follows at once: without a key, nobody of the tenant can do anything. */
-function firstKey(slug, name) {
+function firstKey({ slug, name }, close, { refresh }) {
   return [
     element("p", { role: "status" }, `${name} is there. Its people need a first key to sign in with.`),
-    newKeyForm(slug, { name: "first-key" }),
+    creatingKey(close, refresh, { tenant: slug }),
     element("p", {}, element("a", { href: `/operator/tenants/${encodeURIComponent(slug)}` }, `Go to ${name}`)),
   ];
 }
