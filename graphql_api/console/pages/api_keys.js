@@ -56,7 +56,7 @@ export function creatingKey(close, refresh, whose = {}) {
   });
 }
 
-function rotating({ id }, close, refresh, whose) {
+function rotating(id, close, refresh, whose) {
   return form({
     fields: [{ name: "overlap", label: "The old key ends", options: OVERLAPS, value: "3600" }],
     submit: "Replace",
@@ -85,18 +85,18 @@ const columns = (refresh, whose) => [
   },
   {
     title: "Change",
-    cell: (key) =>
-      !key.revokedAt && [
-        !key.replacedBy && opener("Replace", `Replace ${key.name}`, (close) => rotating(key, close, refresh, whose)),
+    cell: ({ id, name, revokedAt, replacedBy }) =>
+      !revokedAt && [
+        !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh, whose)),
         " ",
-        action("Revoke", (idempotencyKey) => revoke(key, idempotencyKey, refresh, whose), {
+        action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh, whose), {
           sure: "Whoever uses it is shut out at once.",
         }),
       ],
   },
 ];
 
-async function revoke({ id }, idempotencyKey, refresh, whose) {
+async function revoke(id, idempotencyKey, refresh, whose) {
   await change(REVOKE, { idempotencyKey, id }, whose);
   announce("The key is revoked.");
   await refresh();

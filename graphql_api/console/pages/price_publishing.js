@@ -2,7 +2,7 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { count, moment, usd } from "/console/formats.js";
-import { change } from "/console/graphql.js";
+import { ask, change } from "/console/graphql.js";
 import { action, DECIMAL, form, opener, table, tag } from "/console/parts.js";
 
 /** The figures of a price by their names in the API, and what people call them. */
@@ -19,6 +19,9 @@ const PUBLISH = `mutation PublishPrice($input: PublishPriceInput!) {
     ... on PublishedPrice { price { provider model operation effectiveFrom } }
     ... on Refusal { code message }
   }
+}`;
+const HOLDING = `query Holding($provider: String!, $at: DateTime) {
+  prices(provider: $provider, at: $at) { model operation contextAbove ${FIGURES.map(([name]) => name).join(" ")} }
 }`;
 const RERATE = `mutation Rerate($input: RerateUsageInput!) {
   rerateUsage(input: $input) { complete tenants { slug events corrected unpriced held costUsd } }
@@ -43,49 +46,54 @@ export function followPackage({ provider, model, ours, theirs }, context) {
   return opener("Compare", `Price of ${model}`, content);
 }
 
-/** A form of a price, filled with the figures of one; what it becomes stands beside what it was before it is published. */
-export function writePrice(before, context) {
+/** A form of a price, new or (with its names) another one in the place of `present`; what holds then stands beside it first. */
+export function writePrice(present, context) {
   const place = element("div");
   const names = [
-    { name: "provider", label: "Provider (slug)", value: before.provider, required: true },
-    { name: "model", label: "Model", value: before.model, help: "Empty: any that has no price of its own." },
-    { name: "operation", label: "Operation", value: before.operation, help: "Empty: every one." },
-  ];
-  const figures = FIGURES.map(([name, label]) => ({
-    name,
-    label: name === "perCall" ? "One call, USD" : `${label}, USD for 1,000,000 tokens`,
-    value: before[name],
-    ...DECIMAL,
-  }));
-  const rest = [
+    { name: "provider", label: "Provider (slug)", required: true },
+    { name: "model", label: "Model", help: "Empty: any that has no price of its own." },
+    { name: "operation", label: "Operation", help: "Empty: every one." },
     {
       name: "contextAbove",
       label: "For contexts above (tokens)",
-      value: before.contextAbove,
       inputmode: "numeric",
       pattern: "[0-9]+",
       help: "Empty: for all calls.",
     },
+  ];
+  const figures = FIGURES.map(([name, label]) => ({
+    name,
+    label: name === "perCall" ? "One call, USD" : `${label}, USD for 1,000,000 tokens`,
+    value: present?.[name],
+    ...DECIMAL,
+  }));
+  const rest = [
     { name: "from", label: "Holds from", type: "datetime-local", help: "Empty: from now on." },
     { name: "note", label: "Note", maxlength: 500, help: "Where the figures come from." },
   ];
-  return fill(
-    place,
-    form({
-      fields: [...names, ...figures, ...rest],
-      submit: "Compare",
-      send: async ({ from, ...values }) => ({ ...values, effectiveFrom: from && new Date(from).toISOString() }),
-      done: (after) =>
-        fill(
-          place,
-          sideBySide(
-            [after.provider, after.model, after.operation].filter(Boolean).join(" "),
-            [[before, after]],
-            context,
-          ),
-        ),
-    }),
-  );
+  const named = present && Object.fromEntries(names.map(({ name }) => [name, present[name]]));
+  const making = form({
+    fields: [...(present ? [] : names), ...figures, ...rest],
+    submit: "Compare",
+    send: async ({ from, ...values }) => {
+      const after = { ...named, ...values, effectiveFrom: from && new Date(from).toISOString() };
+      return [await holding(after), after];
+    },
+    done: (pair) => fill(place, sideBySide(nameOf(pair[1]), [pair], context), back),
+  });
+  const back = element("button", { type: "button", class: "quiet", onclick: () => fill(place, making) }, "Back");
+  return fill(place, present && element("p", {}, `${nameOf(present)}, ${tierOf(present)}`), making);
+}
+
+function nameOf({ provider, model, operation }) {
+  return [provider, model, operation].filter(Boolean).join(" ");
+}
+
+/** The price of the same calls that holds from the same moment on, as published until now; nothing: {}. */
+async function holding({ provider, model, operation, contextAbove, effectiveFrom }) {
+  const { prices } = await ask(HOLDING, { provider, at: effectiveFrom }, OPERATORS_OWN);
+  const same = (price) => price.model === model && price.operation === operation && price.contextAbove === contextAbove;
+  return prices.find(same) ?? {};
 }
 
 /** `pairs`: the price before and after, for each row to publish. */

@@ -90,7 +90,7 @@ function list(prices, context) {
   ];
   return card(
     "Price list",
-    { actions: [opener("New price", "New price", () => writePrice({}, context), {})] },
+    { actions: [opener("New price", "New price", () => writePrice(null, context), {})] },
     searching(search, context),
     element(
       "p",
