@@ -35,11 +35,12 @@ export function tierOf({ contextAbove }) {
 
 /** A button that shows a difference to the package, and publishes the package's figures. */
 export function followPackage({ provider, model, ours, theirs }, context) {
+  const rows = theirs.map((row) => ({ provider, model, ...row }));
   const content = () => {
     const before = (row) => ours.find(({ contextAbove }) => contextAbove === row.contextAbove) ?? {};
     return sideBySide(
       `${provider} ${model}`,
-      theirs.map((row) => [before(row), row]),
+      rows.map((row) => [before(row), row]),
       context,
     );
   };
@@ -96,8 +97,8 @@ async function holding({ provider, model, operation, contextAbove, effectiveFrom
   return prices.find(same) ?? {};
 }
 
-/** `pairs`: the price before and after, for each row to publish. */
-function sideBySide(name, pairs, { refresh }) {
+/** `pairs`: the price before and after, for each row to publish. `back`: what leads to where they can be changed. */
+function sideBySide(name, pairs, { refresh }, back = null) {
   const place = element("div");
   const publish = async (key) => {
     let published;
@@ -115,6 +116,7 @@ function sideBySide(name, pairs, { refresh }) {
     action(pairs.length === 1 ? "Publish the price" : `Publish the ${pairs.length} prices`, publish, {
       prominent: true,
     }),
+    back && [" ", back],
   );
 }
 

@@ -7,8 +7,11 @@ import { card, form, opener, pagedTable, tag } from "/console/parts.js";
 import { FIGURES, followPackage, tierOf, writePrice } from "/console/price_publishing.js";
 
 const PRICE = `provider model operation ${FIGURES.map(([name]) => name).join(" ")} contextAbove effectiveFrom effectiveTo`;
+const TIER = `contextAbove ${FIGURES.map(([name]) => name)
+  .filter((name) => name !== "perCall")
+  .join(" ")}`;
 const DIFFERENCES = `release
-  edges { node { kind provider model effectiveFrom kept ours { ${PRICE} } theirs { ${PRICE} } } }
+  edges { node { kind provider model effectiveFrom kept ours { ${TIER} } theirs { ${TIER} effectiveFrom effectiveTo } } }
   pageInfo { hasNextPage endCursor }`;
 const PRICES = `query Prices { prices { ${PRICE} } priceDifferences(first: 10) { ${DIFFERENCES} } }`;
 const MORE = `query Differences($after: String) { priceDifferences(first: 20, after: $after) { ${DIFFERENCES} } }`;
