@@ -6,8 +6,8 @@ import { ask } from "/console/graphql.js";
 import { card, figures, pagedTable, table, tag } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 
-const ROWS = `rows {
-  keys { value name }
+const rowsBy = (key) => `rows {
+  keys { ${key} }
   sums { revenueUsd costUsd marginUsd marginPercent leastPercent flag unpriced }
 }`;
 const CALLS = "events calls costUsd unpriced";
@@ -16,10 +16,10 @@ const UNMETERED = `edges { node { id tenant reason occurredAt provider model ope
 const MARGINS = `query Margins($span: MarginFilter!, $period: PeriodFilter!) {
   byFeature: margins(filter: $span, groupBy: [FEATURE], top: 100) {
     targetPercent asOf total { revenueUsd creditRevenueUsd meteredRevenueUsd costUsd marginUsd marginPercent leastRevenueUsd flag events unpriced }
-    ${ROWS}
+    ${rowsBy("value")}
   }
-  byProvider: margins(filter: $span, groupBy: [PROVIDER], top: 100) { ${ROWS} }
-  byTenant: margins(filter: $span, groupBy: [TENANT], top: 100) { ${ROWS} }
+  byProvider: margins(filter: $span, groupBy: [PROVIDER], top: 100) { ${rowsBy("value")} }
+  byTenant: margins(filter: $span, groupBy: [TENANT], top: 100) { ${rowsBy("value name")} }
   metering(filter: $period) { total { ${CALLS} } metered { ${CALLS} } unmetered { ${CALLS} } free { ${CALLS} } }
   unmetered(filter: $period, first: 20) { ${UNMETERED} }
 }`;
