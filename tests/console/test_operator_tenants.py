@@ -130,9 +130,9 @@ async def test_a_balance_is_adjusted_to_what_was_shown_before(page: Page, site: 
     await site.call(caller, "0.1")
     await signed_in(page, Role.OPERATOR)
     await page.goto(f"/operator/tenants/{slug}")
-    for amount, told, shown in (
-        ("25.25", "Credits: 300.5 available now, 325.75 afterwards.", "325.75 available"),
-        ("-400", "Credits: 325.75 available now, -74.25 afterwards.", "-74.25 available"),
+    for amount, told, before, shown in (
+        ("25.25", "Credits: 300.5 available now, 325.75 afterwards.", "300.5", "325.75"),
+        ("-400", "Credits: 325.75 available now, -74.25 afterwards.", "325.75", "-74.25"),
     ):
         await press(page, "Adjust a balance")
         form = page.get_by_role("dialog", name="Adjust a balance")
@@ -143,9 +143,9 @@ async def test_a_balance_is_adjusted_to_what_was_shown_before(page: Page, site: 
         await expect(form.get_by_label("Why")).to_be_focused()
         await form.get_by_label("Why").fill(f"Agreed by phone: {amount}")
         await press(form, "Adjust")
-        await expect(form.get_by_role("status")).to_contain_text("Available now")
+        await expect(form.get_by_role("status")).to_contain_text(f"before{before}Available now{shown}")
         await press(form, "Close")
-        await expect(page.get_by_role("region", name="Credits")).to_contain_text(shown)
+        await expect(page.get_by_role("region", name="Credits")).to_contain_text(f"{shown} available")
         await expect(page.get_by_role("table", name="Latest moves")).to_contain_text(f"Agreed by phone: {amount}")
     await expect(page.get_by_role("region", name="Credits")).to_contain_text("Owed74.25")
 

@@ -39,12 +39,7 @@ export function draw({ tenantUsage, spendAgainstCap, apiKeys }, context) {
   return [
     element("p", {}, element("a", { href: "/operator/tenants" }, "All tenants")),
     element("div", { class: "cards" }, about(tenant, context), spending(spendAgainstCap, slug)),
-    element(
-      "div",
-      { class: "toolbar" },
-      element("h2", {}, "Balances"),
-      wallets.length > 0 && adjusting(slug, wallets, context),
-    ),
+    element("div", { class: "toolbar" }, element("h2", {}, "Balances"), adjusting(slug, context)),
     balances(wallets, NOT_LIVE, () => {}),
     languageModels(models),
     ledger(slug, wallets, recentEntries),

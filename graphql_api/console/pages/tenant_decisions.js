@@ -9,6 +9,7 @@ const PLANS = "query Plans { plans { key name price { amount currency } } }";
 const CHANGE_PLAN = `mutation ChangePlan($input: ChangePlanInput!) {
   changePlan(input: $input) { ... on Tenant { plan { name } nextPlan { name } } ... on Refusal { code message } }
 }`;
+const WALLETS = "query Wallets { wallets { key unit available } }";
 const ADJUST = `mutation AdjustWallet($input: AdjustWalletInput!) {
   adjustWallet(input: $input) { ... on Wallet { available } ... on Refusal { code message } }
 }`;
@@ -19,6 +20,7 @@ const SUSPEND = decision("suspendTenant");
 const RESUME = decision("resumeTenant");
 const CLOSE = decision("closeTenant");
 const NANO_DIGITS = 9;
+const FIRST = ["credits", "metered"];
 
 /** The buttons of what can be decided about a tenant in its present state. */
 export function decisions(tenant, { refresh }) {
@@ -88,13 +90,17 @@ async function changingPlan({ slug, cycleEnd }, present, wanted, close, refresh)
 }
 
 /** The button of a form that puts into a wallet or takes back from it, and shows the balance before and after. */
-export function adjusting(slug, wallets, { refresh }) {
-  const content = () => {
+export function adjusting(slug, { refresh }) {
+  const content = async () => {
+    const { wallets } = await ask(WALLETS, {}, { tenant: slug });
+    if (!wallets.length) return element("p", {}, "This tenant has no wallet yet.");
+    const keys = wallets.map(({ key }) => key);
+    const ordered = [...FIRST.filter((key) => keys.includes(key)), ...keys.filter((key) => !FIRST.includes(key))];
     const place = element("div");
     const preview = element("output", { class: "preview" }, "");
     const making = form({
       fields: [
-        { name: "walletKey", label: "Wallet", options: wallets.map(({ key }) => [key, words(key)]) },
+        { name: "walletKey", label: "Wallet", options: ordered.map((key) => [key, words(key)]) },
         {
           name: "amount",
           label: "Amount",
@@ -106,9 +112,8 @@ export function adjusting(slug, wallets, { refresh }) {
       ],
       submit: "Adjust",
       send: (values, idempotencyKey) => change(ADJUST, { idempotencyKey, ...values }, { tenant: slug }),
-      done: async ({ available }, { walletKey }) => {
-        const wallet = named(walletKey);
-        fill(place, outcome(wallet, available));
+      done: async ({ available }, { walletKey, amount: moved }) => {
+        fill(place, outcome(named(walletKey), moved, available));
         await refresh();
       },
     });
@@ -128,12 +133,13 @@ export function adjusting(slug, wallets, { refresh }) {
   return opener("Adjust a balance", "Adjust a balance", content, {});
 }
 
-function outcome({ key, unit, available: before }, after) {
+function outcome({ key, unit }, moved, after) {
+  const back = moved.startsWith("-") ? moved.slice(1) : `-${moved}`;
   return element(
     "div",
     { role: "status" },
     element("p", {}, `${words(key)} is adjusted. The ledger says so, with your note.`),
-    figures(["Available before", amount(before, unit)], ["Available now", amount(after, unit)]),
+    figures(["Available before", amount(added(after, back), unit)], ["Available now", amount(after, unit)]),
   );
 }
 
