@@ -57,7 +57,7 @@ async function loadPage(page, route, coming) {
   viewing.catch(() => {});
   // Operators' pages ask nothing for anybody else, and some pages ask what the viewer's role lets them see.
   if (route.operator && (await viewing).viewer.role !== "OPERATOR") {
-    drawShell(await viewing, { refresh: () => refresh(shown) });
+    drawShell(await viewing, { refresh: renew });
     throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   }
   const module = await coming;
@@ -114,6 +114,7 @@ function signIn() {
 }
 
 function leave() {
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   if (!shown) return;
   shown.aborting.abort();
   for (const stop of shown.stops) stop();
