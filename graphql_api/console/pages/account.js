@@ -1,6 +1,6 @@
 // Account: what was spent for one account: ever, and in a month by model, by operation, by feature, by day and call by call.
 
-import { breakdownTable, daily, named } from "/console/breakdowns.js";
+import { breakdownTable, daily, ofProvider } from "/console/breakdowns.js";
 import { CALLS, callLog, callsIn } from "/console/calls.js";
 import { chart } from "/console/charts.js";
 import { element } from "/console/elements.js";
@@ -60,7 +60,7 @@ export function draw(data, context) {
         figures(
           [month(shown.month), usd(total.costUsd), `${month(monthAfter(shown.month, -1))}: ${usd(previous.costUsd)}`],
           ["Calls of the month", count(total.calls)],
-          ["Ever", usd(autoTrackedUsd), `of it language models: ${usd(autoTrackedLlmUsd)}`],
+          ["All time", usd(autoTrackedUsd), `language models: ${usd(autoTrackedLlmUsd)}`],
           unpriced !== "0" && ["Without a price", count(unpriced), "their cost is in no figure yet"],
         ),
       ),
@@ -73,7 +73,8 @@ export function draw(data, context) {
 function breakdowns({ tenant, shown, byDay, byModel, byOperation, byFeature }) {
   const days = daysOf(shown.month, dayIn(byDay.asOf, tenant.timeZone));
   const total = byDay.total.costUsd;
-  const one = (title, names, { rows }) => card(title, {}, breakdownTable(title, { names, rows, total, top: TOP }));
+  const one = (title, of, { rows }, cell = ofProvider) =>
+    card(title, {}, breakdownTable(title, { of, cell, rows, total, top: TOP }));
   const rows = daily(byDay, days);
   return element(
     "div",
@@ -83,19 +84,12 @@ function breakdowns({ tenant, shown, byDay, byModel, byOperation, byFeature }) {
       { wide: true },
       chart(`Spend by day, ${month(shown.month)}`, { kind: "line", rows, of: "Day" }),
     ),
-    one("By model", second("Model"), byModel),
-    one("By operation", second("Operation"), byOperation),
-    one(
-      "By feature",
-      [{ title: "Feature", main: true, cell: ({ keys: [{ value }] }) => (value === null ? "None" : words(value)) }],
-      byFeature,
-    ),
+    one("By model", "Model", byModel),
+    one("By operation", "Operation", byOperation),
+    one("By feature", "Feature", byFeature, feature),
   );
 }
 
-function second(title) {
-  return [
-    { title, main: true, cell: ({ keys: [, key] }) => named(key, "–") },
-    { title: "Provider", cell: ({ keys: [provider] }) => named(provider, "–") },
-  ];
+function feature({ keys: [{ value }] }) {
+  return value === null ? "Without a feature" : words(value);
 }

@@ -32,10 +32,15 @@ export function draw({ present, shown, byAccount }, context) {
     card(
       `Spent in ${month(shown.month)}`,
       {},
-      figures(["All calls, with an account or without", usd(total.costUsd), `${before}: ${usd(previous.costUsd)}`]),
+      element(
+        "div",
+        { class: "large" },
+        figures(["All calls, with an account or without", usd(total.costUsd), `${before}: ${usd(previous.costUsd)}`]),
+      ),
       rows.length
         ? breakdownTable("Accounts", {
-            names: NAMES,
+            of: "Account",
+            cell: account,
             columns: [previously(before)],
             rows,
             total: total.costUsd,
@@ -46,13 +51,11 @@ export function draw({ present, shown, byAccount }, context) {
   ];
 }
 
-const NAMES = [{ title: "Account", main: true, cell: ({ keys: [key] }) => account(key) }];
-
 function previously(before) {
   return { title: before, number: true, cell: ({ previous }) => usd(previous.costUsd) };
 }
 
-function account(key) {
+function account({ keys: [key] }) {
   if (key.value === null) return "Without an account";
   const link = element("a", { href: within(`/accounts/${encodeURIComponent(key.value)}`) }, named(key));
   return [link, key.name && element("small", {}, ` ${key.value}`)];

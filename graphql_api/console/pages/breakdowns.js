@@ -9,16 +9,23 @@ export function named({ name, value }, without) {
   return name ?? value ?? without;
 }
 
+/** What names a row by provider and model, or by provider and operation: the model, or the provider where there is none. */
+export function ofProvider({ keys: [provider, { value }] }) {
+  const maker = provider.value ?? "Unknown";
+  return value === null ? maker : [value, element("small", {}, ` ${maker}`)];
+}
+
 /**
- * The table of a breakdown by one dimension or more. `names`: the columns before the figures, `{ title, cell: (row) => ... }`;
- * `total`: the cost of the whole; `top`: how many groups were asked for; `columns`: more figures, before the cost.
+ * The table of a breakdown. `of`: what its rows are, `cell`: what names one; `total`: the cost of the whole; `top`: how many
+ * groups were asked for; `columns`: more figures, after the cost.
  */
-export function breakdownTable(caption, { names, rows, total, top, columns = [], empty }) {
+export function breakdownTable(caption, { of, cell, rows, total, top, columns = [], empty }) {
+  const names = { title: of, main: true, cell };
   const share = { title: "Share", cell: ({ totals }) => shareOf(totals.costUsd, total) };
   const calls = { title: "Calls", number: true, cell: ({ totals }) => count(totals.calls) };
   const cost = { title: "Cost", number: true, cell: ({ totals }) => usd(totals.costUsd) };
   return [
-    table({ caption, columns: [...names, share, calls, ...columns, cost], rows, empty }),
+    table({ caption, columns: [names, share, calls, cost, ...columns], rows, empty }),
     rows.length === top && element("p", { class: "faint" }, `The ${count(top)} that cost most.`),
   ];
 }

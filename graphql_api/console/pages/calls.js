@@ -4,7 +4,7 @@ import { element, fill } from "/console/elements.js";
 import { count, moment, usd, words } from "/console/formats.js";
 import { within } from "/console/graphql.js";
 import { lastDayOf } from "/console/months.js";
-import { card, form, pagedTable, tag } from "/console/parts.js";
+import { action, card, form, pagedTable, tag } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 
 const PAGE = 20;
@@ -45,21 +45,16 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
   const show = (page) => {
     newest = page.edges[0]?.node.occurredAt ?? null;
     fresh.hidden = true;
-    fill(place, tableOf(page, context, more));
+    fill(place, tableOf(page, context, more, choices));
   };
   const load = async () => (await ask(CALL_LOG, { calls: callsIn(query, more) })).usageEvents;
-  const fresh = element("button", {
-    type: "button",
-    class: "quiet",
-    hidden: true,
-    onclick: async () => show(await load()),
-  });
+  const fresh = action("", async () => show(await load()));
   const heard = ({ edges }) => {
     const matches = (call) => NAMED.every((name) => !query.get(name) || query.get(name) === call[name]);
     const isNew = ({ occurredAt }) => newest === null || new Date(occurredAt) > new Date(newest);
     const number = edges.filter(({ node }) => isNew(node) && matches(node)).length;
     fresh.hidden = number === 0 || Boolean(query.get("from") || query.get("to"));
-    fresh.textContent = number === 1 ? "One new call: show it" : `${count(number)} new calls: show them`;
+    fresh.firstChild.textContent = number === 1 ? "One new call: show it" : `${count(number)} new calls: show them`;
   };
   show(connection);
   const narrowing = filters({ query, month, choices, load, show });
@@ -94,37 +89,41 @@ function filters({ query, month, choices, load, show }) {
   });
 }
 
-function tableOf(connection, { ask, query }, more) {
+function tableOf(connection, { ask, query }, more, choices) {
   const calls = callsIn(query, more);
   const narrowed = FILTERS.some((name) => query.get(name));
   return pagedTable({
     caption: "Calls",
-    columns: more.account ? COLUMNS.filter((column) => column !== ACCOUNT) : COLUMNS,
+    columns: columnsOf(choices).filter(({ title }) => title !== "Account" || !more.account),
     connection,
     more: async (after) => (await ask(CALL_LOG, { calls, after })).usageEvents,
     empty: narrowed ? "No call is like this: choose less above." : "No calls in this month.",
   });
 }
 
-const ACCOUNT = { title: "Account", cell: ({ account }) => linked("/accounts/", account) };
-const COLUMNS = [
-  { title: "When", cell: ({ occurredAt }) => moment(occurredAt) },
-  { title: "Call", main: true, cell: (call) => receiptButton(call.id, called(call)) },
-  { title: "Kind", cell: ({ kind }) => KINDS[kind] },
-  { title: "Agent", cell: ({ agentRole }) => agentRole ?? "" },
-  { title: "Campaign", cell: ({ campaign }) => linked("/campaigns/", campaign) },
-  ACCOUNT,
-  { title: "Tokens in", number: true, cell: tokensIn },
-  { title: "Tokens out", number: true, cell: ({ outputTokens }) => tokens(outputTokens) },
-  { title: "Cost", number: true, cell: cost },
-];
-
-function called({ provider, model, operation }) {
-  return [provider, model ?? operation].filter(Boolean).join(" ") || "Call";
+/** `choices`: what people call agents and campaigns. */
+function columnsOf({ agentRole, campaign }) {
+  const [agents, campaigns] = [new Map(agentRole), new Map(campaign)];
+  return [
+    { title: "When", cell: ({ occurredAt }) => element("time", { datetime: occurredAt }, moment(occurredAt)) },
+    { title: "Call", main: true, cell: called },
+    { title: "Kind", cell: ({ kind }) => KINDS[kind] },
+    { title: "Agent", cell: (call) => agents.get(call.agentRole) ?? call.agentRole },
+    { title: "Campaign", cell: (call) => linked("/campaigns/", call.campaign, campaigns.get(call.campaign)) },
+    { title: "Account", cell: ({ account }) => linked("/accounts/", account) },
+    { title: "Tokens in", number: true, cell: tokensIn },
+    { title: "Tokens out", number: true, cell: ({ outputTokens }) => tokens(outputTokens) },
+    { title: "Cost", number: true, cell: cost },
+  ];
 }
 
-function linked(path, id) {
-  return id === null ? "" : element("a", { href: within(path + encodeURIComponent(id)) }, id);
+function called({ id, provider, model, operation }) {
+  const what = model ?? operation;
+  return [receiptButton(id, what ?? provider ?? "Call"), what && provider && element("small", {}, ` ${provider}`)];
+}
+
+function linked(path, id, name = id) {
+  return id === null ? null : element("a", { href: within(path + encodeURIComponent(id)) }, name);
 }
 
 function tokensIn({ inputTokens, cacheReadTokens }) {
@@ -133,7 +132,7 @@ function tokensIn({ inputTokens, cacheReadTokens }) {
 }
 
 function tokens(number) {
-  return number > 0 ? count(number) : "";
+  return number > 0 && count(number);
 }
 
 function cost({ costUsd, unpriced, success }) {

@@ -1,10 +1,10 @@
 // Costs: what a month has cost against its cap, where it went, and call by call.
 
-import { breakdownTable, daily, named } from "/console/breakdowns.js";
+import { breakdownTable, daily, named, ofProvider } from "/console/breakdowns.js";
 import { CALLS, callLog, callsIn, NEWEST_CALLS } from "/console/calls.js";
 import { chart } from "/console/charts.js";
 import { element, fill } from "/console/elements.js";
-import { count, day, exactMoment, month, percent, usd, words } from "/console/formats.js";
+import { count, day, moment, month, percent, usd, words } from "/console/formats.js";
 import { within } from "/console/graphql.js";
 import { dayIn, daysOf, monthAfter, monthChooser } from "/console/months.js";
 import { bar, card, empty, figures, status, table, tag } from "/console/parts.js";
@@ -51,10 +51,10 @@ export function load({ ask, query }) {
 export function draw(data, context) {
   const { tenant, present, spending, byDay } = data;
   const log = callLog(data.usageEvents, { context, month: spending.month, choices: choicesOf(data) });
-  const standing = element("div", {}, against(spending, byDay));
+  const standing = element("div", {}, against(spending, byDay, context));
   context.follow(LIVE, {}, ({ usageRecorded }) => {
     if (usageRecorded.spending.month !== spending.month) return;
-    fill(standing, against(usageRecorded.spending, byDay));
+    fill(standing, against(usageRecorded.spending, byDay, context));
     log.heard(usageRecorded.calls);
   });
   const used = byDay.total.calls !== "0";
@@ -74,7 +74,7 @@ export function draw(data, context) {
 }
 
 /** The month against its cap: the figure that matters, and where it leads. */
-function against({ month: shown, spent, held, cap, usedPercent, projectedUsd }, { previous }) {
+function against({ month: shown, spent, held, cap, usedPercent, projectedUsd }, { previous }, { viewer }) {
   const projected = cap !== null && projectedUsd !== null ? (100 * Number(projectedUsd)) / Number(cap) : null;
   const meter = cap !== null && bar(usedPercent, "Spent of the cap");
   if (projected !== null) meter.append(mark(projected));
@@ -89,7 +89,11 @@ function against({ month: shown, spent, held, cap, usedPercent, projectedUsd }, 
           cap === null ? "None" : usd(cap),
           cap === null ? "Set one in Settings" : `${percent(usedPercent)} spent`,
         ],
-        projectedUsd !== null && ["At the month's end", usd(projectedUsd), "if it goes on as it began"],
+        projectedUsd !== null && [
+          "At the month's end",
+          usd(projectedUsd),
+          meter ? "if it goes on as it began: the mark" : "if it goes on as it began",
+        ],
         held !== "0" && ["Held", usd(held), "by work that is not done"],
       ),
     ),
@@ -114,7 +118,7 @@ function usage({ total, asOf }) {
       ["Output tokens", count(outputTokens)],
       unpriced !== "0" && ["Without a price", count(unpriced), "their cost is in no figure yet"],
     ),
-    element("p", { class: "faint" }, `Usage as of ${exactMoment(asOf)}`),
+    element("p", { class: "faint" }, `Usage as of ${moment(asOf)}`),
   ];
 }
 
@@ -171,13 +175,16 @@ function budgets({ agentBudgets, atTheirCap, spending }) {
     rows: agentBudgets,
     empty: "No agent has worked yet.",
   });
-  const settings = element("a", { href: within("/settings#caps") }, "Caps");
   return element(
     "div",
     { class: "cards" },
-    card("Budgets at 80 % and above, now", { wide: true, actions: settings }, near),
-    card("Agents and their budgets", { wide: true, actions: settings }, all),
+    card("Budgets at 80 % and above, now", { wide: true, actions: caps("All caps") }, near),
+    card("Agents and their budgets", { wide: true, actions: caps("All caps") }, all),
   );
+}
+
+function caps(text) {
+  return element("a", { href: within("/settings#caps") }, text);
 }
 
 const SPENT = [
@@ -220,38 +227,32 @@ const REASONS = {
 
 function breakdowns({ byDay, byCampaign, byModel, byProvider, byProject, byResearch, byClient }) {
   const total = byDay.total.costUsd;
-  const one = (title, of, { rows }, cell = ([key]) => named(key, `Without a ${of.toLowerCase()}`), top = TOP) =>
-    card(
-      title,
-      {},
-      breakdownTable(title, { names: [{ title: of, main: true, cell: ({ keys }) => cell(keys) }], rows, total, top }),
-    );
+  const one = (
+    title,
+    of,
+    { rows },
+    cell = ({ keys: [key] }) => named(key, `Without a ${of.toLowerCase()}`),
+    top = TOP,
+  ) => card(title, {}, breakdownTable(title, { of, cell, rows, total, top }));
+  const models = { of: "Model", cell: ofProvider, columns: TOKENS, rows: byModel.rows, total, top: TOP };
   return element(
     "div",
     { class: "cards" },
-    one("By campaign", "Campaign", byCampaign, ([key]) => campaign(key), 100),
+    one("By campaign", "Campaign", byCampaign, campaign, 100),
     one("By provider", "Provider", byProvider),
     one("By client", "Client", byClient),
     one("By project", "Project", byProject),
     one("By research", "Research", byResearch),
-    card(
-      "By model",
-      { wide: true },
-      breakdownTable("By model", { names: MODEL, columns: TOKENS, rows: byModel.rows, total, top: TOP }),
-    ),
+    card("By model", { wide: true }, breakdownTable("By model", models)),
   );
 }
 
-const MODEL = [
-  { title: "Model", main: true, cell: ({ keys: [, model] }) => model.value ?? "–" },
-  { title: "Provider", cell: ({ keys: [provider] }) => named(provider, "–") },
-];
 const TOKENS = [
   { title: "Tokens in", number: true, cell: ({ totals }) => count(totals.inputTokens) },
   { title: "Tokens out", number: true, cell: ({ totals }) => count(totals.outputTokens) },
 ];
 
-function campaign(key) {
+function campaign({ keys: [key] }) {
   if (key.value === null) return "Without a campaign";
   return element("a", { href: within(`/campaigns/${encodeURIComponent(key.value)}`) }, named(key));
 }

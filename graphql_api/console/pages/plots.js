@@ -57,7 +57,7 @@ function donut(rows, { series, others, ground }) {
       labels: shown.map(({ name }) => name),
       values: shown.map(({ value }) => value),
       customdata: shown.map((one) => one.said),
-      textinfo: "percent",
+      texttemplate: "%{percent:.0%}",
       textposition: "inside",
       insidetextorientation: "horizontal",
       insidetextfont: { color: ground },
@@ -67,7 +67,7 @@ function donut(rows, { series, others, ground }) {
   ];
 }
 
-function bars(rows, { series, text }) {
+function bars(rows, { series, text, ground }) {
   return [
     {
       type: "bar",
@@ -77,6 +77,7 @@ function bars(rows, { series, text }) {
       customdata: rows.map(said),
       text: rows.map((row) => usd(row.usd)),
       textposition: "auto",
+      insidetextfont: { color: ground },
       outsidetextfont: { color: text },
       marker: { color: series[0] },
       cliponaxis: false,
@@ -153,6 +154,7 @@ export function layoutOf({ kind, rows, labels }, theme) {
     barmode: "stack",
     bargap: 0.25,
     dragmode: false,
+    uniformtext: { mode: "hide", minsize: 10 },
     margin: { l: 8, r: 16, t: 12, b: 8 },
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
