@@ -249,7 +249,7 @@ class WalletQueries:
         view = await info.context.loaders.wallets_by_key.load(key)
         return None if view is None else Wallet.of(view)
 
-    @field(description="All wallets of the tenant, or those of one key.")
+    @field(description="All wallets of the tenant, or those of one key, or those whose balance stands as asked.")
     async def wallets(
         self,
         info: Info,
@@ -257,10 +257,18 @@ class WalletQueries:
             str | None,
             strawberry.argument(description="Only the wallet of this key, such as credits or metered; null for all."),
         ] = None,
+        statuses: Annotated[
+            list[BalanceStatus] | None,
+            strawberry.argument(description="Only those in one of these states, such as what runs low; null for all."),
+        ] = None,
     ) -> list[Wallet]:
         context = info.context
         found = await wallets_query.list_wallets(context.application, context.caller.tenant_id)
-        return [Wallet.of(view) for view in found if key is None or view.wallet.key == key]
+        return [
+            Wallet.of(view)
+            for view in found
+            if (key is None or view.wallet.key == key) and (statuses is None or view.status in statuses)
+        ]
 
 
 @strawberry.type

@@ -169,7 +169,7 @@ class AuthorizationCode:
         return AsyncOAuth2Client(
             provider.client.client_id,
             token_endpoint_auth_method="none",  # noqa: S106  # a public client has no secret
-            scope=" ".join(["openid", *(provider.client.scope or "").split()]),
+            scope=f"openid {provider.client.scope or ''}".strip(),
             redirect_uri=callback,
             code_challenge_method="S256",
             transport=GuardedTransport(local_allowed=self._local_allowed),

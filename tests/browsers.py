@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from typing import Final
 
 import pytest
@@ -18,10 +18,10 @@ REMEDY: Final = (
 )
 
 
-def installed(environ: Mapping[str, str] = os.environ) -> str | None:
+def installed() -> str | None:
     """The program of a Chromium: the one that PURSER_BROWSER names, else the first of the usual ones; None: there is
     none."""
-    named = environ.get("PURSER_BROWSER")
+    named = os.environ.get("PURSER_BROWSER")
     for candidate in (named,) if named else (*NAMES, *PATHS):
         if found := shutil.which(candidate):
             return found
@@ -44,17 +44,13 @@ def options() -> list[str]:
     return [alone, "--no-sandbox"] if os.geteuid() == 0 else [alone]
 
 
-def left_out(skipped: Sequence[object]) -> list[str]:
-    """The tests, by their ids, that were skipped for want of a browser."""
-    reports = (report for report in skipped if isinstance(report, pytest.TestReport))
-    return sorted({report.nodeid for report in reports if MISSING in str(report.longrepr)})
-
-
 def tell_left_out(terminal: pytest.TerminalReporter) -> None:
-    """At the end of a run, name what was left out, and how to have it run."""
-    if tests := left_out(terminal.stats.get("skipped", ())):
+    """At the end of a run, name the files whose tests were left out for want of a browser, and how to have them run."""
+    reports = (report for report in terminal.stats.get("skipped", ()) if isinstance(report, pytest.TestReport))
+    files = Counter(report.nodeid.partition("::")[0] for report in reports if MISSING in str(report.longrepr))
+    if files:
         terminal.section("left out: tests in a browser", yellow=True)
-        terminal.write_line(f"{len(tests)} tests did not run, because {MISSING}:")
-        for test in tests:
-            terminal.write_line(f"  {test}")
+        terminal.write_line(f"Tests that did not run: {files.total()}, for {MISSING}:")
+        for file, tests in sorted(files.items()):
+            terminal.write_line(f"  {file}: {tests}")
         terminal.write_line(REMEDY)

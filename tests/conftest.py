@@ -67,8 +67,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Nobody is to take a run without a browser for the whole suite."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Nobody is to take a run without a browser for the whole suite: it says so after all else."""
+    yield
     browsers.tell_left_out(terminalreporter)
 
 

@@ -32,8 +32,8 @@ from infra.transaction import UNANSWERED
 
 CALLBACK: Final = "/sign-in/callback"
 SECONDS_TO_SIGN_IN: Final = 600
-# From one address, both ways counted: each may ask the provider something.
-ATTEMPTS_PER_MINUTE: Final = 60
+# From one address, which a whole company may share; both ways are counted, since each may ask the provider something.
+ATTEMPTS_PER_MINUTE: Final = 600
 LONGEST_NEXT: Final = 1_000
 
 _COOKIE: Final = "purser_sign_in"

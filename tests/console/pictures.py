@@ -78,7 +78,8 @@ def take(browser: Browser, origin: str, picture: Picture, token: str | None) -> 
         page = context.new_page()
         page.goto(picture.path, wait_until="networkidle")
         if urlsplit(page.url).path != picture.path:
-            raise RuntimeError(f"{picture.path} is not shown, but {page.url}: is {picture.key} signed in?")
+            typer.echo(f"{picture.path} is not shown, but {page.url}.", err=True)
+            raise typer.Exit(1)
         page.screenshot(path=file)
     return file
 

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from playwright.async_api import BrowserContext
 
-from domain.admission import Wish
+from domain.admission import Estimate, Wish
+from domain.attribution import NOBODY, Attribution
+from domain.settlements import Consumed
 from graphql_api.app import create_app
 from graphql_api.serving import configuration
 from infra import demo
@@ -17,8 +19,9 @@ from infra.services import reservations, settlements
 from infra.services.callers import Caller, Role
 from infra.settings import Settings
 from infra.stripe_stand_in.demo import demo_checkout
+from tests.domain.builders import nano
 from tests.in_process import Listener
-from tests.infra.builders import held, nano, new_key, open_tenant
+from tests.infra.builders import held, new_key, open_tenant, reported
 
 COOKIE: Final = "purser_session"
 
@@ -40,12 +43,16 @@ class Site:
         slug = f"tenant-{self._tenants}"
         return slug, await open_tenant(self.application, slug, **balances)
 
-    async def call(self, caller: Caller, credits_: str, attribution: Attribution = NOBODY) -> None:
-        """A call that was held and is charged: so many credits, in tenths."""
+    async def call(
+        self, caller: Caller, credits_: str, *, cost: str = "0.01", attribution: Attribution = NOBODY
+    ) -> None:
+        """A call that was held and is charged: so many credits, in tenths, and so many dollars at the provider."""
         self._calls += 1
-        key, wish = f"call-{self._calls}", Wish("in_editor_action", nano(credits_) * 10, attribution=attribution)
+        key = f"call-{self._calls}"
+        wish = Wish("in_editor_action", nano(credits_) * 10, None, Estimate(cost=nano(cost)), attribution)
         reservation = held(await reservations.reserve(self.application, caller, key, wish, None, 60))
-        charged = await settlements.consume(self.application, caller, key, reservation.id, None, [])
+        usage = [reported(key, cost, provider="openai", model="gpt-4o-mini")]
+        charged = await settlements.consume(self.application, caller, key, reservation.id, None, usage)
         assert isinstance(charged, Consumed), charged
 
     async def token(self, role: Role, tenant: str | None) -> str:
@@ -71,9 +78,11 @@ async def running_site(settings: Settings, url: str) -> AsyncIterator[Site]:
     listener = Listener()
     async with AsyncExitStack() as stack:
         checkout = await stack.enter_async_context(demo_checkout(settings, listener.origin))
-        application = await stack.enter_async_context(open_application(checkout.settings, url))
+        application = await stack.enter_async_context(
+            open_application(replace(checkout.settings, public_url=listener.origin), url)
+        )
         await demo.seed(application)
-        app = create_app(application)
+        app = create_app(application, demo=True)
         app.mount(checkout.path, checkout.app)
         await stack.enter_async_context(listener.serving(app, configuration(app)))
         tokens = demo_tokens(application.settings)

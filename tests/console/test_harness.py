@@ -14,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from infra.services.api_keys import Keyring
 from infra.services.callers import Role
+from tests import browsers
 from tests.browsers import MISSING
-from tests.console.pages import PHONE, OpenPage, SignedIn, follow_reads, serious_faults, unread
+from tests.console.pages import PHONE, OpenPage, follow_reads, serious_faults, unread
 from tests.console.site import COOKIE, Site
 from tests.console.watching import Watch
 from tests.in_process import Listener
@@ -146,53 +148,51 @@ async def test_faults_of_accessibility_are_found_under_the_strict_policy(browser
     assert visit.watch.verdict() == []
 
 
-async def test_a_page_is_signed_in_by_a_cookie_that_scripts_cannot_read(
-    site: Site, page: Page, signed_in: SignedIn
-) -> None:
-    await signed_in(page, Role.ADMIN)
-    response = await page.goto("/healthz")
-    assert response is not None
-    assert await response.request.header_value("cookie") == f"{COOKIE}={await site.token(Role.ADMIN, 'acme')}"
-    assert await page.evaluate("document.cookie") == ""
+async def test_a_page_is_signed_in_by_a_cookie_that_scripts_cannot_read(browser: Browser, site: Site) -> None:
+    async with visited(browser, "document.body.append(document.cookie)") as visit:
+        # Cookies know hosts and no ports.
+        await site.sign_in(visit.page.context, Role.ADMIN)
+        response = await visit.page.reload()
+        await visit.is_done()
+        assert await visit.page.inner_text("body") == ""
+        assert response is not None
+        assert await response.request.header_value("cookie") == f"{COOKIE}={await site.token(Role.ADMIN, 'acme')}"
 
 
-async def test_a_test_has_tenants_of_its_own_and_keys_of_every_role(site: Site, open_page: OpenPage) -> None:
-    slug, admin = await site.tenant(credits="5")
+async def test_a_page_is_opened_as_its_reader_has_it(open_page: OpenPage) -> None:
     page = await open_page(color_scheme="dark", locale="de-DE", viewport=PHONE)
-    await site.sign_in(page.context, Role.MEMBER, slug)
-    await page.goto("/healthz")
-    assert await page.evaluate(
-        "[innerWidth, navigator.language, matchMedia('(prefers-color-scheme: dark)').matches]"
-    ) == [
-        360,
-        "de-DE",
-        True,
-    ]
-    assert admin.tenant_id != (await site.tenant())[1].tenant_id
+    asked = "[innerWidth, navigator.language, matchMedia('(prefers-color-scheme: dark)').matches]"
+    assert await page.evaluate(asked) == [360, "de-DE", True]
 
 
-def run_without_browser(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    test = f"{__file__}::{test_a_page_that_does_its_work_has_no_fault.__name__}"
-    environment = {name: value for name, value in os.environ.items() if name not in {"CI", "PYTEST_XDIST_WORKER"}}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, test],
-        env={**environment, "PURSER_BROWSER": "/nowhere", **variables},
+async def test_a_test_has_tenants_of_its_own_with_keys_of_every_role(site: Site) -> None:
+    slug, admin = await site.tenant(credits="5")
+    _, other = await site.tenant()
+    assert admin.tenant_id != other.tenant_id
+    for role in (Role.ADMIN, Role.MEMBER, Role.SERVICE):
+        caller = await Keyring(site.application).authenticate(await site.token(role, slug), None)
+        assert caller is not None
+        assert (caller.role, caller.tenant_id) == (role, admin.tenant_id)
+
+
+def test_without_a_browser_the_run_passes_and_names_what_it_left_out() -> None:
+    name = test_a_page_that_does_its_work_has_no_fault.__name__
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "1", "-p", "no:cacheprovider", f"{__file__}::{name}"],
+        env={**os.environ, "CI": "", "PURSER_BROWSER": "/nowhere"},
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-def test_without_a_browser_the_run_passes_and_names_what_it_left_out() -> None:
-    run = run_without_browser("-n", "1")
     assert run.returncode == 0, run.stdout
     told = run.stdout.partition("left out: tests in a browser")[2]
-    assert "1 tests did not run" in told
-    assert f"tests/console/test_harness.py::{test_a_page_that_does_its_work_has_no_fault.__name__}" in told
+    assert "Tests that did not run: 1, for there is no Chromium here:" in told
+    assert "tests/console/test_harness.py: 1" in told
     assert "PURSER_BROWSER" in told
 
 
-def test_without_a_browser_ci_fails() -> None:
-    run = run_without_browser(CI="true")
-    assert run.returncode == 1
-    assert f"{MISSING}: CI leaves no test out" in run.stdout
+def test_without_a_browser_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PURSER_BROWSER", "/nowhere")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=f"{MISSING}: CI leaves no test out"):
+        browsers.program()

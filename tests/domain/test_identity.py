@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain import identity
-from domain.identity import GrantedRole, RoleMapping
+from domain.identity import GrantedRole, RoleMapping, SignInClient
 
 MAPPING = RoleMapping(
     "roles",
@@ -68,6 +68,14 @@ def test_no_claim_makes_an_operator() -> None:
         ({"mapping": RoleMapping("r", ((GrantedRole.ADMIN, ("a", "")),))}, ["roles"]),
         ({"mapping": RoleMapping("r", ((GrantedRole.ADMIN, ("a",)), (GrantedRole.MEMBER, ("a",))))}, ["roles"]),
         ({"mapping": RoleMapping("r", ((GrantedRole.ADMIN, tuple("abc" + "d" * n for n in range(51))),))}, ["roles"]),
+        ({"client": SignInClient("console")}, []),
+        ({"client": SignInClient("console", "email groups api://purser/.default")}, []),
+        ({"client": SignInClient("", "email  groups")}, ["clientId", "signInScope"]),
+        ({"client": SignInClient("x" * 301, "x" * 301)}, ["clientId", "signInScope"]),
+        ({"client": SignInClient("console", "")}, ["signInScope"]),
+        ({"client": SignInClient("console", 'e"mail')}, ["signInScope"]),
+        ({"client": SignInClient("console"), "issuer": "accounts.example.com"}, ["issuer"]),
+        ({"client": SignInClient("console"), "issuer": "http://id.example.com"}, ["issuer"]),
     ],
 )
 def test_wrong_fields_are_named(change: dict[str, Any], wrong: list[str]) -> None:

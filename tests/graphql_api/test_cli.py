@@ -101,6 +101,15 @@ def test_the_demo_tenants_have_what_the_documents_say(server: Server, data_dir: 
     assert {wallet["key"]: wallet["available"] for wallet in answer["wallets"]} == globex
 
 
+def test_the_demo_signs_a_browser_in_by_the_name_that_it_asks_for(server: Server) -> None:
+    for name in ("127.0.0.1", "localhost"):
+        address = server.url.replace("127.0.0.1", name)
+        with httpx.Client(base_url=address, headers={"Origin": address}) as browser:
+            assert browser.post("/sign-in", json={"demo": "member"}).status_code == 204
+            answer = browser.post("/graphql", json={"query": WALLETS}).json()
+        assert {wallet["key"] for wallet in answer["data"]["wallets"]} >= {"credits", "metered"}, name
+
+
 def test_verify_ledger_works_beside_the_server(server: Server, data_dir: Path) -> None:
     finished = purser(data_dir, "verify-ledger")
     assert (finished.returncode, finished.stderr) == (0, "")

@@ -49,6 +49,8 @@ def no_payment(admin: str, database_url: str, folder: Path) -> None:
         for path in ("/stripe-stand-in", "/stripe-stand-in/pay/cs_test_1", "/stripe-stand-in/v1/customers"):
             assert httpx.get(f"{server.url}{path}").status_code == 404
         assert httpx.post(f"{server.url}/stripe/webhook", content=b"{}").status_code == 503
+        nobody = httpx.post(f"{server.url}/sign-in", json={"demo": "admin"}, headers={"Origin": server.url})
+        assert nobody.status_code == 404
         wanted = {"idempotencyKey": "t", "walletKey": "metered", "amount": "25"}
         answer = httpx.post(
             f"{server.url}/graphql",

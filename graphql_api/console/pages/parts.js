@@ -104,27 +104,27 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
   if (!connection.edges.length) return empty(nothing);
   const nodes = (page) => page.edges.map(({ node }) => node);
   const body = element("tbody", {}, rowsOf(columns, nodes(connection)));
-  let { pageInfo } = connection;
+  let { hasNextPage, endCursor } = connection.pageInfo;
   const button = element("button", { type: "button", class: "quiet", onclick: show }, "Show more");
   const problem = element("p", { class: "problem", role: "alert" });
   async function show() {
     await busy(button, problem, async () => {
-      const page = await more(pageInfo.endCursor);
-      pageInfo = page.pageInfo;
+      const page = await more(endCursor);
+      ({ hasNextPage, endCursor } = page.pageInfo);
       const added = rowsOf(columns, nodes(page));
       body.append(...added);
       announce(`${added.length} more rows`);
-      if (!pageInfo.hasNextPage) button.remove();
+      if (!hasNextPage) button.remove();
     });
   }
-  return element("div", {}, scrolled(caption, columns, body), problem, pageInfo.hasNextPage && button);
+  return element("div", {}, scrolled(caption, columns, body), problem, hasNextPage && button);
 }
 
 function scrolled(caption, columns, body) {
   const heads = columns.map(({ title, number }) => element("th", { scope: "col", class: number && "number" }, title));
   const head = element("thead", {}, element("tr", {}, heads));
   const made = element("table", {}, element("caption", { class: "unseen" }, caption), head, body);
-  return element("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": caption }, made);
+  return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": caption }, made);
 }
 
 function rowsOf(columns, rows) {

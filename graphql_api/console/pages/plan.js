@@ -5,10 +5,10 @@ import { amount, moment, money, walletAmount, words } from "/console/formats.js"
 import { ask, Refusal } from "/console/graphql.js";
 import { card, DECIMAL, empty, figures, form, table, tag } from "/console/parts.js";
 
-const PLAN_PARTS = "key name price { amount currency } allocations { walletKey unit amount } seats agents unlimited";
+const PLAN_PARTS = "key name price { amount currency } allocations { walletKey unit amount } seats agents";
 const PLAN = `query Plan {
   tenant { timeZone cycleStart cycleEnd agentsUsed seatsUsed plan { ${PLAN_PARTS} } nextPlan { name } }
-  plans { ${PLAN_PARTS} }
+  plans { ${PLAN_PARTS} unlimited }
   bundles { walletKey amount price { amount currency } }
   rateCard { effectiveFrom rates { feature name chargeType walletKey credits note } }
 }`;

@@ -10,7 +10,7 @@ const SHELL = `query Shell {
   ${VIEWER}
   pauses(first: 20) { scope scopeId name pauseReason }
   budgets(atOrAbovePercent: 80, first: 20) { scope scopeId name cap spent usedPercent paused }
-  wallets { key usedPercent status }
+  wallets(statuses: [WARNING, EXHAUSTED]) { key usedPercent status }
 }`;
 const OPERATORS_SHELL = `query Shell { ${VIEWER} }`;
 const NEWS = "subscription News { alertRaised { id message } }";
@@ -57,8 +57,22 @@ export function drawShell(shell, { refresh }) {
   document.body.classList.add("signed-in");
   fill(document.getElementById("top"), menuButton(), brand(), whose(viewer), account(viewer));
   drawMenu(viewer);
-  fill(document.getElementById("banners"), isOperating() ? null : notices(shell));
+  drawNotices(shell);
   followNews(viewer, refresh);
+}
+
+/** Say what cannot wait as it stands now: not every pause is told of by an alert at once. */
+export async function redrawNotices() {
+  if (isOperating()) return;
+  try {
+    drawNotices(await loadShell());
+  } catch {
+    // The page itself tells when nothing can be asked.
+  }
+}
+
+function drawNotices(shell) {
+  fill(document.getElementById("banners"), isOperating() ? null : notices(shell));
 }
 
 /** Take it away, where nobody is signed in. */

@@ -9,6 +9,7 @@ import { action, card, DECIMAL, form, opener, status, table } from "/console/par
 export const TOP_UP =
   "id state walletKey amount price { amount currency } origin createdAt takenBack failure checkoutUrl";
 const ONE = `query TopUp($id: ID!) { topUp(id: $id) { ${TOP_UP} } }`;
+const BUNDLES = "query Bundles { bundles { key walletKey amount price { amount currency } } }";
 const START = `mutation StartTopUp($input: StartTopUpInput!) {
   startTopUp(input: $input) { ... on TopUp { checkoutUrl } ... on Refusal { code message } }
 }`;
@@ -17,14 +18,14 @@ const RECHARGE = `mutation SetAutoRecharge($input: SetAutoRechargeInput!) {
 }`;
 
 /** The card of what was bought and how to buy more. `moved`: tells when a balance has changed. */
-export function topUps({ wallets, topUps: orders, returned, bundles, acceptsPayments }, context, moved) {
+export function topUps({ wallets, topUps: orders, returned, acceptsPayments }, context, moved) {
   const { role } = context.viewer;
   const mayBuy = role === "ADMIN" || role === "OPERATOR";
   const metered = wallets.find(({ kind }) => kind === "METERED");
   const rows = orders.edges.map(({ node }) => node);
   const made = card(
     "Top-ups",
-    { actions: mayBuy && acceptsPayments ? [buying(metered, bundles)] : [] },
+    { actions: mayBuy && acceptsPayments ? [buying(metered)] : [] },
     returned && outcome(returned, moved),
     !acceptsPayments &&
       element("p", { class: "faint" }, "Payments are not set up here: ask who runs Purser for credit."),
@@ -35,36 +36,36 @@ export function topUps({ wallets, topUps: orders, returned, bundles, acceptsPaym
   return made;
 }
 
-function buying(metered, bundles) {
-  return opener(
-    "Top up",
-    "Top up",
-    () => [
-      bundles.length > 0 && element("h3", {}, "Bundles"),
-      bundles.map(({ key, walletKey, amount: size, price }) =>
-        element(
-          "p",
-          {},
-          action(
-            `${walletAmount(size, walletKey)} ${words(walletKey).toLowerCase()} for ${money(price.amount, price.currency)}`,
-            () => pay({ walletKey, bundle: key }),
-          ),
-        ),
+function buying(metered) {
+  return opener("Top up", "Top up", async () => offers(metered, (await ask(BUNDLES)).bundles), {});
+}
+
+function offers(metered, bundles) {
+  if (!metered && !bundles.length) return element("p", {}, "There is nothing to buy for this plan and region.");
+  return [
+    bundles.length > 0 && element("h3", {}, "Bundles"),
+    bundles.map((bundle) =>
+      element(
+        "p",
+        {},
+        action(offer(bundle), (key) => pay({ walletKey: bundle.walletKey, bundle: bundle.key }, key)),
       ),
-      metered && element("h3", {}, "Prepaid balance"),
-      metered &&
-        form({
-          fields: [
-            { name: "amount", label: "US dollars", required: true, ...DECIMAL, help: "You pay on the next page." },
-          ],
-          submit: "Pay",
-          send: ({ amount: dollars }, key) => pay({ walletKey: metered.key, amount: dollars }, key),
-          done: () => {},
-        }),
-      !metered && !bundles.length && element("p", {}, "There is nothing to buy for this plan and region."),
-    ],
-    {},
-  );
+    ),
+    metered && element("h3", {}, "Prepaid balance"),
+    metered &&
+      form({
+        fields: [
+          { name: "amount", label: "US dollars", required: true, ...DECIMAL, help: "You pay on the next page." },
+        ],
+        submit: "Pay",
+        send: ({ amount }, key) => pay({ walletKey: metered.key, amount }, key),
+        done: () => {},
+      }),
+  ];
+}
+
+function offer({ walletKey, amount, price }) {
+  return `${walletAmount(amount, walletKey)} ${words(walletKey).toLowerCase()} for ${money(price.amount, price.currency)}`;
 }
 
 /** Order, and go to where it is paid. */

@@ -19,7 +19,6 @@ const USAGE = `query Usage($ledger: String!, $topUp: ID!, $returned: Boolean!) {
   wallet(key: $ledger) { entries(first: 20) { ${ENTRIES} } }
   topUps(first: 5) { edges { node { ${TOP_UP} } } }
   returned: topUp(id: $topUp) @include(if: $returned) { ${TOP_UP} }
-  bundles { key walletKey amount price { amount currency } }
   acceptsPayments
 }`;
 const LEDGER = `query Ledger($ledger: String!, $after: String) { wallet(key: $ledger) { entries(first: 20, after: $after) { ${ENTRIES} } } }`;
