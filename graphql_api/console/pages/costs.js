@@ -75,37 +75,33 @@ export function draw(data, context) {
 
 /** The month against its cap: the figure that matters, and where it leads. */
 function against({ month: shown, spent, held, cap, usedPercent, projectedUsd }, { previous }, { viewer }) {
-  const projected = cap !== null && projectedUsd !== null ? (100 * Number(projectedUsd)) / Number(cap) : null;
-  const meter = cap !== null && bar(usedPercent, "Spent of the cap");
-  if (projected !== null) meter.append(mark(projected));
+  const before = `${month(monthAfter(shown, -1))}: ${usd(previous.costUsd)}`;
+  const end = cap === null ? "if it goes on as it began" : "if it goes on as it began: the mark";
+  const projected = projectedUsd !== null && ["At the month's end", usd(projectedUsd), end];
+  const named = ["Spent", usd(spent), before];
+  const open = held !== "0" && ["Held", usd(held), "by work that is not done"];
+  if (cap === null) {
+    const settings = viewer.role !== "MEMBER" && caps("Set one");
+    return element("div", { class: "large" }, figures(named, ["Cap", "None", settings], projected, open));
+  }
+  const share = projectedUsd !== null && (100 * Number(projectedUsd)) / Number(cap);
+  const meter = bar(usedPercent, "Spent of the cap");
+  if (projected) meter.append(mark(share));
   return [
     element(
       "div",
       { class: "large" },
-      figures(
-        ["Spent", usd(spent), `${month(monthAfter(shown, -1))}: ${usd(previous.costUsd)}`],
-        [
-          "Cap",
-          cap === null ? "None" : usd(cap),
-          cap === null ? "Set one in Settings" : `${percent(usedPercent)} spent`,
-        ],
-        projectedUsd !== null && [
-          "At the month's end",
-          usd(projectedUsd),
-          meter ? "if it goes on as it began: the mark" : "if it goes on as it began",
-        ],
-        held !== "0" && ["Held", usd(held), "by work that is not done"],
-      ),
+      figures(named, ["Cap", usd(cap), `${percent(usedPercent)} spent`], projected, open),
     ),
     meter,
-    projected > 100 && element("p", {}, tag("At this pace the cap is reached before the month ends", "near")),
+    share > 100 && element("p", {}, tag("At this pace the cap is reached before the month ends", "near")),
   ];
 }
 
 /** Where the projection lies on the bar. */
-function mark(projected) {
+function mark(share) {
   const made = element("span", { class: "mark" });
-  made.style.left = `${Math.min(100, projected)}%`;
+  made.style.left = `${Math.min(100, share)}%`;
   return made;
 }
 
