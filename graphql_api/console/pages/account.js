@@ -1,7 +1,7 @@
 // Account: what was spent for one account: ever, and in a month by model, by operation, by feature, by day and call by call.
 
 import { breakdownTable, daily, ofProvider } from "/console/breakdowns.js";
-import { CALLS, callLog, callsIn } from "/console/calls.js";
+import { callLog, callsIn, callsPage } from "/console/calls.js";
 import { chart } from "/console/charts.js";
 import { element } from "/console/elements.js";
 import { count, month, usd, words } from "/console/formats.js";
@@ -12,7 +12,7 @@ const TOP = 20;
 const by = (alias, dimensions) => `${alias}: usageBreakdown(filter: $month, groupBy: [${dimensions}], top: ${TOP}) {
   rows { keys { value } totals { costUsd calls } }
 }`;
-const ACCOUNT = `query Account($account: String!, $key: String, $month: UsageFilter!, $calls: UsageFilter!) {
+const ACCOUNT = `query Account($account: String!, $key: String, $month: UsageFilter!, $calls: UsageFilter!, $after: String) {
   tenant { timeZone }
   present: spendAgainstCap { month }
   shown: spendAgainstCap(month: $key) { month }
@@ -26,7 +26,7 @@ const ACCOUNT = `query Account($account: String!, $key: String, $month: UsageFil
   ${by("byModel", "PROVIDER, MODEL")}
   ${by("byOperation", "PROVIDER, OPERATION")}
   ${by("byFeature", "FEATURE")}
-  ${CALLS}
+  ${callsPage({ account: false })}
 }`;
 
 export function load({ ask, query, parameters }) {

@@ -7,14 +7,13 @@ import { lastDayOf } from "/console/months.js";
 import { action, card, form, pagedTable, tag } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 
-const PAGE = 20;
-const CONNECTION = `edges { node {
-  id occurredAt kind provider model operation agentRole campaign account inputTokens outputTokens cacheReadTokens costUsd unpriced success
-} } pageInfo { hasNextPage endCursor }`;
-/** A page of the log, for a document that has the variable $calls: UsageFilter!. */
-export const CALLS = `usageEvents(filter: $calls, first: ${PAGE}) { ${CONNECTION} }`;
-const CALL_LOG = `query CallLog($calls: UsageFilter!, $after: String) {
-  usageEvents(filter: $calls, first: ${PAGE}, after: $after) { ${CONNECTION} }
+/** A page of the log, for a document that has the variables $calls: UsageFilter! and $after: String. */
+export const callsPage = ({ account = true } = {}) => `usageEvents(filter: $calls, first: 20, after: $after) {
+  edges { node {
+    id occurredAt kind provider model operation agentRole campaign ${account ? "account" : ""}
+    inputTokens outputTokens cacheReadTokens costUsd unpriced success
+  } }
+  pageInfo { hasNextPage endCursor }
 }`;
 /** What `callLog` is told of, for a subscription. */
 export const NEWEST_CALLS = `calls { edges { node { occurredAt kind model agentRole campaign } } }`;
@@ -45,9 +44,10 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
   const show = (page) => {
     newest = page.edges[0]?.node.occurredAt ?? null;
     fresh.hidden = true;
-    fill(place, tableOf(page, context, more, choices));
+    fill(place, tableOf(page, { query, load, more, choices }));
   };
-  const load = async () => (await ask(CALL_LOG, { calls: callsIn(query, more) })).usageEvents;
+  const document = `query CallLog($calls: UsageFilter!, $after: String) { ${callsPage({ account: !more.account })} }`;
+  const load = async (after = null) => (await ask(document, { calls: callsIn(query, more), after })).usageEvents;
   const fresh = action("", async () => show(await load()));
   const heard = ({ edges }) => {
     const matches = (call) => NAMED.every((name) => !query.get(name) || query.get(name) === call[name]);
@@ -89,14 +89,13 @@ function filters({ query, month, choices, load, show }) {
   });
 }
 
-function tableOf(connection, { ask, query }, more, choices) {
-  const calls = callsIn(query, more);
+function tableOf(connection, { query, load, more, choices }) {
   const narrowed = FILTERS.some((name) => query.get(name));
   return pagedTable({
     caption: "Calls",
     columns: columnsOf(choices).filter(({ title }) => title !== "Account" || !more.account),
     connection,
-    more: async (after) => (await ask(CALL_LOG, { calls, after })).usageEvents,
+    more: load,
     empty: narrowed ? "No call is like this: choose less above." : "No calls in this month.",
   });
 }

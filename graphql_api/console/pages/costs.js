@@ -1,7 +1,7 @@
 // Costs: what a month has cost against its cap, where it went, and call by call.
 
 import { breakdownTable, daily, named, ofProvider } from "/console/breakdowns.js";
-import { CALLS, callLog, callsIn, NEWEST_CALLS } from "/console/calls.js";
+import { callLog, callsIn, callsPage, NEWEST_CALLS } from "/console/calls.js";
 import { chart } from "/console/charts.js";
 import { element, fill } from "/console/elements.js";
 import { count, day, moment, month, percent, usd, words } from "/console/formats.js";
@@ -15,7 +15,7 @@ const SPENDING = "month spent held cap usedPercent projectedUsd";
 const ROWS = `rows { keys { value name } totals { costUsd calls } }`;
 const by = (alias, dimension, top = TOP) =>
   `${alias}: usageBreakdown(filter: $month, groupBy: [${dimension}], top: ${top}) { ${ROWS} }`;
-const COSTS = `query Costs($key: String, $month: UsageFilter!, $calls: UsageFilter!) {
+const COSTS = `query Costs($key: String, $month: UsageFilter!, $calls: UsageFilter!, $after: String) {
   tenant { timeZone }
   present: spendAgainstCap { month }
   spending: spendAgainstCap(month: $key) { ${SPENDING} }
@@ -38,7 +38,7 @@ const COSTS = `query Costs($key: String, $month: UsageFilter!, $calls: UsageFilt
   ${by("byResearch", "RESEARCH")}
   ${by("byCampaign", "CAMPAIGN", 100)}
   atTheirCap: budgets(atOrAbovePercent: 80, first: 50) { scope scopeId name periodKey cap spent usedPercent paused pauseReason }
-  ${CALLS}
+  ${callsPage()}
 }`;
 
 const LIVE = `subscription Spending { usageRecorded { spending { ${SPENDING} } ${NEWEST_CALLS} } }`;
@@ -238,7 +238,7 @@ function breakdowns({ byDay, byCampaign, byModel, byProvider, byProject, byResea
     one("By provider", "Provider", byProvider),
     one("By client", "Client", byClient),
     one("By project", "Project", byProject),
-    one("By research", "Research", byResearch),
+    one("By research", "Research", byResearch, ({ keys: [key] }) => named(key, "Without research")),
     card("By model", { wide: true }, breakdownTable("By model", models)),
   );
 }
