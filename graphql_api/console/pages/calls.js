@@ -35,7 +35,8 @@ function spanIn(query) {
 
 /**
  * The card of the log. `more`: as of callsIn. `choices`: what its filters choose from, `{ agentRole: [[value, text]], campaign,
- * model }`. Returns it as `node`, and `heard`, to be told of the newest calls: it offers to show those that are new.
+ * model }`. Returns it as `node`, and `heard`, to be told of the newest calls and of the moment since when the log goes: it
+ * offers to show those that are new.
  */
 export function callLog(connection, { context, month, more = {}, choices = {} }) {
   const { ask, query } = context;
@@ -47,11 +48,12 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
     fill(place, tableOf(page, { query, load, more, choices }));
   };
   const document = `query CallLog($calls: UsageFilter!, $after: String) { ${callsPage({ account: !more.account })} }`;
-  const load = async (after = null) => (await ask(document, { calls: callsIn(query, more), after })).usageEvents;
+  const load = async (after = null, asked = query) =>
+    (await ask(document, { calls: callsIn(asked, more), after })).usageEvents;
   const fresh = action("", async () => show(await load()));
-  const heard = ({ edges }) => {
+  const heard = ({ edges }, since) => {
     const matches = (call) => NAMED.every((name) => !query.get(name) || query.get(name) === call[name]);
-    const isNew = ({ occurredAt }) => newest === null || new Date(occurredAt) > new Date(newest);
+    const isNew = ({ occurredAt }) => new Date(occurredAt) > new Date(newest ?? since);
     const number = edges.filter(({ node }) => isNew(node) && matches(node)).length;
     fresh.hidden = number === 0 || Boolean(query.get("from") || query.get("to"));
     fresh.firstChild.textContent = number === 1 ? "One new call: show it" : `${count(number)} new calls: show them`;
@@ -65,13 +67,10 @@ function filters({ query, month, choices, load, show }) {
   const any = (texts) => [["", "All"], ...texts];
   const chosen = (name, label) => choices[name] && { name, label, options: any(choices[name]), value: query.get(name) };
   const bounds = { type: "date", min: `${month}-01`, max: lastDayOf(`${month}-01`) };
-  const apply = (values) => {
-    for (const name of FILTERS) {
-      if (values[name]) query.set(name, values[name]);
-      else query.delete(name);
-    }
+  const shown = (page, values) => {
+    narrow(query, values);
     history.pushState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
-    return load();
+    show(page);
   };
   return form({
     inline: true,
@@ -84,9 +83,17 @@ function filters({ query, month, choices, load, show }) {
       { name: "from", label: "From", value: query.get("from"), ...bounds },
       { name: "to", label: "To", value: query.get("to"), ...bounds },
     ].filter(Boolean),
-    send: apply,
-    done: show,
+    send: (values) => load(null, narrow(new URLSearchParams(query), values)),
+    done: shown,
   });
+}
+
+function narrow(query, values) {
+  for (const name of FILTERS) {
+    if (values[name]) query.set(name, values[name]);
+    else query.delete(name);
+  }
+  return query;
 }
 
 function tableOf(connection, { query, load, more, choices }) {

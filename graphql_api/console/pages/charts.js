@@ -2,7 +2,7 @@
 
 import { element } from "/console/elements.js";
 import { usd } from "/console/formats.js";
-import { table } from "/console/parts.js";
+import { empty, table } from "/console/parts.js";
 import { layoutOf, themeOf, tracesOf } from "/console/plots.js";
 
 const BUNDLE = "/console/charts/plotly.min.js";
@@ -16,6 +16,7 @@ let coming = null;
  * some have no row.
  */
 export function chart(title, { kind, rows, of, parts = null, labels = null }) {
+  if (!rows.some((row) => Number(row.usd) > 0)) return empty("Nothing was spent.");
   const plot = element("div", { class: ["plot", kind], "aria-hidden": "true" });
   const columns = [
     { title: of, main: true, cell: ({ label }) => label },

@@ -41,7 +41,7 @@ const COSTS = `query Costs($key: String, $month: UsageFilter!, $calls: UsageFilt
   ${callsPage()}
 }`;
 
-const LIVE = `subscription Spending { usageRecorded { spending { ${SPENDING} } ${NEWEST_CALLS} } }`;
+const LIVE = `subscription Spending { usageRecorded { spending { from ${SPENDING} } ${NEWEST_CALLS} } }`;
 
 export function load({ ask, query }) {
   const key = query.get("month");
@@ -55,7 +55,7 @@ export function draw(data, context) {
   context.follow(LIVE, {}, ({ usageRecorded }) => {
     if (usageRecorded.spending.month !== spending.month) return;
     fill(standing, against(usageRecorded.spending, byDay, context));
-    log.heard(usageRecorded.calls);
+    log.heard(usageRecorded.calls, usageRecorded.spending.from);
   });
   const used = byDay.total.calls !== "0";
   return [
@@ -63,7 +63,7 @@ export function draw(data, context) {
       "div",
       { class: "above" },
       monthChooser(spending.month, present.month, context),
-      element("p", { class: "faint" }, `Months and days of ${tenant.timeZone}`),
+      faint(`Months and days of ${tenant.timeZone}`),
     ),
     card(`Spent in ${month(spending.month)}`, {}, standing, usage(byDay)),
     used ? charts(data, today(data)) : nothing(spending.month),
@@ -114,8 +114,12 @@ function usage({ total, asOf }) {
       ["Output tokens", count(outputTokens)],
       unpriced !== "0" && ["Without a price", count(unpriced), "their cost is in no figure yet"],
     ),
-    element("p", { class: "faint" }, `Usage as of ${moment(asOf)}`),
+    faint(`Usage as of ${moment(asOf)}`),
   ];
+}
+
+function faint(text) {
+  return element("p", { class: "faint" }, text);
 }
 
 function nothing(shown) {
@@ -140,15 +144,16 @@ function charts({ spending, agentBudgets, byDay, byModelAndDay, byClient }, days
     usd: totals.costUsd,
   }));
   const labels = days.map((one) => day(one, { short: true }));
-  const titled = (title, options, wide = false) =>
-    card(title, { wide }, chart(`${title}, ${month(spending.month)}`, options));
+  const most = new Set(models.map(({ part }) => part)).size === MODELS && faint(`The ${MODELS} that cost most.`);
+  const titled = (title, options, wide = false, note = null) =>
+    card(title, { wide }, chart(`${title}, ${month(spending.month)}`, options), note);
   return element(
     "div",
     { class: "cards" },
     titled("Spend by day", { kind: "line", rows: daily(byDay, days), of: "Day" }, true),
     titled("Spend by agent", { kind: "donut", rows: agents, of: "Agent" }),
     titled("Spend by client", { kind: "bars", rows: clients, of: "Client" }),
-    titled("Models by day", { kind: "stacked", rows: models, of: "Day", parts: "Model", labels }, true),
+    titled("Models by day", { kind: "stacked", rows: models, of: "Day", parts: "Model", labels }, true, most),
   );
 }
 
@@ -158,7 +163,7 @@ function today({ spending, byDay, tenant }) {
   return daysOf(spending.month, dayIn(byDay.asOf, tenant.timeZone));
 }
 
-function budgets({ agentBudgets, atTheirCap, spending }) {
+function budgets({ agentBudgets, atTheirCap, spending, present }) {
   const near = table({
     caption: "Budgets at 80 % and above",
     columns: NEAR,
@@ -171,11 +176,17 @@ function budgets({ agentBudgets, atTheirCap, spending }) {
     rows: agentBudgets,
     empty: "No agent has worked yet.",
   });
+  const past = spending.month !== present.month;
   return element(
     "div",
     { class: "cards" },
     card("Budgets at 80 % and above, now", { wide: true, actions: caps("All caps") }, near),
-    card("Agents and their budgets", { wide: true, actions: caps("All caps") }, all),
+    card(
+      "Agents and their budgets",
+      { wide: true, actions: caps("All caps") },
+      all,
+      past && faint("Caps and states are those of now."),
+    ),
   );
 }
 

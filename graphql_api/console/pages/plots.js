@@ -162,8 +162,11 @@ export function layoutOf({ kind, rows, labels }, theme) {
     hoverlabel: { bgcolor: raised, bordercolor: lines, font: { color: text, family: font } },
     separators: ["decimal", "group"].map((wanted) => signs.find(({ type }) => type === wanted)?.value ?? "").join(""),
     showlegend: kind === "donut" || kind === "stacked",
-    legend:
-      narrow || kind === "stacked" ? { orientation: "h", x: 0, y: -0.18, traceorder: "normal" } : { x: 1, y: 0.5 },
+    legend: {
+      ...(narrow || kind === "stacked" ? { orientation: "h", x: 0, y: -0.18, traceorder: "normal" } : { x: 1, y: 0.5 }),
+      itemclick: false,
+      itemdoubleclick: false,
+    },
   };
 }
 
