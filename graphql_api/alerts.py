@@ -107,12 +107,19 @@ class AlertQueries:
         page = await query.page(context.application, tenant_id, size, before, _kinds(kinds, tenant_id))
         return AlertConnection.of(page)
 
+    @field(description="The kinds of alerts that there are, as alerts takes them.")
+    async def alert_kinds(self, info: Info) -> list[str]:
+        return _known_kinds(info.context.caller.tenant_id)
+
+
+def _known_kinds(tenant_id: UUID) -> list[str]:
+    return OPERATORS_KINDS if tenant_id == NIL else TENANTS_KINDS
+
 
 def _kinds(asked: list[str] | None, tenant_id: UUID) -> list[AlertKind] | None:
     if asked is None:
         return None
-    named = OPERATORS_KINDS if tenant_id == NIL else TENANTS_KINDS
-    known = {name: AlertKind(name) for name in named}
+    known = {name: AlertKind(name) for name in _known_kinds(tenant_id)}
     if not asked or len(asked) > len(known) or not set(asked) <= known.keys():
         raise bad_input(f"kinds must be some of {', '.join(known)}")
     return [known[name] for name in asked]

@@ -58,6 +58,7 @@ ALLOWED: Final = {
     "Query.bundles": EVERYBODY,
     "Query.acceptsPayments": EVERYBODY,
     "Query.alerts": EVERYBODY,
+    "Query.alertKinds": EVERYBODY,
     "Query.expenses": EVERYBODY,
     "Query.campaignCosts": EVERYBODY,
     "Query.campaignCostsList": EVERYBODY,
@@ -137,7 +138,7 @@ WITHOUT_TENANT: Final = frozenset(
     }
     | {"Query.rateCards", "Mutation.publishRateCard", "Mutation.publishPrice", "Mutation.publishProvider"}
     | {"Mutation.publishPlan", "Mutation.publishBundle", "Mutation.rerateUsage", "Query.tenantSpending"}
-    | {"Query.auditLog", "Query.margins", "Query.metering", "Query.unmetered", "Query.alerts"}
+    | {"Query.auditLog", "Query.margins", "Query.metering", "Query.unmetered", "Query.alerts", "Query.alertKinds"}
 )
 
 Resolver = Callable[..., Any]

@@ -117,7 +117,7 @@ class AuthorizationCode:
                 raise SignInFailedError(Failure.REFUSED, f"it says {str(error.error)[:80]!r} to the code") from error
             except NoAnswerError as error:
                 raise SignInFailedError(Failure.UNAVAILABLE, str(error)) from error
-            except (httpx2.HTTPError, ValueError, RecursionError) as error:
+            except (httpx2.HTTPError, ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise SignInFailedError(Failure.UNAVAILABLE, "its answer to the code is none") from error
         return answer
 

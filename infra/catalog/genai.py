@@ -7,6 +7,7 @@ A price that changes with the time of day has none either, and such a model is l
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
@@ -58,6 +59,7 @@ class Model(NamedTuple):
         return None
 
 
+@cache
 def release() -> str:
     """Which release of the package is installed, as prices note it."""
     return f"{PACKAGE} {version(PACKAGE)}"

@@ -4,6 +4,7 @@ import asyncio
 from datetime import date
 from typing import Any
 
+import httpx
 import pytest
 
 from domain.alerts import Alert, AlertKind
@@ -11,6 +12,7 @@ from domain.refusals import BudgetScope
 from infra.application import Application
 from infra.services.alerts import raise_alert
 from infra.services.callers import Caller
+from tests.graphql_api.client import Client
 from tests.graphql_api.conftest import Clients
 
 pytestmark = pytest.mark.anyio
@@ -86,3 +88,12 @@ async def test_an_alert_is_found_by_its_id_by_its_tenant_alone(clients: Clients,
     found = {"id": identifier, "kind": "low_balance", "message": raised[-1].message}
     assert (await clients.service.ask(NODE, id=identifier))["node"] == found
     assert (await clients.stranger.ask(NODE, id=identifier))["node"] is None
+
+
+async def test_every_kind_that_is_listed_can_be_asked_for(clients: Clients, http: httpx.AsyncClient) -> None:
+    asked = "query ($kinds: [String!]) { alerts(kinds: $kinds) { edges { cursor } } }"
+    of_none = Client(http, clients.operator.token)
+    for asker, known in ((clients.member, "low_balance"), (of_none, "negative_margin")):
+        kinds = (await asker.ask("{ alertKinds }"))["alertKinds"]
+        assert known in kinds
+        assert (await asker.ask(asked, kinds=kinds))["alerts"] == {"edges": []}

@@ -195,6 +195,8 @@ async def test_whatever_the_provider_answers_to_the_code_the_page_is_told_in_a_w
         (JSONResponse({"access_token": "a", "id_token": "b"}), "untrusted"),
         (JSONResponse({"access_token": "a", "id_token": ["b"]}), "untrusted"),
         (JSONResponse([]), "unavailable"),
+        (JSONResponse({"access_token": "a", "expires_in": ["1"]}), "unavailable"),
+        (Response('{"access_token": "a", "expires_in": 1e999}', media_type="application/json"), "unavailable"),
         (Response("[" * 100_000, media_type="application/json"), "unavailable"),
         (Response(b"\xff", media_type="application/json"), "unavailable"),
         (Response("<html>", media_type="text/html"), "unavailable"),

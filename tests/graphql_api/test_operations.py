@@ -186,6 +186,10 @@ async def test_budgets_show_caps_counters_and_pauses(clients: Clients) -> None:
         ("TAG", "team=blue", "TOTAL"),
     }
     assert (await clients.member.ask(query, p=80))["budgets"] == []
+    await clients.operator.do("setDefaultBudget", agentRole="writer", period="MONTH", cap="0")
+    capped = (await clients.member.ask(query, p=0))["budgets"]
+    assert [(found["scopeId"], found["usedPercent"]) for found in capped] == [("writer", 100.0), ("spring", 0.0)]
+    assert (await clients.member.ask(query, p=80))["budgets"] == capped[:1]
     removed = await clients.admin.do(
         "removeBudget", idempotencyKey="x", scope="CAMPAIGN", scopeId="spring", period="TOTAL"
     )

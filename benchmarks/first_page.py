@@ -1,0 +1,89 @@
+"""The first page: from an address to figures that can be read and used, in a real browser, on the demo.
+
+`purser serve --demo` is a process of its own, and each visit a fresh browser context with nothing cached. The first visit
+begins as soon as the server says that it is ready. A page can be used when its cards stand: they are drawn in one turn,
+with their forms. Visits of a file of the same server that asks nothing (/console/icon.svg) alternate with them: what is
+more than that is what the page takes. The credits that the first page shows are held against the API.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks._figures import Steps, ratio, show
+from tests.browsers import installed, options
+from tests.servers import Server, demo_keys, serving
+
+FIRST: Final = "/"
+NOTHING: Final = "/console/icon.svg"
+USABLE: Final = {FIRST: ".balance strong", "/costs": "#main .card", NOTHING: "svg"}
+CREDITS: Final = 'query { wallet(key: "credits") { available } }'
+
+
+def visit(browser: Browser, server: Server, path: str, key: str) -> float:
+    """Seconds from the beginning of the navigation to a page that can be used."""
+    before = credits_of(server, key)
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    page.goto(f"{server.url}{path}", wait_until="commit")
+    page.wait_for_selector(USABLE[path])
+    took = float(page.evaluate("performance.now()")) / 1_000
+    if path == FIRST:
+        assert credits_of(server, key) <= shown_credits(page) <= before
+    context.close()
+    return took
+
+
+def credits_of(server: Server, key: str) -> Decimal:
+    """What the API tells."""
+    return Decimal(server.ask(key, CREDITS)["wallet"]["available"])
+
+
+def shown_credits(page: Page) -> Decimal:
+    """What the page shows."""
+    text = page.locator("section.card", has_text="Credits").locator(".balance strong").first.inner_text()
+    return Decimal(text.replace(",", ""))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15, help="visits of each page (15)")
+    rounds = parser.parse_args(arguments).rounds
+    program = installed()
+    if program is None:
+        parser.exit(1, "There is no Chromium here. Install it, or name its program in PURSER_BROWSER.\n")
+    steps, took = Steps(rounds + 1), {path: [] for path in USABLE}
+    with tempfile.TemporaryDirectory(prefix="purser-first-page-") as folder, sync_playwright() as playwright:
+        Path(folder).chmod(0o755)
+        browser = playwright.chromium.launch(executable_path=program, args=options())
+        data_dir = Path(folder) / "data"
+        with serving(data_dir, "--demo") as server:
+            key = demo_keys(data_dir)["admin"]
+            steps.next("the first visit of a server that is just ready")
+            first = visit(browser, server, FIRST, key)
+            for number in range(rounds):
+                steps.next(f"round {number + 1}")
+                for path in USABLE if number % 2 else reversed(USABLE):
+                    took[path].append(visit(browser, server, path, key))
+        browser.close()
+    steps.done()
+    rows = [
+        [path, f"{median(seconds):.3f}", f"{max(seconds):.3f}", f"{ratio(seconds, took[NOTHING]):.1f} x"]
+        for path, seconds in took.items()
+    ]
+    show(
+        f"Seconds until a page can be used; the very first visit took {first:.3f}",
+        ["page", "median", "most", "nothing"],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
