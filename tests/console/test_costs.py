@@ -96,7 +96,14 @@ async def test_the_log_is_narrowed_without_asking_for_the_rest_again(
     await expect(rows.nth(1)).to_contain_text("US$4.00")
     assert watch.names() == ["Shell", "Costs", "CallLog", "CallLog"]
     assert page.url.endswith("/costs?agentRole=analyst&model=gpt-4o")
-    await page.get_by_label("From", exact=True).fill(f"{datetime.now(UTC):%Y-%m}-01")
+    month = f"{datetime.now(UTC):%Y-%m}"
+    await page.get_by_label("From", exact=True).fill(f"{month}-02")
+    await page.get_by_label("To", exact=True).fill(f"{month}-01")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(page.get_by_role("alert").filter(has_text="firstDay must not lie after")).to_be_visible()
+    assert page.url.endswith("/costs?agentRole=analyst&model=gpt-4o")
+    await page.get_by_label("From", exact=True).fill(f"{month}-01")
+    await page.get_by_label("To", exact=True).fill("")
     await page.get_by_label("Campaign", exact=True).select_option("spring")
     await page.get_by_role("button", name="Filter").click()
     await expect(page.get_by_text("No call is like this")).to_be_visible()

@@ -157,7 +157,7 @@ function charts({ spending, agentBudgets, byDay, byModelAndDay, byClient }, days
   );
 }
 
-const NO_MODEL = "No model (tools, APIs, data)";
+const NO_MODEL = "No model (tools, APIs)";
 
 function today({ spending, byDay, tenant }) {
   return daysOf(spending.month, dayIn(byDay.asOf, tenant.timeZone));

@@ -154,6 +154,7 @@ export function layoutOf({ kind, rows, labels }, theme) {
     barmode: "stack",
     bargap: 0.25,
     dragmode: false,
+    hovermode: kind === "line" ? "x" : "closest",
     uniformtext: { mode: "hide", minsize: 10 },
     margin: { l: 8, r: 16, t: 12, b: 8 },
     paper_bgcolor: "transparent",
