@@ -101,14 +101,14 @@ def _facts(routine: Routine, name: str, at: datetime) -> Facts:
 def _usage(call: Call, name: str, at: datetime, number: int, random: Random) -> Usage:
     size = random.uniform(0.7, 1.3)
     failed = call.kind is UsageKind.LLM and random.random() < _FAILS
-    output = 0 if failed else int(call.output * size)
+    output = 0 if failed else int(call.written * size)
     return Usage(
         call.kind,
         call.provider,
         call.model,
         call.operation,
         call.calls,
-        Tokens(int(call.input * size), output, int(call.cache_read * size)),
+        Tokens(int(call.read * size), output, int(call.cache_read * size)),
         results=None if call.results is None else random.randint(0, call.results),
         source=SOURCE,
         event_id=name,
@@ -121,13 +121,13 @@ def _usage(call: Call, name: str, at: datetime, number: int, random: Random) -> 
 def _of_stint(stint: Stint, month: str, start: datetime, passed: timedelta) -> Iterator[Item]:
     place = f"{month}:{stint.tenant}:{stint.name}"
     random = Random(place)  # noqa: S311
-    weights = [random.uniform(0.6, 1.4) for _ in range(stint.count)]
+    weights = [random.uniform(0.6, 1.4) for _ in range(stint.times)]
     costs = _shares(parse_amount(stint.dollars), weights)
     units = None if stint.units is None else _shares(stint.units, weights)
     for number, weight in enumerate(weights):
         name = f"{place}:{number}"
-        at = start + passed * ((number + random.uniform(0.2, 0.8)) / stint.count)
-        size = weight * stint.count / sum(weights)
+        at = start + passed * ((number + random.uniform(0.2, 0.8)) / stint.times)
+        size = weight * stint.times / sum(weights)
         facts = partial(_facts_of_stint, stint, name, at, size, costs[number], None if units is None else units[number])
         yield Item(name, stint.tenant, at, stint.feature, Paid.RECORDED, None, facts)
 
@@ -141,7 +141,7 @@ def _facts_of_stint(stint: Stint, name: str, at: datetime, size: float, cost: in
         call.model,
         call.operation,
         call.calls,
-        Tokens(int(call.input * size), int(call.output * size)),
+        Tokens(int(call.read * size), int(call.written * size)),
         units=None if units is None else units * NANO,
         cost=cost,
         source=SOURCE,

@@ -15,23 +15,23 @@ LLM, TOOL, API, DATA = UsageKind.LLM, UsageKind.TOOL, UsageKind.API, UsageKind.D
 
 
 class Call(NamedTuple):
-    """One provider call. Tokens are those of a typical one, which a schedule varies; `results`: at most so many."""
+    """One provider call. Tokens are those of a typical one (`read` is the input, `written` the output), which a schedule varies; `results`: at most so many."""
 
     kind: UsageKind
     provider: str
     model: str | None = None
     operation: str | None = None
-    input: int = 0
-    output: int = 0
+    read: int = 0
+    written: int = 0
     cache_read: int = 0
     calls: int = 1
     results: int | None = None
 
 
-def llm(name: str, input: int, output: int = 0, cache_read: int = 0) -> Call:
+def llm(name: str, read: int, written: int = 0, cache_read: int = 0) -> Call:
     """A call of a model, named as provider/model."""
     provider, _, model = name.partition("/")
-    return Call(LLM, provider, model, None, input, output, cache_read)
+    return Call(LLM, provider, model, None, read, written, cache_read)
 
 
 class Paid(Enum):
@@ -70,9 +70,9 @@ ROUTINES: Final = (
         2,
         (
             SEARCH,
-            llm("anthropic/claude-sonnet-5", 4_000, 1_500, 9_000),
-            llm("openai/gpt-4o", 6_000, 2_800),
-            llm("openai/gpt-4o-mini", 5_200, 900),
+            llm("anthropic/claude-sonnet-5", 14_000, 4_200, 30_000),
+            llm("openai/gpt-4o", 18_000, 5_600),
+            llm("openai/gpt-4o-mini", 12_000, 2_400),
         ),
         ("spring", "partner-webinar", "newsletter", "win-back"),
         "content-plan",
@@ -81,7 +81,7 @@ ROUTINES: Final = (
         "social_post",
         "social-post-writer",
         2,
-        (llm("google/gemini-3.1-flash-lite", 1_800, 420), llm("anthropic/claude-haiku-5-5", 1_500, 380)),
+        (llm("google/gemini-3.1-flash-lite", 9_000, 1_900), llm("openai/gpt-5.4-mini", 7_000, 1_400)),
         ("spring", "trade-fair", "win-back"),
         "content-plan",
     ),
@@ -89,7 +89,7 @@ ROUTINES: Final = (
         "email_newsletter",
         "email-writer",
         0.4,
-        (llm("openai/gpt-5-mini", 5_000, 1_800), llm("anthropic/claude-haiku-5-5", 3_000, 900)),
+        (llm("openai/gpt-5-mini", 22_000, 6_800), llm("google/gemini-3.5-flash", 16_000, 4_200)),
         ("newsletter",),
         "content-plan",
     ),
@@ -159,7 +159,7 @@ ROUTINES: Final = (
         "llm_call",
         "email-writer",
         1.5,
-        (llm("anthropic/claude-sonnet-5-5", 2_400, 600),),
+        (llm("anthropic/claude-sonnet-5-5", 12_000, 2_600),),
         ("win-back", "newsletter"),
         model=ModelName("anthropic", "claude-sonnet-5-5"),
         with_account=True,
@@ -209,13 +209,13 @@ ROUTINES: Final = (
 
 
 class Stint(NamedTuple):
-    """`count` calls of a month that cost `dollars` in all, as their provider reports them. `units`: what a bucket is
+    """`times` calls of a month that cost `dollars` in all, as their provider reports them. `units`: what a bucket is
     charged for them in all. `every_month`: False: in the demo's first month alone."""
 
     name: str
     tenant: str
     dollars: str
-    count: int
+    times: int
     feature: str
     call: Call
     role: str | None = None
@@ -226,7 +226,9 @@ class Stint(NamedTuple):
 
 STINTS: Final = (
     # 88 % of its budget.
-    Stint("keywords", "acme", "10.56", 24, "llm_call", llm("google/gemini-2.5-pro", 52_000, 9_000), "keyword-researcher"),
+    Stint(
+        "keywords", "acme", "10.56", 24, "llm_call", llm("google/gemini-2.5-pro", 52_000, 9_000), "keyword-researcher"
+    ),
     # Over its budget, and so paused.
     Stint("ads", "acme", "8.24", 16, "llm_call", llm("openai/gpt-5.4", 96_000, 18_000), "ads-analyst"),
     # 86 % of its campaign's budget.
@@ -270,8 +272,12 @@ STINTS: Final = (
     Stint("sends", "acme", "0", 12, "email_send", Call(TOOL, "mailer", None, "send"), "email-writer", units=3_900),
     Stint("copy", "globex", "14.6", 8, "copy_lead", llm("openai/gpt-4o", 300_000, 107_000), "copywriter", units=1_450),
     Stint("enrich", "globex", "6.3", 6, "enrich_lead", Call(API, "apollo", calls=21), "lead-scout", units=2_100),
-    Stint("drafts", "initech", "31.5", 8, "llm_call", llm("anthropic/claude-sonnet-5", 900_000, 213_000), "blog-writer"),
-    Stint("research", "initech", "12.4", 6, "llm_call", llm("google/gemini-2.5-pro", 800_000, 107_000), "topic-researcher"),
+    Stint(
+        "drafts", "initech", "31.5", 8, "llm_call", llm("anthropic/claude-sonnet-5", 900_000, 213_000), "blog-writer"
+    ),
+    Stint(
+        "research", "initech", "12.4", 6, "llm_call", llm("google/gemini-2.5-pro", 800_000, 107_000), "topic-researcher"
+    ),
     Stint("drafts", "vandelay", "58.2", 8, "llm_call", llm("openai/gpt-5.4", 1_000_000, 318_000), "blog-writer"),
     Stint("profiles", "vandelay", "4.4", 4, "lead_qualify", llm("openai/gpt-5-mini", 900_000, 438_000), "lead-scout"),
     Stint(

@@ -3,6 +3,8 @@
 const locale = navigator.languages;
 const counts = new Intl.NumberFormat(locale);
 const credits = new Intl.NumberFormat(locale, { maximumFractionDigits: 9 });
+const hundredths = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, roundingMode: "floor" });
+const wholeCents = new Intl.NumberFormat(locale, { style: "currency", currency: "USD", roundingMode: "floor" });
 const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
 const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const exactMoments = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
@@ -14,6 +16,12 @@ const moneys = new Map();
 /** An amount of a wallet: dollars, or credits and pieces. */
 export function amount(text, unit) {
   return unit === "USD" ? usd(text) : credits.format(text);
+}
+
+/** A balance to be read at a glance: never more than there is, with its small change left out from one on. */
+export function balance(text, unit) {
+  if (Math.abs(Number(text)) < 1) return amount(text, unit);
+  return (unit === "USD" ? wholeCents : hundredths).format(text);
 }
 
 /** An amount of a wallet by its key, where the unit is not told: the prepaid one holds dollars. */
