@@ -99,10 +99,14 @@ async def _serve(
         if demo is not Demo.NONE:
             await seed(application)
         await announce(application)
+        from graphql_api.admin_endpoint import AdminEndpoint
         from graphql_api.mcp_endpoint import McpEndpoint
 
         app = create_app(
-            application, mcp=partial(McpEndpoint, public_url=settings.public_url), demo=demo is not Demo.NONE
+            application,
+            mcp=partial(McpEndpoint, public_url=settings.public_url),
+            admin=AdminEndpoint,
+            demo=demo is not Demo.NONE,
         )
         if checkout is not None:
             app.mount(checkout.path, checkout.app)

@@ -68,6 +68,7 @@ def test_it_says_where_it_is_and_answers_there(server: Server, data_dir: Path) -
     assert said.splitlines()[-1] == f"ready {server.url}"
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
     assert httpx.post(f"{server.url}/mcp").status_code == 401, "agents need a key"
+    assert httpx.get(f"{server.url}/admin/").headers["location"].startswith("/sign-in"), "operators need a session"
     assert server.errors.read_text() == ""
 
 
