@@ -44,11 +44,9 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with serving.bind(host, port) as listener:
         greeting = Greeting(settings, listener, with_demo=demo)
-        if demo:
-            chosen = serving.Demo.LIVING if traffic else serving.Demo.STILL
-        else:
-            chosen = serving.Demo.NONE
-        serving.serve(settings, listener, demo=chosen, announce=greeting.announce, ready=greeting.ready)
+        living = serving.Demo.LIVING if traffic else serving.Demo.STILL
+        shown = living if demo else serving.Demo.NONE
+        serving.serve(settings, listener, demo=shown, announce=greeting.announce, ready=greeting.ready)
 
 
 @command("demo-keys")
