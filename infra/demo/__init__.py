@@ -6,13 +6,13 @@ allocation granted.
 """
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
 from domain.api_keys import hint
+from domain.budgets import BudgetKey
 from domain.wallets import METERED_KEY, LotSource
 from infra.application import Application
 from infra.demo import campaigns, history
@@ -76,13 +76,18 @@ async def _make(past: Application, tenant: DemoTenant) -> UUID:
 
 async def _arrange(past: Application, admin: Caller) -> None:
     """What Acme's admin did on the first day: names, budgets, a key of their own."""
-    answers: Sequence[object] = await asyncio.gather(
+    answers: list[object] = await asyncio.gather(
         *[scopes.name_scope(past, admin, f"demo:name:{key.kind}:{key.id}", key, *said) for key, *said in NAMES],
-        *[budgets.set_budget(past, admin, f"demo:budget:{budget.key}", budget) for budget in BUDGETS],
+        *[budgets.set_budget(past, admin, _key_of(budget.key), budget) for budget in BUDGETS],
     )
-    answers = [*answers, await provider_keys.set_provider_key(past, admin, *OWN_KEY)]
+    if past.settings.own_keys_allowed:
+        answers.append(await provider_keys.set_provider_key(past, admin, *OWN_KEY))
     for answer in answers:
         assert not isinstance(answer, Refused), answer.refusal.message
+
+
+def _key_of(budget: BudgetKey) -> str:
+    return f"demo:budget:{budget.scope}:{budget.scope_id}:{budget.period}"
 
 
 async def _stop(past: Application, admin: Caller, tenant_ids: dict[str, UUID]) -> None:

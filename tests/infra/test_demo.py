@@ -1,66 +1,255 @@
 """The demo tenants: seeded as often as one likes, with keys that follow from a secret."""
 
+import asyncio
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
+import asyncpg
 import pytest
 
+from domain.admission import Estimate, Wish
+from domain.agent_budgets import AgentStatus
+from domain.alerts import AlertKind
+from domain.attribution import Attribution
+from domain.budgets import ScopeKey, ScopeKind
+from domain.controls import ScopeState
+from domain.expenses import Cac, CacStatus, cac
+from domain.holds import ModelName
+from domain.margins import MarginDimension
+from domain.money import NANO, Money
+from domain.prices import Tokens
+from domain.refusals import BudgetScope
+from domain.reservations import Granted
+from domain.tenants import TenantStatus
 from infra import demo
 from infra.application import Application
+from infra.audit import audit
+from infra.demo import traffic
 from infra.demo_keys import DEMO_KEYS, demo_tokens
+from infra.queries import (
+    agent_budgets,
+    alert_states,
+    alerts,
+    campaign_costs,
+    margins,
+    metering,
+    spending,
+    tenants,
+)
+from infra.queries.campaign_costs import CostsKey
+from infra.queries.margins import Period
+from infra.services import reservations, scopes
 from infra.services.api_keys import Keyring
-from infra.services.callers import Role
+from infra.services.callers import Caller, Role
 from infra.settings import Settings, SettingsError
-from tests.domain.builders import CYCLE_END
+from tests.domain.builders import NOW
 from tests.infra.builders import Clock, contents, count, new_key
 
-BUCKETS = {
-    "email_sends": 10_000,
-    "lead_storage": 25_000,
-    "email_accounts": 50,
-    "enrich_leads": 5_000,
-    "copy_leads": 2_500,
-}
+FIRST_MINUTES = datetime(2026, 12, 1, 0, 5, tzinfo=UTC)
+MOMENTS = [
+    pytest.param(NOW, id="late in a month"),
+    pytest.param(FIRST_MINUTES, id="on the first, at five past midnight"),
+]
 
 
-async def granted(application: Application, slug: str) -> dict[str, str]:
+async def tenant_ids(application: Application) -> dict[str, UUID]:
+    return dict(map(tuple, await application.across_tenants.fetch("SELECT slug, id FROM tenant")))
+
+
+async def available(application: Application, slug: str) -> dict[str, int]:
+    """Whole units of each wallet, rounded down."""
     rows = await application.across_tenants.fetch(
         "SELECT key, available / 1000000000 FROM wallet JOIN tenant ON tenant.id = tenant_id WHERE slug = $1", slug
     )
-    return {key: str(whole) for key, whole in rows}
+    return dict(map(tuple, rows))
 
 
-async def test_the_tenants_have_their_plans_and_both_live_in_utc(application: Application) -> None:
-    await demo.seed(application)
-    buckets = {key: str(amount) for key, amount in BUCKETS.items()}
-    assert await granted(application, "acme") == {"credits": "300", "metered": "50", **buckets}
-    assert await granted(application, "globex") == {"credits": "100", **buckets}
-    rows = await application.across_tenants.fetch("SELECT slug, region, plan, time_zone FROM tenant ORDER BY slug")
-    assert [tuple(row) for row in rows] == [
-        ("acme", "india", "professional", "UTC"),
-        ("globex", "middle_east", "growth", "UTC"),
-    ]
-
-
-async def test_seeding_again_changes_nothing(application: Application) -> None:
-    await demo.seed(application)
-    before = await contents(application)
-    await demo.seed(application)
-    assert await contents(application) == before
-
-
-async def test_a_start_in_a_new_month_grants_that_month_once(timed: Application, clock: Clock) -> None:
+async def test_an_operator_finds_tenants_of_all_kinds(timed: Application) -> None:
     await demo.seed(timed)
-    clock.now = CYCLE_END + timedelta(hours=1)
-    for _ in range(2):
-        await demo.seed(timed)
-    acme = await granted(timed, "acme")
-    assert (acme["credits"], acme["metered"], acme["lead_storage"]) == ("300", "50", "25000")
-    assert await count(timed, "lot", "source = 'PLAN' AND available = 300000000000") == 1
-    assert await count(timed, "ledger_entry", "type = 'EXPIRED'") == 2 * 4
+    page = await tenants.page(timed, 10, None)
+    found = [(view.tenant.slug, view.tenant.region, view.tenant.plan, view.tenant.status) for view in page.tenants]
+    assert found == [
+        ("acme", "india", "professional", TenantStatus.ACTIVE),
+        ("globex", "middle_east", "growth", TenantStatus.ACTIVE),
+        ("hooli", "middle_east", "professional", TenantStatus.SUSPENDED),
+        ("initech", "india", "starter", TenantStatus.ACTIVE),
+        ("vandelay", "global", "unlimited", TenantStatus.ACTIVE),
+    ]
+    spent = await spending.page(timed, 10, None)
+    assert all(tenant.spending.spent > 0 for tenant in spent.tenants)
+    assert {str(view.tenant.zone) for view in page.tenants} == {"UTC"}
+
+
+async def test_seeding_again_changes_nothing(timed: Application) -> None:
+    await demo.seed(timed)
+    before = await contents(timed)
+    await demo.seed(timed)
+    assert await contents(timed) == before
+
+
+async def test_a_start_hours_later_books_what_was_missed_and_nothing_else(timed: Application, clock: Clock) -> None:
+    await demo.seed(timed)
+    before = set((await contents(timed))["usage_event"])
+    clock.now = NOW + timedelta(days=1, hours=15)
+    await demo.seed(timed)
+    after = set((await contents(timed))["usage_event"])
+    assert before < after
+    missed = await timed.across_tenants.fetchrow(
+        "SELECT count(*), min(occurred_at), max(occurred_at) FROM usage_event WHERE occurred_at > $1", NOW
+    )
+    assert missed is not None
+    assert missed[0] == len(after - before)
+    assert NOW < missed[1] < missed[2] < clock.now
+
+
+async def test_a_start_in_a_new_month_grants_and_fills_that_month_once(timed: Application, clock: Clock) -> None:
+    await demo.seed(timed)
+    clock.now = FIRST_MINUTES
+    await demo.seed(timed)
+    before = await contents(timed)
+    await demo.seed(timed)
+    assert await contents(timed) == before
+    acme = (await tenant_ids(timed))["acme"]
+    granted = "source = 'PLAN' AND granted = 300000000000 AND expires_at = '2027-01-01Z'"
+    assert await count(timed, "lot", f"{granted} AND tenant_id = '{acme}'") == 1
+    assert (await spending.of_month(timed, acme, None)).spent > 0
+    await shows_every_state(timed, acme)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_every_state_is_there_whenever_it_is_first_started(
+    timed: Application, clock: Clock, moment: datetime
+) -> None:
+    clock.now = moment
+    await demo.seed(timed)
+    await shows_every_state(timed, (await tenant_ids(timed))["acme"])
+
+
+async def shows_every_state(application: Application, acme: UUID) -> None:
+    """What the console's pages are to be looked at with."""
+    month = await spending.of_month(application, acme, None)
+    assert month.cap is not None
+    assert 0 < month.spent < month.cap
+    roles = {agent.role: agent for agent in await agent_budgets.list_agent_budgets(application, acme, None, 50)}
+    assert roles["keyword-researcher"].status is AgentStatus.WARNING
+    assert roles["ads-analyst"].status is AgentStatus.PAUSED
+    assert roles["ads-analyst"].pause_reason == "monthly_budget_exceeded"
+    assert roles["landing-page-writer"].status is AgentStatus.PAUSED
+    assert roles["blog-writer"].status is AgentStatus.ACTIVE
+    assert roles["blog-writer"].cap is not None
+    assert (roles["strategy-writer"].cap, roles["review-response-writer"].spent) == (None, 0)
+    standing = {
+        (state.key.scope_id, state.paused)
+        for state in (await alert_states.budgets(application, {acme: month.month}))[acme]
+        if state.key.scope is BudgetScope.CAMPAIGN
+    }
+    assert standing == {("summer-trial", False), ("winter-clearance", True)}
+    wallets = await available(application, "acme")
+    assert (wallets["copy_leads"], wallets["enrich_leads"]) == (0, 400)
+    assert wallets["credits"] > 20
+    assert wallets["metered"] >= 50
+    raised = (await alerts.page(application, acme, 50, None)).alerts
+    assert {one.alert.threshold for one in raised if one.alert.kind is AlertKind.BUDGET} == {8_000, 10_000}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_nothing_is_booked_ahead_of_its_time_and_the_books_hold(
+    timed: Application, clock: Clock, database_url: str, moment: datetime
+) -> None:
+    clock.now = moment
+    await demo.seed(timed)
+    newest = await timed.across_tenants.fetchrow(
+        "SELECT (SELECT max(occurred_at) FROM usage_event), (SELECT max(created_at) FROM ledger_entry),"
+        " (SELECT max(occurred_at) FROM audit_event), (SELECT max(raised_at) FROM alert)"
+    )
+    assert newest is not None
+    assert max(newest) <= moment
+    assert await count(timed, "usage_event", f"occurred_at < '{moment:%Y-%m-01}Z'") > 1_000
+    connection = await asyncpg.connect(database_url)
+    try:
+        report = await audit(connection)
+    finally:
+        await connection.close()
+    assert report.findings == ()
+
+
+async def test_campaigns_have_a_cost_of_acquisition_or_one_of_the_reasons_why_not(timed: Application) -> None:
+    await demo.seed(timed)
+    acme = (await tenant_ids(timed))["acme"]
+    campaigns = (await campaign_costs.campaigns(timed, acme, 20, None)).campaigns
+    keys = [CostsKey(campaign) for campaign in campaigns]
+    entered = await campaign_costs.entered(timed, acme, keys)
+    won = await campaign_costs.customers_won(timed, acme, keys)
+    told = {
+        campaign: cac(spent.totals, customers)
+        for campaign, spent, customers in zip(campaigns, entered, won, strict=True)
+    }
+    assert told["spring"] == Cac(CacStatus.OK, Money(48_286, "EUR"))
+    assert {campaign: known.status for campaign, known in told.items()} == {
+        "spring": CacStatus.OK,
+        "summer-trial": CacStatus.OK,
+        "winter-clearance": CacStatus.OK,
+        "win-back": CacStatus.OK,
+        "newsletter": CacStatus.NO_CUSTOMERS,
+        "partner-webinar": CacStatus.NO_EXPENSES,
+        "trade-fair": CacStatus.MIXED_CURRENCIES,
+    }
+
+
+async def test_every_call_was_metered_and_some_margins_are_flagged(timed: Application) -> None:
+    await demo.seed(timed)
+    period = Period(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    found = await metering.of(timed, period)
+    assert found.all.events > 1_000
+    assert (found.unmetered.events, found.all.unpriced) == (0, 0)
+    lines = (await margins.of(timed, period, [MarginDimension.FEATURE])).lines
+    flagged = {line.keys[0].value for line in lines if line.sums.flag is not None}
+    assert "blog_hero_image" in flagged
+    assert "blog_post" not in flagged
+
+
+async def test_what_the_readme_reserves_is_admitted(timed: Application) -> None:
+    await demo.seed(timed)
+    caller = Caller((await tenant_ids(timed))["acme"], Role.SERVICE, "key:demo-service")
+    who = Attribution(campaign="spring", agent_role="blog-writer")
+    wish = Wish("llm_call", NANO, ModelName("openai", "gpt-4o-mini"), Estimate(Tokens(1_000, 500)), who)
+    assert isinstance(await reservations.reserve(timed, caller, "call-1", wish), Granted)
+
+
+async def test_traffic_makes_calls_and_leaves_nothing_held_when_it_stops(application: Application) -> None:
+    await demo.seed(application)
+    before = await count(application, "usage_event")
+    async with traffic.traffic(application):
+        while await count(application, "reservation", "state = 'HELD'") == 0:
+            continue
+    assert await count(application, "reservation", "state = 'HELD'") == 0
+    assert await count(application, "usage_event") > before
+
+
+async def test_each_of_the_small_calls_is_admitted_and_moves_a_balance_unless_its_model_is_local(
+    timed: Application,
+) -> None:
+    await demo.seed(timed)
+    acme = (await tenant_ids(timed))["acme"]
+    at_once = asyncio.Event()
+    at_once.set()
+    for number, call in enumerate(traffic.CALLS):
+        before = await contents(timed)
+        assert await traffic.make_call(timed, acme, number, f"t{number}", at_once)
+        moved = (await contents(timed))["wallet"] != before["wallet"]
+        assert moved == (call.provider != "ollama"), call
+
+
+async def test_traffic_that_is_refused_is_skipped(timed: Application) -> None:
+    await demo.seed(timed)
+    acme = (await tenant_ids(timed))["acme"]
+    key = ScopeKey(ScopeKind.AGENT, traffic.CALLS[0].role)
+    assert isinstance(await scopes.pause_scope(timed, Caller(acme, Role.ADMIN, "key:demo-admin"), "p", key), ScopeState)
+    assert not await traffic.make_call(timed, acme, 0, "t", asyncio.Event())
 
 
 async def test_each_key_opens_its_role_and_tenant(application: Application) -> None:
