@@ -14,8 +14,11 @@ from uuid import UUID
 
 from domain.admission import Wish
 from domain.attribution import Attribution
+from domain.books import Operation
 from domain.money import NANO
+from domain.payments import Outcome, PaymentFacts
 from domain.reservations import Granted
+from domain.topups import Ordered, StartTopUp
 from domain.wallets import METERED_KEY, LotSource
 from infra.application import Application
 from infra.demo import campaigns
@@ -23,8 +26,10 @@ from infra.demo.past import PastClock
 from infra.demo.people import DEMO_TENANTS
 from infra.demo.schedule import SOURCE, Facts, Item, items
 from infra.demo.work import Paid
-from infra.services import alerts, reservations, settlements, usage, wallets
+from infra.identifiers import new_id
+from infra.services import alerts, reservations, settlements, topups, usage, wallets
 from infra.services.callers import Caller, Refused, Role
+from infra.services.commands import request_of, start
 from infra.services.usage import ReportedUsage
 
 ACTOR: Final = "key:demo-service"
@@ -32,9 +37,9 @@ TOPPED_UP_ON: Final = 10
 CREDITS_BOUGHT_ON: Final = 12
 ADJUSTED_ON: Final = 4
 CORRECTED_ON: Final = 8
-CREDITS_LAST: Final = timedelta(days=90)
-# Whom alerts of earlier days are for, looks no further back.
-ALERTS_OF_DAYS: Final = timedelta(days=7)
+BONUS_ON: Final = 24
+BONUS_LASTS: Final = timedelta(days=90)
+ALERTS_OF_DAYS: Final = timedelta(days=3)
 _BOOKED: Final = """
 SELECT t.slug, k.event_id FROM usage_key k JOIN tenant t ON t.id = k.tenant_id
 WHERE k.tenant_id = ANY($1::uuid[]) AND k.source = $2 AND k.event_id = ANY($3::text[])"""
@@ -119,13 +124,12 @@ async def _act(past: Application, tenant_ids: dict[str, UUID], day: date) -> Non
     if day.day == TOPPED_UP_ON:
         for tenant in DEMO_TENANTS:
             if tenant.monthly:
-                reference = f"demo:top-up:{day}"
-                await wallets.credit(
-                    past, tenant_ids[tenant.slug], METERED_KEY, tenant.monthly, LotSource.TOP_UP, reference
-                )
+                await _top_up(past, tenant_ids[tenant.slug], f"metered-{day}", METERED_KEY, amount=tenant.monthly)
     if day.day == CREDITS_BOUGHT_ON:
-        expires_at = datetime.combine(day, time(), UTC) + CREDITS_LAST
-        await wallets.credit(past, acme, "credits", 50 * NANO, LotSource.TOP_UP, f"demo:bundle:{day}", expires_at)
+        await _top_up(past, acme, f"credits-{day}", "credits", bundle="credits_50")
+    if day.day == BONUS_ON:
+        expires_at = datetime.combine(day, time(), UTC) + BONUS_LASTS
+        await wallets.credit(past, acme, "credits", 15 * NANO, LotSource.TOP_UP, f"demo:bonus:{day}", expires_at)
     if day.day == ADJUSTED_ON:
         note = "Goodwill: two drafts were delivered a day late"
         await wallets.adjust_wallet(past, operator, f"demo:goodwill:{day}", "credits", 5 * NANO, note)
@@ -134,6 +138,25 @@ async def _act(past: Application, tenant_ids: dict[str, UUID], day: date) -> Non
         await wallets.adjust_wallet(past, operator, f"demo:correction:{day}", "credits", -2 * NANO, note)
     if day.weekday() == 2:  # Wednesdays
         await _give_up(past, Caller(acme, Role.SERVICE, ACTOR), day)
+
+
+async def _top_up(
+    past: Application,
+    tenant_id: UUID,
+    key: str,
+    wallet_key: str,
+    *,
+    bundle: str | None = None,
+    amount: int | None = None,
+) -> None:
+    """An order that was paid at once. No payment rail is asked: there was none then."""
+    admin = Caller(tenant_id, Role.ADMIN, "key:demo-admin")
+    request = request_of(admin, Operation.START_TOP_UP, f"demo:{key}", (wallet_key, bundle, amount))
+    order = StartTopUp(request, new_id(past.clock()), wallet_key, bundle, amount)
+    ordered = await start(past, Ordered, order, ())
+    if not isinstance(ordered, Refused):
+        paid = PaymentFacts(Outcome.PAID, payment_id=f"pi_demo_{ordered.top_up.id.hex}", received=ordered.top_up.price)
+        await topups.settle(past, tenant_id, ordered.top_up.id, paid)
 
 
 async def _give_up(past: Application, caller: Caller, day: date) -> None:

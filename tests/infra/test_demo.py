@@ -167,6 +167,7 @@ async def every_state_is_shown(application: Application, acme: UUID) -> None:
     assert (wallets["copy_leads"], wallets["enrich_leads"]) == (0, 400)
     assert wallets["credits"] > 20
     assert wallets["metered"] >= 50
+    assert await count(application, "top_up", f"state = 'CREDITED' AND tenant_id = '{acme}'") >= 2
     raised = (await alerts.page(application, acme, 50, None)).alerts
     assert {one.alert.threshold for one in raised if one.alert.kind is AlertKind.BUDGET} == {8_000, 10_000}
 
