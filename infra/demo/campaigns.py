@@ -1,5 +1,6 @@
 """What the demo's campaigns have cost beside the platform, and whom they won. Each entry has its key, and so stands once."""
 
+import asyncio
 from datetime import date
 from typing import Final
 
@@ -7,7 +8,7 @@ from domain.expenses import ExpenseEntry, ExpenseKind
 from domain.money import NANO, parse_amount
 from infra.application import Application
 from infra.services import expenses
-from infra.services.callers import Caller, Refused
+from infra.services.callers import Caller
 
 CAMPAIGN: Final = "spring"
 # Of a month of its own: the README asks for these days.
@@ -46,10 +47,14 @@ _WON_IN_MONTH: Final = (
 
 async def enter_spring(application: Application, caller: Caller) -> None:
     """What the README asks about, on whatever day the demo starts."""
-    for number, entry in enumerate(EXPENSES):
-        await _spend(application, caller, f"demo:expense:{number}", entry)
-    for count, day in CUSTOMERS_WON:
-        await _win(application, caller, f"demo:customers:{day}", CAMPAIGN, count, day)
+    spent = enumerate(EXPENSES)
+    await asyncio.gather(
+        *[expenses.add_expense(application, caller, f"demo:expense:{number}", entry) for number, entry in spent],
+        *[
+            expenses.record_customers_won(application, caller, f"demo:customers:{day}", CAMPAIGN, count, day)
+            for count, day in CUSTOMERS_WON
+        ],
+    )
 
 
 async def enter_day(application: Application, caller: Caller, day: date) -> None:
@@ -57,17 +62,7 @@ async def enter_day(application: Application, caller: Caller, day: date) -> None
     for campaign, kind, currency, of_month, amount, description in _OF_MONTH:
         if of_month == day.day:
             entry = ExpenseEntry(campaign, kind, currency, day, parse_amount(amount), description=description)
-            await _spend(application, caller, f"demo:{campaign}:{kind.lower()}:{day}", entry)
+            await expenses.add_expense(application, caller, f"demo:{campaign}:{kind.lower()}:{day}", entry)
     for campaign, of_month, count in _WON_IN_MONTH:
         if of_month == day.day:
-            await _win(application, caller, f"demo:{campaign}:won:{day}", campaign, count, day)
-
-
-async def _spend(application: Application, caller: Caller, key: str, entry: ExpenseEntry) -> None:
-    added = await expenses.add_expense(application, caller, key, entry)
-    assert not isinstance(added, Refused), added.refusal.message
-
-
-async def _win(application: Application, caller: Caller, key: str, campaign: str, count: int, day: date) -> None:
-    won = await expenses.record_customers_won(application, caller, key, campaign, count, day)
-    assert not isinstance(won, Refused), won.refusal.message
+            await expenses.record_customers_won(application, caller, f"demo:{campaign}:won:{day}", campaign, count, day)

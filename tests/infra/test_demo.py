@@ -24,6 +24,7 @@ from domain.money import NANO, Money
 from domain.prices import Tokens
 from domain.refusals import BudgetScope
 from domain.reservations import Granted
+from domain.tenancy import TenantState
 from domain.tenants import TenantStatus
 from infra import demo
 from infra.application import Application
@@ -43,8 +44,10 @@ from infra.queries import (
 from infra.queries.campaign_costs import CostsKey
 from infra.queries.margins import Period
 from infra.services import reservations, scopes
+from infra.services import tenants as tenants_service
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller, Role
+from infra.services.tenants import TenantOrder
 from infra.settings import Settings, SettingsError
 from tests.domain.builders import NOW
 from tests.infra.builders import Clock, contents, count, new_key, nothing_moves
@@ -123,6 +126,22 @@ async def test_later_starts_book_what_was_missed_once_and_fill_the_new_month(tim
     assert await count(timed, "lot", f"{granted} AND tenant_id = '{acme}'") == 1
     assert (await spending.of_month(timed, acme, None)).spent > 0
     await every_state_is_shown(timed, acme)
+
+    operator = Caller(acme, Role.OPERATOR, "key:demo-operator")
+    assert isinstance(await tenants_service.suspend_tenant(timed, operator, "s"), TenantState)
+    clock.now = FIRST_MINUTES + timedelta(days=4)
+    await demo.seed(timed)
+    assert await count(timed, "reservation", f"tenant_id = '{acme}' AND created_at > '{FIRST_MINUTES}'") == 0
+
+
+@pytest.mark.usefixtures("no_past")
+async def test_a_tenant_that_an_interrupted_start_left_half_made_is_completed(timed: Application) -> None:
+    plan = timed.catalog.plan("india", "professional", NOW)
+    assert plan is not None
+    await tenants_service.set_up(timed, TenantOrder("acme", "Acme", "india", "professional", metered=True), plan)
+    await demo.seed(timed)
+    acme = await available(timed, "acme")
+    assert (acme["credits"], acme["metered"]) == (300, 125)
 
 
 async def seeding_again_changes_nothing(application: Application) -> None:
