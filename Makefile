@@ -82,7 +82,7 @@ build-Dependencies: $(READY)
 		--python-version $(LAMBDA_PYTHON) --python-platform $(LAMBDA_PLATFORM) \
 		--only-binary :all: --no-deps --require-hashes --requirement requirements-aws.lock --target "$(ARTIFACTS_DIR)/python"
 	@rm -rf "$(ARTIFACTS_DIR)/python/bin"
-	@find "$(ARTIFACTS_DIR)/python/plotly" -type f ! -path '*/plotly/__init__.py' ! -name plotly.min.js -delete  # all that is served
+	@find "$(ARTIFACTS_DIR)/python/plotly" -type f ! -path '*/plotly/__init__.py' ! -name plotly.min.js -delete
 	@$(call compiled,$(ARTIFACTS_DIR)/python)
 
 build-%:

@@ -37,7 +37,7 @@ SHOWN: Final[Mapping[str, tuple[str, str]]] = {
     "idempotency_key": ("tenant_id operation key", "result_id created_at"),
     "identity_provider": (
         "tenant_id id",
-        "issuer audience jwks_url role_claim admin_values service_values member_values actor created_at removed_at",
+        "issuer audience jwks_url role_claim admin_values service_values member_values client_id sign_in_scope actor created_at removed_at",
     ),
     "job_run": ("id", "job run_for started_at ended_at outcome done message"),
     "ledger_entry": (

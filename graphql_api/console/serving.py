@@ -66,7 +66,8 @@ def console_routes(demo: DemoSignIn | None) -> list[BaseRoute]:
     files = StaticFiles(directory=PAGES)
     charts = StaticFiles(directory=_folder_of_charts())
     return [
-        *(Route(address, page) for address in ADDRESSES),
+        # Ids are the customer's own, and a slash in one is no new segment for the page's script.
+        *(Route(address.replace("}", ":path}"), page) for address in ADDRESSES),
         # Five megabytes: a higher level takes several times as long and saves a twentieth.
         Mount("/console/charts", _WithHeaders(GZipMiddleware(charts, compresslevel=4))),
         Mount("/console", _WithHeaders(GZipMiddleware(files))),

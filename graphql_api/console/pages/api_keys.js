@@ -5,9 +5,10 @@ import { moment, words } from "/console/formats.js";
 import { ask, change } from "/console/graphql.js";
 import { action, card, form, opener, pagedTable, shownOnce, tag } from "/console/parts.js";
 
-const PAGE = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy } } pageInfo { hasNextPage endCursor }`;
-export const API_KEYS = `apiKeys(first: 20) @include(if: $admin) { ${PAGE} }`;
-const MORE = `query ApiKeys($after: String) { apiKeys(first: 20, after: $after) { ${PAGE} } }`;
+/** What is shown of a page of keys. */
+export const KEYS = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy } } pageInfo { hasNextPage endCursor }`;
+export const API_KEYS = `apiKeys(first: 20) @include(if: $admin) { ${KEYS} }`;
+const MORE = `query ApiKeys($after: String) { apiKeys(first: 20, after: $after) { ${KEYS} } }`;
 const CREATE = `mutation CreateApiKey($input: CreateApiKeyInput!) {
   createApiKey(input: $input) { ... on ApiKeyCreated { token } ... on Refusal { code message } }
 }`;
@@ -29,18 +30,19 @@ const OVERLAPS = [
   ["604800", "In seven days"],
 ];
 
-/** The card of the API keys, for who may change them. */
-export function apiKeys({ apiKeys: connection }, { refresh }) {
-  const create = opener("Create a key", "Create an API key", (close) => creating(close, refresh), {});
-  const more = async (after) => (await ask(MORE, { after })).apiKeys;
+/** The card of the API keys, for who may change them. `whose`: the tenant, for operators whose address does not name it. */
+export function apiKeys({ apiKeys: connection }, { refresh }, whose = {}) {
+  const create = opener("Create a key", "Create an API key", (close) => creatingKey(close, refresh, whose), {});
+  const more = async (after) => (await ask(MORE, { after }, whose)).apiKeys;
   return card(
     "API keys",
     { actions: [create] },
-    pagedTable({ caption: "API keys", columns: columns(refresh), connection, more }),
+    pagedTable({ caption: "API keys", columns: columns(refresh, whose), connection, more }),
   );
 }
 
-function creating(close, refresh) {
+/** A form that makes a key and shows it once. */
+export function creatingKey(close, refresh, whose = {}) {
   return form({
     fields: [
       { name: "name", label: "Name", required: true, maxlength: 200, help: "The ledger and the audit log name it so." },
@@ -49,16 +51,17 @@ function creating(close, refresh) {
     ],
     submit: "Create",
     send: ({ name, role, lastDay }, idempotencyKey) =>
-      change(CREATE, { idempotencyKey, name, role, expiresAt: lastDay && `${lastDay}T23:59:59Z` }),
+      change(CREATE, { idempotencyKey, name, role, expiresAt: lastDay && `${lastDay}T23:59:59Z` }, whose),
     done: (result) => issued(result, close, refresh),
   });
 }
 
-function rotating({ id }, close, refresh) {
+function rotating(id, close, refresh, whose) {
   return form({
     fields: [{ name: "overlap", label: "The old key ends", options: OVERLAPS, value: "3600" }],
     submit: "Replace",
-    send: ({ overlap }, idempotencyKey) => change(ROTATE, { idempotencyKey, id, overlapSeconds: Number(overlap) }),
+    send: ({ overlap }, idempotencyKey) =>
+      change(ROTATE, { idempotencyKey, id, overlapSeconds: Number(overlap) }, whose),
     done: (result) => issued(result, close, refresh),
   });
 }
@@ -69,7 +72,7 @@ async function issued({ token }, close, refresh) {
   shownOnce("The new key", token ?? "It was shown before. Whoever lost it replaces or revokes it.");
 }
 
-const columns = (refresh) => [
+const columns = (refresh, whose) => [
   { title: "Name", main: true, cell: ({ name }) => name },
   { title: "Role", cell: ({ role }) => words(role) },
   { title: "Key", cell: ({ hint }) => element("code", {}, hint ?? "") },
@@ -82,19 +85,19 @@ const columns = (refresh) => [
   },
   {
     title: "Change",
-    cell: (key) =>
-      !key.revokedAt && [
-        !key.replacedBy && opener("Replace", `Replace ${key.name}`, (close) => rotating(key, close, refresh)),
+    cell: ({ id, name, revokedAt, replacedBy }) =>
+      !revokedAt && [
+        !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh, whose)),
         " ",
-        action("Revoke", (idempotencyKey) => revoke(key, idempotencyKey, refresh), {
+        action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh, whose), {
           sure: "Whoever uses it is shut out at once.",
         }),
       ],
   },
 ];
 
-async function revoke({ id }, idempotencyKey, refresh) {
-  await change(REVOKE, { idempotencyKey, id });
+async function revoke(id, idempotencyKey, refresh, whose) {
+  await change(REVOKE, { idempotencyKey, id }, whose);
   announce("The key is revoked.");
   await refresh();
 }

@@ -34,14 +34,13 @@ export function usd(text, { exact = false } = {}) {
   return money(text, "USD", { exact });
 }
 
-/** An amount of a currency by its ISO 4217 code. */
+/** An amount of a currency by its ISO 4217 code, with as many digits as the currency has. */
 export function money(text, currency, { exact = false } = {}) {
   const small = Math.abs(Number(text)) < 1 && Number(text) !== 0;
-  const digits = exact ? 9 : small ? 6 : 2;
+  const digits = exact ? 9 : small ? 6 : undefined;
   const key = `${currency} ${digits}`;
   if (!moneys.has(key)) {
-    const options = { style: "currency", currency, minimumFractionDigits: 2, maximumFractionDigits: digits };
-    moneys.set(key, new Intl.NumberFormat(locale, options));
+    moneys.set(key, new Intl.NumberFormat(locale, { style: "currency", currency, maximumFractionDigits: digits }));
   }
   return moneys.get(key).format(text);
 }

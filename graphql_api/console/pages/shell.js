@@ -105,7 +105,7 @@ function menuButton() {
 }
 
 function whose({ role, tenant }) {
-  if (isOperating() || !tenant) return element("span", { class: "whose" }, "All tenants");
+  if (!tenant || (role === "OPERATOR" && isOperating())) return element("span", { class: "whose" }, "All tenants");
   const plan = element("small", {}, tenant.plan.name);
   return element("span", { class: "whose" }, tenant.name, " ", plan, role === "OPERATOR" && leaveTenant());
 }
@@ -148,7 +148,7 @@ function drawMenu({ role, tenant }) {
   const menu = document.getElementById("menu");
   fill(
     menu,
-    tenant && !isOperating() && group(tenant.name, TENANT_PAGES),
+    tenant && !(role === "OPERATOR" && isOperating()) && group(tenant.name, TENANT_PAGES),
     role === "OPERATOR" && [group("Operator", OPERATOR_PAGES), everything],
   );
   menu.hidden = false;
