@@ -222,15 +222,8 @@ function owner(scope, scopeId, name) {
 }
 
 function standing(code, reason) {
-  return [status(code), reason && element("small", {}, ` ${REASONS[reason] ?? reason}`)];
+  return element("div", { class: "state" }, status(code), reason && element("small", {}, ` ${words(reason)}`));
 }
-
-const REASONS = {
-  budget_exceeded: "its budget is used up",
-  monthly_budget_exceeded: "its budget of the month is used up",
-  tenant_monthly_budget_exceeded: "the budget of the month is used up",
-  metered_empty: "the prepaid wallet is empty",
-};
 
 function breakdowns({ byDay, byCampaign, byModel, byProvider, byProject, byResearch, byClient }) {
   const total = byDay.total.costUsd;
