@@ -7,6 +7,7 @@ more than that is what the page takes. The credits that the first page shows are
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Sequence
 from decimal import Decimal
@@ -55,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="visits of each page (15)")
-    rounds = parser.parse_args(arguments).rounds
+    parser.add_argument("--quick", action="store_true", help="two rounds: whether it runs, not how fast")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    given = parser.parse_args(arguments)
+    rounds = 2 if given.quick else given.rounds
     program = installed()
     if program is None:
         parser.exit(1, "There is no Chromium here. Install it, or name its program in PURSER_BROWSER.\n")
@@ -74,15 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     took[path].append(visit(browser, server, path, key))
         browser.close()
     steps.done()
-    rows = [
-        [path, f"{median(seconds):.3f}", f"{max(seconds):.3f}", f"{ratio(seconds, took[NOTHING]):.1f} x"]
+    pages = {
+        path: {"median_seconds": median(seconds), "most_seconds": max(seconds), "ratio": ratio(seconds, took[NOTHING])}
         for path, seconds in took.items()
+    }
+    if given.json:
+        print(json.dumps({"first_visit_seconds": first, "pages": pages}))
+        return
+    rows = [
+        [path, f"{side['median_seconds']:.3f}", f"{side['most_seconds']:.3f}", f"{side['ratio']:.1f} x"]
+        for path, side in pages.items()
     ]
-    show(
-        f"Seconds until a page can be used; the very first visit took {first:.3f}",
-        ["page", "median", "most", "nothing"],
-        rows,
-    )
+    title = f"Seconds until a page can be used; the very first visit took {first:.3f}"
+    show(title, ["page", "median", "most", "a file that asks nothing"], rows)
 
 
 if __name__ == "__main__":

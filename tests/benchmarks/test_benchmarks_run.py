@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests import browsers
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOT = {"one hot wallet, 64 callers", "one hot wallet, 256 callers"}
 BENCHMARKS = sorted(path.stem for path in (CHECKOUT / "benchmarks").glob("[!_]*.py"))
@@ -33,6 +35,7 @@ def test_there_are_benchmarks() -> None:
     assert BENCHMARKS == [
         "admission",
         "cold_import",
+        "first_page",
         "graphql_reserve",
         "live_balances",
         "usage_breakdown",
@@ -99,4 +102,13 @@ def test_ingest_is_compared_with_copy(tmp_path: Path) -> None:
     assert found["events_checked"] > 0
     assert found["ratio"] > 0
     assert found["admission_p99_ratio"] > 0
+    assert not (tmp_path / "untouched").exists()
+
+
+@pytest.mark.slow
+def test_the_first_page_is_compared_with_a_file_that_asks_nothing(tmp_path: Path) -> None:
+    browsers.program()
+    found = figures(run("benchmarks/first_page.py", "--quick", "--json", folder=tmp_path))
+    assert found["first_visit_seconds"] > 0
+    assert {path for path, side in found["pages"].items() if side["ratio"] > 0} == {"/", "/costs", "/console/icon.svg"}
     assert not (tmp_path / "untouched").exists()

@@ -90,6 +90,7 @@ async def test_a_tenant_is_created_with_its_first_key_which_is_shown_once(
         viewer = (await Client(http, token).ask("{ viewer { role tenant { slug timeZone plan { key } } } }"))["viewer"]
     tenant = {"slug": "umbrella", "timeZone": "Asia/Dubai", "plan": {"key": "growth"}}
     assert viewer == {"role": "ADMIN", "tenant": tenant}
+    await page.goto("/operator/tenants?search=umbrella")
     await page.get_by_role("link", name="Umbrella").click()
     await expect(page.get_by_role("table", name="API keys")).to_contain_text("first-key")
     await expect(page.get_by_role("region", name="Metered")).to_contain_text("US$0.00 available")

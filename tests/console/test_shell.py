@@ -161,11 +161,13 @@ async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is
 
 
 async def test_a_session_that_ends_leads_to_the_sign_in(page: Page, site: Site, watch: Watch) -> None:
-    watch.expect("status of 401")
     _, caller = await site.tenant()
     soon = datetime.now(UTC) + timedelta(seconds=3)
     key = await new_key(site.application, caller.tenant_id, Role.ADMIN, "for a moment", soon)
     await page.context.add_cookies([{"name": COOKIE, "value": key.token, "url": site.origin}])
-    await page.goto("/")
+    await page.goto("/plan")
     await expect(page.get_by_role("heading", name="Sign in to Purser")).to_be_visible()
-    assert page.url == f"{site.origin}/sign-in?next=%2F"
+    watch.expect("status of 401")
+    await page.goto("/plan")
+    await expect(page.get_by_role("heading", name="Sign in to Purser")).to_be_visible()
+    assert page.url == f"{site.origin}/sign-in?next=%2Fplan"

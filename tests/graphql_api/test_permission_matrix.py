@@ -40,6 +40,8 @@ BELOW: Final = {"TopUp.checkoutUrl": "{ topUps { edges { node { checkoutUrl } } 
 MORE_FOR_OPERATORS: Final = {"receipts"}
 # Answers with the role, and nothing depends on it.
 TELLS_THE_ROLE: Final = {"viewer"}
+# Outside of GraphQL: it lets operators in and nobody else.
+GATES: Final = {"admin_endpoint"}
 VALUES: Final = {
     "Boolean": "false",
     "Int": "1",
@@ -92,7 +94,7 @@ def test_the_table_has_every_field_that_looks_at_the_role() -> None:
             if isinstance(node, ast.Attribute) and node.attr == "role" and "caller" in ast.unparse(node.value):
                 looking.add(path.stem)
     below = {name.partition(".")[0].lower() + "s" for name in BELOW}
-    assert looking == {"permissions", *below, *MORE_FOR_OPERATORS, *TELLS_THE_ROLE}
+    assert looking == {"permissions", *below, *MORE_FOR_OPERATORS, *TELLS_THE_ROLE, *GATES}
     assert table().keys() >= BELOW.keys()
 
 
