@@ -79,7 +79,7 @@ function creating(close, refresh) {
   });
 }
 
-function rotating({ id }, close, refresh) {
+function rotating(id, close, refresh) {
   return form({
     fields: [{ name: "overlap", label: "The old key ends", options: OVERLAPS, value: "3600" }],
     submit: "Replace",
@@ -125,20 +125,20 @@ const columns = (refresh) => [
       ];
     },
   },
-  {
-    title: "Change",
-    cell: (key) =>
-      !hasEnded(key) && [
-        !key.replacedBy && opener("Replace", `Replace ${key.name}`, (close) => rotating(key, close, refresh)),
-        " ",
-        action("Revoke", (idempotencyKey) => revoke(key, idempotencyKey, refresh), {
-          sure: `Whoever uses ${key.name} is shut out within seconds. A revoked key does not come back.`,
-        }),
-      ],
-  },
+  { title: "Change", cell: (key) => !hasEnded(key) && changing(key, refresh) },
 ];
 
-async function revoke({ id }, idempotencyKey, refresh) {
+function changing({ id, name, replacedBy }, refresh) {
+  return [
+    !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh)),
+    " ",
+    action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh), {
+      sure: `Whoever uses ${name} is shut out within seconds. A revoked key does not come back.`,
+    }),
+  ];
+}
+
+async function revoke(id, idempotencyKey, refresh) {
   await change(REVOKE, { idempotencyKey, id });
   announce("The key is revoked.");
   await refresh();

@@ -139,7 +139,7 @@ function setting(kind, { scopeId, cap, thresholds }, close, refresh, known = nul
 /** The kind of a cap, and whose it is: "" for the tenant's own. */
 function described({ scope, period, scopeId, name }) {
   const kind = Object.values(KINDS).find((one) => one.scope === scope && one.period === period);
-  return { kind, who: scope === "TENANT" ? "" : (name ?? scopeId ?? "every agent") };
+  return { kind, who: scope === "TENANT" ? "" : (name ?? scopeId ?? "Every agent") };
 }
 
 const COLUMNS = [

@@ -131,23 +131,25 @@ const columns = (refresh) => [
         : "no: tokens for the API alone",
   },
   { title: "Set", cell: ({ createdAt, actor }) => `${moment(createdAt)} by ${actor}` },
-  {
-    title: "Change",
-    cell: (provider) => [
-      opener("Change", `Change ${provider.issuer}`, (close) => setting(provider, close, refresh)),
-      " ",
-      action(
-        "Remove",
-        async (idempotencyKey) => {
-          await change(REMOVE, { idempotencyKey, id: provider.id });
-          announce("The identity provider is removed.");
-          await refresh();
-        },
-        { sure: "Its people are shut out within seconds." },
-      ),
-    ],
-  },
+  { title: "Change", cell: (provider) => changing(provider, refresh) },
 ];
+
+function changing(provider, refresh) {
+  const { id, issuer } = provider;
+  return [
+    opener("Change", `Change ${issuer}`, (close) => setting(provider, close, refresh)),
+    " ",
+    action(
+      "Remove",
+      async (idempotencyKey) => {
+        await change(REMOVE, { idempotencyKey, id });
+        announce("The identity provider is removed.");
+        await refresh();
+      },
+      { sure: "Its people are shut out within seconds." },
+    ),
+  ];
+}
 
 function role(title, values) {
   return values.length > 0 && element("div", {}, `${title}: ${values.join(", ")}`);

@@ -202,9 +202,12 @@ export function form({ fields, submit, send, done, inline = false }) {
     if (unanswered.values !== written) unanswered = { values: written, key: newKey() };
     for (const { tell } of controls) tell("");
     busy(button, problem, async () => {
-      const result = await send(values, unanswered.key).catch((error) => {
+      let result;
+      try {
+        result = await send(values, unanswered.key);
+      } catch (error) {
         throw besideFields(controls, error);
-      });
+      }
       unanswered = { values: null, key: null };
       await done(result, values);
     });
@@ -303,6 +306,7 @@ export function opener(label, title, content, attributes = { class: "quiet" }) {
     const close = dialog(title, place);
     try {
       fill(place, await content(close));
+      place.querySelector("input, select")?.focus();
     } catch (error) {
       fill(place, problemOf(error));
     }

@@ -202,16 +202,12 @@ const RATES = [
     title: "Rate",
     number: true,
     cell: ({ credits, walletKey, chargeType, floor }) => [
-      chargeType === "FREE"
-        ? "free"
-        : credits === null
-          ? "by cost"
-          : `${walletAmount(credits, walletKey)}${walletKey === "metered" ? "" : ` ${words(walletKey).toLowerCase()}`}`,
+      chargeType === "FREE" ? "free" : credits === null ? "by cost" : walletAmount(credits, walletKey),
       floor !== null && element("div", { class: "faint" }, `at least ${usd(floor)} held`),
     ],
   },
+  { title: "Wallet", cell: ({ chargeType, walletKey }) => (chargeType === "FREE" ? "" : words(walletKey)) },
   { title: "Charged", cell: ({ chargeType }) => CHARGES[chargeType] },
-  { title: "To", cell: ({ chargeType, walletKey }) => (chargeType === "FREE" ? "" : words(walletKey)) },
   { title: "Note", cell: ({ note }) => note ?? "" },
 ];
 const LINES = [
