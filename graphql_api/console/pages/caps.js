@@ -152,7 +152,7 @@ const COLUMNS = [
     },
   },
   { title: "Spent", number: true, cell: ({ period, spent }) => (period === "TASK" ? "" : usd(spent)) },
-  { title: "Held by open work", number: true, cell: ({ period, held }) => (period === "TASK" ? "" : usd(held)) },
+  { title: "Held", number: true, cell: ({ period, held }) => (period === "TASK" ? "" : usd(held)) },
   {
     title: "Cap",
     number: true,
@@ -164,10 +164,11 @@ const COLUMNS = [
       budget.period !== "TASK" && [
         bar(usedPercent, `${described(budget).who || "The tenant's month"}: spent of the cap`),
         percent(usedPercent),
+        " ",
+        budget.paused && status("PAUSED"),
       ],
   },
   { title: "Alerts at", cell: ({ thresholds }) => thresholds.map(percent).join(", ") },
-  { title: "State", cell: ({ paused }) => paused && status("PAUSED") },
 ];
 
 const changing = (refresh) => ({
