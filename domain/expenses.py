@@ -114,10 +114,7 @@ def problems(entry: ExpenseEntry, today: date) -> tuple[FieldProblem, ...]:
     else:
         found.extend(_amount_problems(entry))
     found.extend(day_problems("incurredOn", entry.incurred_on, today))
-    if entry.description is not None and not is_text(entry.description, LONGEST_DESCRIPTION):
-        found.append(
-            FieldProblem("description", f"must be at most {LONGEST_DESCRIPTION} characters, without the character NUL")
-        )
+    found.extend(text_problems("description", entry.description))
     return tuple(found)
 
 
@@ -142,6 +139,13 @@ def facts_of(entry: ExpenseEntry) -> ExpenseFacts:
         entry.incurred_on,
         entry.description or None,
     )
+
+
+def text_problems(path: str, text: str | None) -> tuple[FieldProblem, ...]:
+    """Whether a description, or the reason of a deletion, can be kept."""
+    if text is None or is_text(text, LONGEST_DESCRIPTION):
+        return ()
+    return (FieldProblem(path, f"must be at most {LONGEST_DESCRIPTION} characters, without the character NUL"),)
 
 
 def day_problems(path: str, day: date, today: date) -> tuple[FieldProblem, ...]:

@@ -8,6 +8,7 @@ import strawberry
 
 from domain import ids
 from domain.alerts import AlertKind
+from domain.budgets import SCOPE_KINDS, ScopeKey
 from domain.ids import NIL
 from domain.refusals import BudgetScope
 from graphql_api.context import Info
@@ -41,6 +42,14 @@ class Alert(Node):
     )
     message: str = strawberry.field(description="For people: what it is about, with figures.")
     raised_at: datetime = strawberry.field(description="When it was raised.")
+
+    @field(description="What people call the agent role or campaign that it is about; null without a name.")
+    async def name(self, info: Info) -> str | None:
+        kind = None if self.scope is None else SCOPE_KINDS.get(self.scope)
+        if kind is None or self.scope_id is None:
+            return None
+        registered = await info.context.loaders.registered.load(ScopeKey(kind, self.scope_id))
+        return None if registered is None else registered.name
 
     @classmethod
     def of(cls, raised: RaisedAlert) -> "Alert":

@@ -9,7 +9,7 @@ from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from graphql_api import limits
@@ -51,11 +51,13 @@ def create_app(
     *,
     seconds: float = limits.SECONDS,
     mcp: EndpointOf | None = None,
+    admin: Callable[[Application, Keyring, str], RunningEndpoint] | None = None,
     demo: bool = False,
 ) -> Starlette:
     """The application over an open installation. Another tuned schema may be served in the same way: benchmarks do. A
-    GraphQL request is given up after so many seconds. `mcp`: what answers agents at /mcp. Its library takes most of a
-    second to load, so only who serves it names it. `demo`: who sits at this machine signs in without a key."""
+    GraphQL request is given up after so many seconds. `mcp`: what answers agents at /mcp, `admin`: operators at /admin/, by
+    the session cookie of this name. Their libraries take most of a second each to load, so only who serves them names them.
+    `demo`: who sits at this machine signs in without a key."""
     engine, keyring = Engine(schema or create_schema(), seconds), Keyring(application)
     session = SessionCookie(application.settings.public_url)
     demo_sign_in = DemoSignIn(application.settings, session) if demo else None
@@ -81,16 +83,20 @@ def create_app(
         *sign_in_routes(application, keyring, session, demo_sign_in),
         *console_routes(demo_sign_in),
     ]
-    agents = None if mcp is None else mcp(engine, keyring, context_of)
-    if agents is not None:
+    running: list[RunningEndpoint] = []
+    if mcp is not None:
+        running.append(agents := mcp(engine, keyring, context_of))
         routes.append(Route("/mcp", agents))
+    if admin is not None:
+        running.append(tables := admin(application, keyring, session.name))
+        routes.append(Mount("/admin", tables))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.enter_context(seldom_collected())
-            if agents is not None:
-                await stack.enter_async_context(agents.running())
+            for endpoint in running:
+                await stack.enter_async_context(endpoint.running())
             yield
 
     return Starlette(routes=routes, lifespan=lifespan)

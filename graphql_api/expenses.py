@@ -158,6 +158,7 @@ class DeleteExpenseInput:
 
     idempotency_key: str = strawberry.field(description="Sent again with the same request, it counts once.")
     id: strawberry.ID = strawberry.field(description="The expense: exp_...")
+    reason: str | None = strawberry.field(default=None, description="Why, for the audit log: at most 1,000 characters.")
 
 
 AddExpenseResult = Annotated[
@@ -240,7 +241,9 @@ class ExpenseMutations:
         given: Annotated[DeleteExpenseInput, strawberry.argument(name="input", description="Which one.")],
     ) -> DeleteExpenseResult:
         context, expense_id = info.context, parse_or_nobodys("expense", given.id)
-        answer = await service.delete_expense(context.application, context.caller, given.idempotency_key, expense_id)
+        answer = await service.delete_expense(
+            context.application, context.caller, given.idempotency_key, expense_id, given.reason
+        )
         return refusal_of(answer) if isinstance(answer, Refused) else Expense.of(answer)
 
 

@@ -33,7 +33,7 @@ class Greeting:
     async def announce(self, application: Application) -> None:
         """The address, the keys that there are, and what to do with them."""
         where = "DATABASE_URL" if self._settings.database_url else f"embedded PostgreSQL in {self._settings.data_dir}"
-        lines = [f"Purser at {self._url}/graphql", f"Data: {where}"]
+        lines = [f"Console: {self._url}/", f"Purser at {self._url}/graphql", f"Data: {where}"]
         if not application.separate_roles:
             lines.append(
                 "Roles: none, the role of DATABASE_URL may not make them; nothing but this code protects the "

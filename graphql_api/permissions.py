@@ -121,8 +121,8 @@ ALLOWED: Final = {
     "Subscription.usageRecorded": EVERYBODY,
     "Subscription.alertRaised": EVERYBODY,
 }
-# The operations that an operator may use without naming a tenant; `plans` asks for one if it is told no region, and `alerts`
-# are then the operators' own.
+# The operations that an operator may use without naming a tenant. What holds for a tenant alone is then left out of the
+# catalog, `plans` are those of every region, and `alerts` the operators' own.
 WITHOUT_TENANT: Final = frozenset(
     {
         "Query.viewer",

@@ -14,7 +14,6 @@ from domain.wallets import Unit, unit_of
 from graphql_api.context import Info
 from graphql_api.fields import field
 from graphql_api.money import Money
-from graphql_api.permissions import tenant_required
 from graphql_api.refusals import InvalidInput, UnknownFeature, refusal_of
 from graphql_api.scalars import Amount
 from infra.queries import tenants as tenants_query
@@ -155,18 +154,19 @@ PlanFitResult = Annotated[
 class PlanQueries:
     """What can be asked about plans."""
 
-    @field(description="The plans that are sold in a region now.")
+    @field(description="The plans that are sold now.")
     async def plans(
         self,
         info: Info,
         region: Annotated[
-            str | None, strawberry.argument(description="Such as india; null for the tenant's own.")
+            str | None,
+            strawberry.argument(
+                description="Such as india; null for the tenant's own, and for all of them where an operator names no tenant."
+            ),
         ] = None,
     ) -> list[Plan]:
         application, tenant_id = info.context.application, info.context.caller.tenant_id
-        if region is None:
-            if tenant_id == NIL:
-                raise tenant_required()
+        if region is None and tenant_id != NIL:
             region = await tenants_query.region_of(application, tenant_id)
         catalog = await application.current_catalog()
         return [Plan.of(plan) for plan in catalog.plans_of(region, application.clock())]

@@ -10,10 +10,10 @@ import strawberry
 
 from domain import plans, prices, rates
 from domain.catalog import Provider as ListedProvider
-from graphql_api.catalog import Price, Provider, RateCard
+from graphql_api.catalog import Price, Provider, Rate, RateCard
 from graphql_api.plans import Plan
 from graphql_api.refusals import IdempotencyKeyReused, InvalidInput, NotFound
-from graphql_api.scalars import Amount, UsdAmount
+from graphql_api.scalars import Amount, UsdAmount, usd
 from graphql_api.topups import Bundle
 from infra.catalog.rows import Row
 
@@ -23,11 +23,29 @@ _WITHDRAWN: Final = "Whether it is sold no more from then on."
 _FOR_TENANT: Final = "Whether it holds for one tenant alone."
 
 
+@strawberry.type(description="What only operators see of a rate.")
+class RateTerms:
+    """What only operators see of a rate."""
+
+    rate: Rate = strawberry.field(description="The rate as tenants see it.")
+    floor_usd: UsdAmount | None = strawberry.field(
+        description="For COST_PLUS: the least that is held before a call, as dollars of charge; null: none is set."
+    )
+    default_estimate_usd: UsdAmount = strawberry.field(
+        description="Provider cost of one unit that is taken where a call gives neither model nor estimate."
+    )
+
+    @classmethod
+    def of(cls, rate: rates.Rate) -> "RateTerms":
+        return cls(rate=Rate.of(rate), floor_usd=usd(rate.floor), default_estimate_usd=UsdAmount(rate.default_estimate))
+
+
 @strawberry.type(description="A version of the rate card as operators see it.")
 class PublishedRateCard:
     """A version of the rate card."""
 
     rate_card: RateCard = strawberry.field(description="The version as tenants see it.")
+    terms: list[RateTerms] = strawberry.field(description="Its rates with what only operators see, in its own order.")
     credit_value: UsdAmount = strawberry.field(description="What a credit is worth.")
     markup: Amount = strawberry.field(description="On provider cost; 2 charges twice what it was.")
     for_tenant: bool = strawberry.field(description=_FOR_TENANT)
@@ -38,6 +56,7 @@ class PublishedRateCard:
         assert isinstance(row, rates.RateCard)
         return cls(
             rate_card=RateCard.of(row),
+            terms=[RateTerms.of(rate) for rate in row.rates],
             credit_value=UsdAmount(row.credit_value),
             markup=Amount(row.markup),
             for_tenant=row.for_tenant,

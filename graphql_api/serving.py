@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from enum import Enum
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -22,9 +23,10 @@ from typing_extensions import override
 from graphql_api import limits
 from graphql_api.app import create_app
 from graphql_api.websocket_protocol import LeavingWebsocket
-from infra import demo
 from infra.application import Application, open_application
 from infra.database import database, prepare
+from infra.demo import seed
+from infra.demo.traffic import traffic
 from infra.housekeeping import housekeeping
 from infra.settings import Settings
 
@@ -36,6 +38,14 @@ SECONDS_BETWEEN_PINGS: Final = 20
 
 Announce = Callable[[Application], Awaitable[None]]
 Ready = Callable[[], None]
+
+
+class Demo(Enum):
+    """Whether the demo tenants are set up, and whether calls of theirs go on while the server runs."""
+
+    NONE = 1
+    STILL = 2
+    LIVING = 3
 
 
 class AddressError(RuntimeError):
@@ -57,13 +67,13 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(settings: Settings, listener: socket.socket, *, with_demo: bool, announce: Announce, ready: Ready) -> None:
+def serve(settings: Settings, listener: socket.socket, *, demo: Demo, announce: Announce, ready: Ready) -> None:
     """Serve until a signal asks to stop; returns when all is stopped. `announce` is told of the open application,
     `ready` once connections are accepted."""
     with _interruptible(), database(settings) as url:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(settings, url, listener, with_demo=with_demo, announce=announce, ready=ready))
+                runner.run(_serve(settings, url, listener, demo=demo, announce=announce, ready=ready))
         except asyncio.CancelledError:
             return
         finally:
@@ -72,7 +82,7 @@ def serve(settings: Settings, listener: socket.socket, *, with_demo: bool, annou
 
 
 async def _serve(
-    settings: Settings, url: str, listener: socket.socket, *, with_demo: bool, announce: Announce, ready: Ready
+    settings: Settings, url: str, listener: socket.socket, *, demo: Demo, announce: Announce, ready: Ready
 ) -> None:
     stopping = _Stopping()
     await prepare(url)
@@ -80,23 +90,31 @@ async def _serve(
     settings = replace(settings, public_url=settings.public_url or address)
     async with AsyncExitStack() as stack:
         checkout = None
-        if with_demo and settings.stripe_api_key is None:
+        if demo is not Demo.NONE and settings.stripe_api_key is None:
             from infra.stripe_stand_in.demo import demo_checkout
 
             checkout = await stack.enter_async_context(demo_checkout(settings, address))
             settings = checkout.settings
         application = await stack.enter_async_context(open_application(settings, url))
-        if with_demo:
-            await demo.seed(application)
+        if demo is not Demo.NONE:
+            await seed(application)
         await announce(application)
+        from graphql_api.admin_endpoint import AdminEndpoint
         from graphql_api.mcp_endpoint import McpEndpoint
 
-        app = create_app(application, mcp=partial(McpEndpoint, public_url=settings.public_url), demo=with_demo)
+        app = create_app(
+            application,
+            mcp=partial(McpEndpoint, public_url=settings.public_url),
+            admin=AdminEndpoint,
+            demo=demo is not Demo.NONE,
+        )
         if checkout is not None:
             app.mount(checkout.path, checkout.app)
         stopping.server = _Server(configuration(app), ready)
-        async with housekeeping(application):
-            await stopping.server.serve([listener])
+        await stack.enter_async_context(housekeeping(application))
+        if demo is Demo.LIVING:
+            await stack.enter_async_context(traffic(application))
+        await stopping.server.serve([listener])
 
 
 def configuration(app: Starlette) -> uvicorn.Config:

@@ -150,7 +150,7 @@ class UsageBreakdownQueries:
         groups = USUAL_GROUPS if top is None else top
         _check(group_by, groups)
         context = info.context
-        asked = filter_of(wanted)
+        asked = await filter_of(info, wanted)
         try:
             found = await query.usage_breakdown(
                 context.application,

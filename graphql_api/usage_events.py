@@ -89,9 +89,8 @@ class UsageEventQueries:
     ) -> UsageEventConnection:
         place = None if after is None else _place(after)
         context = info.context
-        page = await query.page(
-            context.application, context.caller.tenant_id, filter_of(wanted), page_size(first, 20), place
-        )
+        asked = await filter_of(info, wanted)
+        page = await query.page(context.application, context.caller.tenant_id, asked, page_size(first, 20), place)
         return UsageEventConnection.of(page)
 
     @field(description="The sums of one session over all time; null if nothing was recorded in it.")

@@ -1,15 +1,19 @@
 """Usage filters: which usage a question is about, and what is wrong with one."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, TypeVar
 
 import strawberry
 
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.breakdowns import UsageFilter
+from domain.periods import is_month, month_key, month_span
+from domain.rollups import day_named
 from domain.usage import EARLIEST, Route, UsageKind
 from graphql_api.attribution import TagInput
+from graphql_api.context import Info
 from graphql_api.errors import bad_input
+from infra.queries.tenants import zone_of
 
 Value = TypeVar("Value")
 
@@ -21,13 +25,23 @@ LATEST: Final = datetime(9998, 1, 1, tzinfo=UTC)
 @strawberry.input(
     name="UsageFilter",
     description="Which usage: from <= occurredAt < to, and of each field that names any values, one of them. Spans up to "
-    "ten years, up to 100 values in a field. What a field names nothing for is not filtered by.",
+    "ten years, up to 100 values in a field. What a field names nothing for is not filtered by. When it happened is said in "
+    "one way: from and to, or month, or firstDay and lastDay; in none it is this month.",
 )
 class UsageFilterInput:
     """Which usage a question is about."""
 
-    start: datetime = strawberry.field(name="from", description="The first moment that counts.")
-    end: datetime = strawberry.field(name="to", description="The first moment after it that does not.")
+    start: datetime | None = strawberry.field(name="from", default=None, description="The first moment that counts.")
+    end: datetime | None = strawberry.field(
+        name="to", default=None, description="The first moment after it that does not."
+    )
+    month: str | None = strawberry.field(
+        default=None, description="A calendar month such as 2026-11, in the tenant's time zone."
+    )
+    first_day: date | None = strawberry.field(
+        default=None, description="The first day that counts, in the tenant's time zone."
+    )
+    last_day: date | None = strawberry.field(default=None, description="The last day that counts.")
     provider: list[str] | None = strawberry.field(default=None, description="Who was called.")
     model: list[str] | None = strawberry.field(default=None, description="The model.")
     operation: list[str] | None = strawberry.field(default=None, description="The operation.")
@@ -49,12 +63,13 @@ class UsageFilterInput:
     )
 
 
-def filter_of(given: UsageFilterInput) -> UsageFilter:
+async def filter_of(info: Info, given: UsageFilterInput) -> UsageFilter:
     """What the queries look at. Raises for what cannot be asked."""
-    check_span(given.start, given.end)
+    start, end = await _span_of(info, given)
+    check_span(start, end)
     return UsageFilter(
-        given.start,
-        given.end,
+        start,
+        end,
         values_of("provider", given.provider),
         values_of("model", given.model),
         values_of("operation", given.operation),
@@ -71,6 +86,34 @@ def filter_of(given: UsageFilterInput) -> UsageFilter:
         tuple(_bounded("route", given.route)),
         _tags(given.tags),
     )
+
+
+async def _span_of(info: Info, given: UsageFilterInput) -> tuple[datetime, datetime]:
+    """When the usage happened, in whichever way that was said."""
+    moments, days = (given.start, given.end), (given.first_day, given.last_day)
+    if sum([moments != (None, None), given.month is not None, days != (None, None)]) > 1:
+        raise bad_input("filter: say when by from and to, by month, or by firstDay and lastDay: leave the others out")
+    if given.start is not None or given.end is not None:
+        if given.start is None or given.end is None:
+            raise bad_input("filter.from and filter.to belong together: name both")
+        return given.start, given.end
+    context = info.context
+    zone = await zone_of(context.application, context.caller.tenant_id)
+    if given.first_day is not None or given.last_day is not None:
+        if given.first_day is None or given.last_day is None:
+            raise bad_input("filter.firstDay and filter.lastDay belong together: name both")
+        return _days(given.first_day, given.last_day, zone)
+    if given.month is not None and not is_month(given.month):
+        raise bad_input("filter.month: write it as 2026-11")
+    return month_span(given.month or month_key(context.application.clock(), zone), zone)
+
+
+def _days(first: date, last: date, zone: tzinfo) -> tuple[datetime, datetime]:
+    if last < first:
+        raise bad_input("filter.firstDay must not lie after filter.lastDay")
+    if first.year < EARLIEST.year or last.year > LATEST.year - 1:
+        raise bad_input("filter: days lie in the years 2000 to 9997")
+    return day_named(first, zone).start, day_named(last, zone).end
 
 
 def check_span(start: datetime, end: datetime) -> None:

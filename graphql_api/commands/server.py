@@ -15,8 +15,11 @@ command = Commands()
 @command()
 def serve(
     demo: Annotated[
-        bool, typer.Option("--demo", help="Set up the demo tenants acme and globex, and their keys.")
+        bool, typer.Option("--demo", help="Set up the demo tenants, with their keys and two months of figures.")
     ] = False,
+    traffic: Annotated[
+        bool, typer.Option(help="With --demo: a small call of acme every few seconds, so that the figures live.")
+    ] = True,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")
     ] = "127.0.0.1",
@@ -27,7 +30,7 @@ def serve(
 
     Examples:
       purser serve --demo
-      purser serve --demo --port 8080
+      purser serve --demo --no-traffic --port 8080
       DATABASE_URL=postgresql://purser:secret@db:5432/purser purser serve --host 0.0.0.0
 
     Prints a line that starts with "ready" once it accepts connections.
@@ -41,7 +44,9 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with serving.bind(host, port) as listener:
         greeting = Greeting(settings, listener, with_demo=demo)
-        serving.serve(settings, listener, with_demo=demo, announce=greeting.announce, ready=greeting.ready)
+        living = serving.Demo.LIVING if traffic else serving.Demo.STILL
+        shown = living if demo else serving.Demo.NONE
+        serving.serve(settings, listener, demo=shown, announce=greeting.announce, ready=greeting.ready)
 
 
 @command("demo-keys")

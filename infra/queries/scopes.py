@@ -44,7 +44,8 @@ WHERE s.tenant_id = $1"""
 _MANY: Final = f"{_REGISTERED} AND (s.kind, s.id) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
 _PAGE: Final = f"{_REGISTERED} AND s.kind = $3 AND s.id > $4 ORDER BY s.id LIMIT $5"
 _STOPPED: Final = f"""
-{_REGISTERED} AND s.kind IN ('TENANT', 'AGENT', 'CAMPAIGN') AND (s.status = 'PAUSED' OR s.pause_reason = $3)
+{_REGISTERED} AND s.kind IN ('TENANT', 'AGENT', 'CAMPAIGN') AND s.status <> 'ACTIVE'
+    AND (s.status = 'PAUSED' OR s.pause_reason = $3)
 ORDER BY array_position(ARRAY['TENANT', 'AGENT', 'CAMPAIGN'], s.kind), s.id"""
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 

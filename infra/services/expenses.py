@@ -95,21 +95,23 @@ async def change_expense(
 
 
 async def delete_expense(
-    application: Application, caller: Caller, idempotency_key: str, expense_id: UUID
+    application: Application, caller: Caller, idempotency_key: str, expense_id: UUID, reason: str | None = None
 ) -> ExpenseView | Refused:
-    """Take an expense out of all sums and lists; it stays, with its history. NotFound: there is none, or it was deleted
-    before."""
+    """Take an expense out of all sums and lists; it stays, with its history. `reason` is for the audit log. NotFound: there
+    is none, or it was deleted before."""
     now = application.clock()
-    request = request_of(caller, Operation.DELETE_EXPENSE, idempotency_key, expense_id)
+    asked = expense_id if reason is None else (expense_id, reason)
+    request = request_of(caller, Operation.DELETE_EXPENSE, idempotency_key, asked)
+    problems = expenses.text_problems("reason", reason)
 
     async def delete(connection: Connection) -> UUID | Refusal:
         if await connection.fetchval(_DELETE, caller.tenant_id, expense_id, now) is None:
             return NotFound("expense")
         await _keep(connection, caller, expense_id, ExpenseChange.DELETED)
-        await record(connection, _event(request, expense_id), at=now)
+        await record(connection, _event(request, expense_id, ("reason", reason)), at=now)
         return expense_id
 
-    return await _expense(application, request, (), delete)
+    return await _expense(application, request, problems, delete)
 
 
 async def record_customers_won(

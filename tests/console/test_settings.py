@@ -38,7 +38,7 @@ async def test_caps_and_agents_show_their_figures_and_a_higher_cap_lifts_the_pau
     await follow_reads(page)
     await page.goto("/settings")
     banners = page.get_by_role("region", name="Notices")
-    await expect(banners).to_contain_text("Paused: agent writer: its budget of this month is used up.")
+    await expect(banners).to_contain_text("agent writer: its budget of this month is used up.")
     row = page.get_by_role("table", name="Caps").get_by_role("row", name="writer")
     for figure in ("US$10.00", "US$0.00", "100%", "80%, 100%", "Paused"):
         await expect(row).to_contain_text(figure)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 DAY = date(2026, 11, 21)
 ALL = """query ($first: Int, $after: String, $kinds: [String!]) { alerts(first: $first, after: $after, kinds: $kinds) {
-    edges { cursor node { id kind action scope scopeId threshold message raisedAt } }
+    edges { cursor node { id kind action scope scopeId name threshold message raisedAt } }
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
 NODE = "query ($id: ID!) { node(id: $id) { id ... on Alert { kind message } } }"
 
@@ -39,6 +39,7 @@ async def raised(application: Application, acme: Caller) -> list[Alert]:
 
 
 async def test_every_role_reads_the_tenants_alerts_newest_first(clients: Clients, raised: list[Alert]) -> None:
+    await clients.admin.do("nameScope", idempotencyKey="name", kind="CAMPAIGN", id="spring", name="Spring sale")
     edges: list[dict[str, Any]] = []
     for client in (clients.operator, clients.admin, clients.member, clients.service):
         edges = (await client.ask(ALL))["alerts"]["edges"]
@@ -51,10 +52,11 @@ async def test_every_role_reads_the_tenants_alerts_newest_first(clients: Clients
         "action": "People are told.",
         "scope": "CAMPAIGN",
         "scopeId": "spring",
+        "name": "Spring sale",
         "threshold": 80.5,
         "message": "Spring is at 81 %.",
     }
-    assert (tenant["scope"], tenant["scopeId"], tenant["threshold"]) == ("TENANT", None, 100)
+    assert (tenant["scope"], tenant["scopeId"], tenant["name"], tenant["threshold"]) == ("TENANT", None, None, 100)
     assert (low["scope"], low["scopeId"], low["threshold"], low["action"]) == (None, "metered", None, None)
     assert (await clients.stranger.ask(ALL))["alerts"]["edges"] == []
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def server(data_dir: Path) -> Iterator[Server]:
     """One server for the tests that leave it as it is."""
-    with serving(data_dir, "--demo") as running:
+    with serving(data_dir, "--demo", "--no-traffic") as running:
         yield running
         assert running.stop() == 0
 
@@ -59,7 +60,7 @@ def balances(server: Server, token: str) -> dict[str, str]:
 
 def test_it_says_where_it_is_and_answers_there(server: Server, data_dir: Path) -> None:
     said = server.output.read_text()
-    assert f"Purser at {server.url}/graphql" in said
+    assert said.startswith(f"Console: {server.url}/\nPurser at {server.url}/graphql\n")
     assert str(data_dir) in said
     again = re.search(r"\(again with: (.*) demo-keys\)", said)
     assert again is not None
@@ -67,6 +68,7 @@ def test_it_says_where_it_is_and_answers_there(server: Server, data_dir: Path) -
     assert said.splitlines()[-1] == f"ready {server.url}"
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
     assert httpx.post(f"{server.url}/mcp").status_code == 401, "agents need a key"
+    assert httpx.get(f"{server.url}/admin/").headers["location"].startswith("/sign-in"), "operators need a session"
     assert server.errors.read_text() == ""
 
 
@@ -93,7 +95,7 @@ def test_the_demo_tenants_have_what_the_documents_say(server: Server, data_dir: 
     acme = balances(server, keys["admin"])
     buckets = {"email_sends", "lead_storage", "email_accounts", "enrich_leads", "copy_leads"}
     assert set(acme) == {"credits", "metered", *buckets}
-    assert acme["metered"] == "50"
+    assert Decimal(acme["metered"]) >= 50
     globex = balances(server, keys["other_service"])
     assert globex["credits"] == "100"
     assert "metered" not in globex
@@ -114,9 +116,9 @@ def test_verify_ledger_works_beside_the_server(server: Server, data_dir: Path) -
     finished = purser(data_dir, "verify-ledger")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.endswith("The books hold.\n")
-    assert re.search(r"wallets +13\n", finished.stdout)
+    assert re.search(r"wallets +33\n", finished.stdout)
     report = json.loads(purser(data_dir, "verify-ledger", "--json").stdout)
-    assert (report["holds"], report["findings"], report["checked"]["tenants"]) == (True, [], 2)
+    assert (report["holds"], report["findings"], report["checked"]["tenants"]) == (True, [], 5)
 
 
 def test_a_key_that_is_made_works_at_once(server: Server, data_dir: Path) -> None:
@@ -229,7 +231,7 @@ def test_expire_books_what_is_overdue(server: Server, data_dir: Path) -> None:
 
 def test_a_second_server_joins_the_same_data(server: Server, data_dir: Path) -> None:
     keys = demo_keys(data_dir)
-    with serving(data_dir, "--demo") as second:
+    with serving(data_dir, "--demo", "--no-traffic") as second:
         assert second.url != server.url
         assert balances(second, keys["admin"]) == balances(server, keys["admin"])
         assert second.stop(signal.SIGTERM) == 0
@@ -258,8 +260,8 @@ def test_signals_stop_everything_in_order_at_any_moment_and_the_data_stay() -> N
                 early.stop(number)
                 eventually(lambda: postgres_is_gone(folder))
         for number in (signal.SIGINT, signal.SIGTERM):
-            with serving(folder, "--demo") as server:
-                assert balances(server, before["admin"])["credits"] == "300"
+            with serving(folder, "--demo", "--no-traffic") as server:
+                assert Decimal(balances(server, before["admin"])["credits"]) > 0
                 assert server.stop(number) == 0
                 assert server.errors.read_text() == ""
                 assert postgres_is_gone(folder)
@@ -283,14 +285,19 @@ def test_without_demo_it_says_how_to_begin(database_url: str, tmp_path: Path) ->
 
 
 def test_verify_ledger_of_books_that_do_not_hold_names_each_fault(database_url: str, tmp_path: Path) -> None:
-    with serving(tmp_path, "--demo", DATABASE_URL=database_url, PURSER_DEMO_SECRET="of this test") as server:
+    with serving(
+        tmp_path, "--demo", "--no-traffic", DATABASE_URL=database_url, PURSER_DEMO_SECRET="of this test"
+    ) as server:
         token = demo_keys(tmp_path, PURSER_DEMO_SECRET="of this test")["service"]
-        assert balances(server, token)["credits"] == "300"
+        assert Decimal(balances(server, token)["credits"]) > 0
     assert not (tmp_path / "postgres").exists()
 
     async def tamper() -> None:
         connection = await asyncpg.connect(database_url)
-        await connection.execute("UPDATE ledger_entry SET note = 'x' WHERE type = 'TOPPED_UP'")
+        await connection.execute(
+            "UPDATE ledger_entry SET note = 'x' WHERE reference = 'demo:opening' AND "
+            "tenant_id = (SELECT id FROM tenant WHERE slug = 'acme')"
+        )
         await connection.close()
 
     asyncio.run(tamper())

@@ -36,6 +36,9 @@ query ($first: Int, $after: String, $from: Date, $to: Date) {{
   }}
 }}"""
 
+KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+DECISION = "{ auditLog(first: 1) { edges { node { operation details { name value } } } } }"
+
 
 async def add(client: Client, key: str, **given: Any) -> Any:
     return await client.do("addExpense", idempotencyKey=key, **({**AGENCY} | given))
@@ -56,14 +59,19 @@ async def described(client: Client, **filters: Any) -> list[str]:
 async def test_an_expense_is_entered_changed_and_deleted_and_keeps_its_trace(clients: Clients) -> None:
     added = await add(clients.admin, "a", description="=cmd|'/c calc'!A0")
     assert await add(clients.admin, "a", description="=cmd|'/c calc'!A0") == added, "once per key"
-    assert (await add(clients.admin, "a"))["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert (await add(clients.admin, "a"))["code"] == KEY_REUSED
     assert (added["money"], added["version"], added["deletedAt"]) == ({"amount": "1500", "currency": "EUR"}, 1, None)
     labor = await clients.operator.do("changeExpense", idempotencyKey="c", id=added["id"], **LABOR)
     assert labor["money"] == {"amount": "249.98", "currency": "EUR"}
     assert (labor["hours"], labor["hourlyRate"], labor["description"], labor["version"]) == ("7.5", "33.33", None, 2)
     assert (await costs(clients.member))["expenseTotals"] == [{"amount": "249.98", "currency": "EUR"}]
-    deleted = await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"])
-    assert deleted == await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"])
+    too_long = await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"], reason="x" * 1001)
+    assert [field["path"] for field in too_long["fields"]] == ["reason"]
+    deleted = await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"], reason="twice")
+    assert deleted == await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"], reason="twice")
+    assert (await clients.admin.do("deleteExpense", idempotencyKey="d", id=added["id"]))["code"] == KEY_REUSED
+    newest = (await clients.admin.ask(DECISION))["auditLog"]["edges"][0]["node"]
+    assert newest == {"operation": "deleteExpense", "details": [{"name": "reason", "value": "twice"}]}
     assert (await costs(clients.member))["expenseTotals"] == []
     node = (await clients.member.ask(NODE, id=added["id"]))["node"]
     history = node.pop("history")

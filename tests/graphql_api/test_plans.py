@@ -47,11 +47,16 @@ async def test_shows_the_plans_of_the_tenants_region_unless_another_is_named(cli
     assert (await clients.member.ask(PLANS, region="atlantis"))["plans"] == []
 
 
-async def test_an_operator_without_a_tenant_names_the_region(clients: Clients) -> None:
+async def test_an_operator_without_a_tenant_sees_the_plans_of_a_region_or_of_all(clients: Clients) -> None:
     operator = Client(clients.operator.http, clients.operator.token)
     assert [plan["key"] for plan in (await operator.ask(PLANS, region="india"))["plans"]] == ["starter", "professional"]
-    (error,) = (await operator.send(PLANS))["errors"]
-    assert error["extensions"] == {"code": "TENANT_REQUIRED"}
+    assert [(plan["region"], plan["key"]) for plan in (await operator.ask(PLANS))["plans"]] == [
+        ("india", "starter"),
+        ("india", "professional"),
+        ("middle_east", "growth"),
+        ("middle_east", "professional"),
+        ("global", "unlimited"),
+    ]
 
 
 async def test_the_plan_of_document_004_fits_starter_with_60_left(clients: Clients, application: Application) -> None:

@@ -104,6 +104,18 @@ async def test_a_rate_card_is_based_on_another_or_states_all(clients: Clients) -
     assert [(row["rateCard"]["version"], row["creditValue"]) for row in listed] == [(3, "0.4"), (2, "0.5"), (1, "0.5")]
 
 
+async def test_operators_see_the_floor_and_the_estimate_of_every_rate(clients: Clients) -> None:
+    cost_plus = {"feature": "draft", "name": "Draft", "chargeType": "COST_PLUS", "walletKey": "credits"}
+    rates = [RATE, {**cost_plus, "floor": "0.02", "defaultEstimateUsd": "0.07"}]
+    await publish(clients, "publishRateCard", rates=rates, creditValue="0.4", markup="1.2")
+    query = "{ rateCards { terms { floorUsd defaultEstimateUsd rate { feature } } } }"
+    terms = (await clients.operator.ask(query))["rateCards"][0]["terms"]
+    assert [(each["rate"]["feature"], each["floorUsd"], each["defaultEstimateUsd"]) for each in terms] == [
+        ("blog_post", None, "0.9"),
+        ("draft", "0.02", "0.07"),
+    ]
+
+
 async def test_plans_bundles_and_providers_are_published(clients: Clients) -> None:
     plan = await publish(clients, "publishPlan", **PLAN)
     assert plan["plan"]["price"] == {"amount": "39999", "currency": "INR"}

@@ -9,7 +9,7 @@ from infra.application import Application, open_application
 from infra.settings import Settings
 from tests.graphql_api.client import Client
 from tests.graphql_api.conftest import Clients
-from tests.graphql_api.history import CALLS, NOON, NOVEMBER, event, record
+from tests.graphql_api.history import CALLS, GPT, NOON, NOVEMBER, event, record
 from tests.infra.builders import Clock
 
 pytestmark = pytest.mark.anyio
@@ -22,6 +22,11 @@ query ($filter: UsageFilter!, $by: [UsageDimension!]!, $top: Int, $compare: Bool
     total {{ {TOTALS} }} previous {{ costUsd events }} previousFrom previousTo asOf
   }}
 }}"""
+
+SPAN = """
+query ($filter: UsageFilter!) {
+  usageBreakdown(filter: $filter, groupBy: [], comparePrevious: true) { from to total { costUsd } previousFrom }
+}"""
 
 
 @pytest.fixture
@@ -147,6 +152,31 @@ async def test_the_month_before_stands_beside_this_one(clients: Clients) -> None
     ]
 
 
+async def test_a_span_is_also_a_month_or_days_of_the_tenants_zone(clients: Clients, application: Application) -> None:
+    await application.writers.execute("UPDATE tenant SET time_zone = 'Asia/Kolkata' WHERE slug = 'acme'")
+    await record(clients.service, (*CALLS, ("2026-10-31T18:30:00Z", GPT, "writer", "spring", None, None, "16")))
+
+    async def span(**wanted: str) -> tuple[str, str, str, str]:
+        found = (await clients.member.ask(SPAN, filter=wanted))["usageBreakdown"]
+        return found["from"], found["to"], found["total"]["costUsd"], found["previousFrom"]
+
+    november = ("2026-10-31T18:30:00.000000Z", "2026-11-30T18:30:00.000000Z", "23.75", "2026-09-30T18:30:00.000000Z")
+    assert await span(month="2026-11") == november
+    assert await span() == november
+    assert await span(firstDay="2026-11-01", lastDay="2026-11-30") == november
+    assert (await span(month="2026-10"))[2] == "0"
+    assert (await span(firstDay="2026-11-21", lastDay="2026-11-21"))[:3] == (
+        "2026-11-20T18:30:00.000000Z",
+        "2026-11-21T18:30:00.000000Z",
+        "6",
+    )
+    log = await clients.member.ask(
+        "query ($filter: UsageFilter!) { usageEvents(filter: $filter) { edges { node { costUsd } } } }",
+        filter={"firstDay": "2026-11-01", "lastDay": "2026-11-02"},
+    )
+    assert [edge["node"]["costUsd"] for edge in log["usageEvents"]["edges"]] == ["0.5", "1", "16"]
+
+
 async def test_what_is_charged_and_what_has_no_price_are_counted(clients: Clients) -> None:
     charged = event(1, CALLS[0], success=False) | {"feature": "llm_call"}
     unknown = event(2, CALLS[0], provider="nobody", model="no-such", costUsd=None)
@@ -211,6 +241,26 @@ async def test_what_cannot_be_asked_is_named(clients: Clients) -> None:
     for by, top, wanted, message in REFUSED:
         answer = await clients.member.send(BREAKDOWN, {"filter": NOVEMBER | wanted, "by": by, "top": top})
         (error,) = answer["errors"]
+        assert (error["message"], error["extensions"]) == (message, {"code": "BAD_USER_INPUT"})
+
+
+WHEN = "filter: say when by from and to, by month, or by firstDay and lastDay: leave the others out"
+SPANS_REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
+    (NOVEMBER | {"month": "2026-11"}, WHEN),
+    ({"month": "2026-11", "firstDay": "2026-11-01", "lastDay": "2026-11-30"}, WHEN),
+    ({"to": NOVEMBER["to"], "lastDay": "2026-11-30"}, WHEN),
+    ({"from": NOVEMBER["from"]}, "filter.from and filter.to belong together: name both"),
+    ({"lastDay": "2026-11-30"}, "filter.firstDay and filter.lastDay belong together: name both"),
+    ({"firstDay": "2026-11-02", "lastDay": "2026-11-01"}, "filter.firstDay must not lie after filter.lastDay"),
+    ({"firstDay": "1999-12-31", "lastDay": "2026-11-01"}, "filter: days lie in the years 2000 to 9997"),
+    ({"firstDay": "2026-11-01", "lastDay": "9998-01-01"}, "filter: days lie in the years 2000 to 9997"),
+    ({"month": "2026-13"}, "filter.month: write it as 2026-11"),
+)
+
+
+async def test_a_span_is_said_in_one_way(clients: Clients) -> None:
+    for wanted, message in SPANS_REFUSED:
+        (error,) = (await clients.member.send(SPAN, {"filter": wanted}))["errors"]
         assert (error["message"], error["extensions"]) == (message, {"code": "BAD_USER_INPUT"})
 
 

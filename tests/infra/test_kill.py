@@ -110,15 +110,15 @@ def test_a_kill_under_load_loses_nothing_and_doubles_nothing(enough: int) -> Non
     told = Told()
     with data_folder() as folder:
         keys = demo_keys(folder)
-        token = keys["service"]
-        with serving(folder, "--demo") as server:
+        token = keys["other_service"]  # of globex, whose credits nothing else touches
+        with serving(folder, "--demo", "--no-traffic") as server:
             plenty = {"idempotencyKey": "plenty", "walletKey": "credits", "amount": "1000000", "note": "for the load"}
-            server.ask(keys["operator"], ADJUST, {"Purser-Tenant": "acme"}, input=plenty)
+            server.ask(keys["operator"], ADJUST, {"Purser-Tenant": "globex"}, input=plenty)
             asyncio.run(load(server, token, told, enough, []))
-        with serving(folder, "--demo") as server:
+        with serving(folder, "--demo", "--no-traffic") as server:
             check_after_a_kill(folder, server, token, told)
             asyncio.run(load(server, token, told, enough, [int(postmaster(folder)[0])]))
-        with serving(folder, "--demo") as server:
+        with serving(folder, "--demo", "--no-traffic") as server:
             check_after_a_kill(folder, server, token, told)
             assert server.stop() == 0
 

@@ -5,9 +5,10 @@ import { count, moment, words } from "/console/formats.js";
 import { ask, change } from "/console/graphql.js";
 import { action, card, dialog, form, opener, pagedTable, REFUSED, shownOnce, tag } from "/console/parts.js";
 
-const PAGE = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy requestsPerMinute } } pageInfo { hasNextPage endCursor }`;
-export const API_KEYS = `apiKeys(first: 20) @include(if: $admin) { ${PAGE} }`;
-const MORE = `query ApiKeys($after: String) { apiKeys(first: 20, after: $after) { ${PAGE} } }`;
+/** What is shown of a page of keys. */
+export const KEYS = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy requestsPerMinute } } pageInfo { hasNextPage endCursor }`;
+export const API_KEYS = `apiKeys(first: 20) @include(if: $admin) { ${KEYS} }`;
+const MORE = `query ApiKeys($after: String) { apiKeys(first: 20, after: $after) { ${KEYS} } }`;
 const CREATE = `mutation CreateApiKey($input: CreateApiKeyInput!) {
   createApiKey(input: $input) { ... on ApiKeyCreated { token } ${REFUSED} }
 }`;
@@ -29,18 +30,19 @@ const OVERLAPS = [
   ["604800", "In seven days"],
 ];
 
-/** The card of the API keys, for who may change them. */
-export function apiKeys({ apiKeys: connection }, { refresh }) {
-  const create = opener("Create a key", "Create an API key", (close) => creating(close, refresh), {});
-  const more = async (after) => (await ask(MORE, { after })).apiKeys;
+/** The card of the API keys, for who may change them. `whose`: the tenant, for operators whose address does not name it. */
+export function apiKeys({ apiKeys: connection }, { refresh }, whose = {}) {
+  const create = opener("Create a key", "Create an API key", (close) => creatingKey(close, refresh, whose), {});
+  const more = async (after) => (await ask(MORE, { after }, whose)).apiKeys;
   return card(
     "API keys",
     { actions: [create] },
-    pagedTable({ caption: "API keys", columns: columns(refresh), connection, more }),
+    pagedTable({ caption: "API keys", columns: columns(refresh, whose), connection, more }),
   );
 }
 
-function creating(close, refresh) {
+/** A form that makes a key and shows it once. */
+export function creatingKey(close, refresh, whose = {}) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return form({
     fields: [
@@ -69,21 +71,26 @@ function creating(close, refresh) {
     ],
     submit: "Create",
     send: ({ expiresAt, requestsPerMinute, ...values }, idempotencyKey) =>
-      change(CREATE, {
-        idempotencyKey,
-        ...values,
-        expiresAt: expiresAt && new Date(expiresAt).toISOString(),
-        requestsPerMinute: requestsPerMinute && Number(requestsPerMinute),
-      }),
+      change(
+        CREATE,
+        {
+          idempotencyKey,
+          ...values,
+          expiresAt: expiresAt && new Date(expiresAt).toISOString(),
+          requestsPerMinute: requestsPerMinute && Number(requestsPerMinute),
+        },
+        whose,
+      ),
     done: (result) => issued(result, close, refresh),
   });
 }
 
-function rotating(id, close, refresh) {
+function rotating(id, close, refresh, whose) {
   return form({
     fields: [{ name: "overlap", label: "The old key ends", options: OVERLAPS, value: "3600" }],
     submit: "Replace",
-    send: ({ overlap }, idempotencyKey) => change(ROTATE, { idempotencyKey, id, overlapSeconds: Number(overlap) }),
+    send: ({ overlap }, idempotencyKey) =>
+      change(ROTATE, { idempotencyKey, id, overlapSeconds: Number(overlap) }, whose),
     done: (result) => issued(result, close, refresh),
   });
 }
@@ -100,7 +107,7 @@ function hasEnded({ revokedAt, expiresAt }) {
   return revokedAt !== null || (expiresAt !== null && new Date(expiresAt) <= new Date());
 }
 
-const columns = (refresh) => [
+const columns = (refresh, whose) => [
   {
     title: "Name",
     main: true,
@@ -118,28 +125,28 @@ const columns = (refresh) => [
   {
     title: "Ends",
     cell: (key) => {
-      if (hasEnded(key)) return tag(`ended ${moment(key.revokedAt ?? key.expiresAt)}`);
+      if (hasEnded(key)) return tag(`has ended, ${moment(key.revokedAt ?? key.expiresAt)}`);
       return [
         key.expiresAt ? moment(key.expiresAt) : "when it is revoked",
         key.replacedBy && element("div", { class: "faint" }, "replaced"),
       ];
     },
   },
-  { title: "Change", cell: (key) => !hasEnded(key) && changing(key, refresh) },
+  { title: "Change", cell: (key) => !hasEnded(key) && changing(key, refresh, whose) },
 ];
 
-function changing({ id, name, replacedBy }, refresh) {
+function changing({ id, name, replacedBy }, refresh, whose) {
   return [
-    !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh)),
+    !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh, whose)),
     " ",
-    action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh), {
+    action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh, whose), {
       sure: `Whoever uses ${name} is shut out within seconds. A revoked key does not come back.`,
     }),
   ];
 }
 
-async function revoke(id, idempotencyKey, refresh) {
-  await change(REVOKE, { idempotencyKey, id });
+async function revoke(id, idempotencyKey, refresh, whose) {
+  await change(REVOKE, { idempotencyKey, id }, whose);
   announce("The key is revoked.");
   await refresh();
 }

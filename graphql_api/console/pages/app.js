@@ -57,7 +57,7 @@ async function loadPage(page, route, coming) {
   viewing.catch(() => {});
   // Operators' pages ask nothing for anybody else, and some pages ask what the viewer's role lets them see.
   if (route.operator && (await viewing).viewer.role !== "OPERATOR") {
-    drawShell(await viewing, { refresh: () => refresh(shown) });
+    drawShell(await viewing, { refresh: renew });
     throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   }
   const module = await coming;
@@ -70,10 +70,12 @@ async function loadPage(page, route, coming) {
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
     page.loadedAt = Date.now();
+    const wasHere = main.contains(document.activeElement);
     fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
+    if (wasHere) main.focus({ preventScroll: true });
   };
   page.reload = () => module.load(context);
-  drawShell(shell, { refresh: () => refresh(shown) });
+  drawShell(shell, { refresh: renew });
   await page.redraw(data);
 }
 
@@ -89,7 +91,7 @@ async function refresh(page) {
   try {
     const [shell, data] = await Promise.all([loadShell({ anew: true }), page.reload()]);
     if (shown !== page) return;
-    drawShell(shell, { refresh: () => refresh(shown) });
+    drawShell(shell, { refresh: renew });
     await page.redraw(data);
   } catch (error) {
     failed(page, error);
@@ -112,6 +114,7 @@ function signIn() {
 }
 
 function leave() {
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   if (!shown) return;
   shown.aborting.abort();
   for (const stop of shown.stops) stop();
@@ -132,6 +135,12 @@ function notFound() {
 function isBusy() {
   const active = document.activeElement;
   return document.querySelector("dialog[open]") || (main.contains(active) && active.matches("input, select, textarea"));
+}
+
+/** There is news: draw anew, or as soon as nobody is in the middle of something. */
+function renew() {
+  if (shown && isBusy()) shown.loadedAt = 1;
+  else refresh(shown);
 }
 
 function look() {
@@ -155,9 +164,7 @@ document.addEventListener("visibilitychange", look);
 setInterval(look, BETWEEN_LOOKS);
 on("ended", signIn);
 on("returned", () => {
-  if (!shown) return;
-  if (isBusy()) shown.loadedAt = 1;
-  else refresh(shown);
+  renew();
   announce("The connection is back.");
 });
 

@@ -1,7 +1,7 @@
 // Balances: what each wallet still has, moving by itself.
 
 import { element, fill } from "/console/elements.js";
-import { amount, percent, words } from "/console/formats.js";
+import { amount, balance, percent, words } from "/console/formats.js";
 import { bar, card, figures, status } from "/console/parts.js";
 
 /** What the API tells of a balance, at first and whenever it moves. */
@@ -46,7 +46,13 @@ function live(wallet, { follow }, moved, drawn) {
 
 function standing({ key, unit, available, reserved, consumed, expired, debt, usedPercent, status: state }) {
   return [
-    element("p", { class: "balance" }, element("strong", {}, amount(available, unit)), " available ", status(state)),
+    element(
+      "p",
+      { class: "balance" },
+      element("strong", { title: amount(available, unit) }, balance(available, unit)),
+      " available ",
+      status(state),
+    ),
     bar(usedPercent, `${words(key)} used`),
     figures(
       ["Used", amount(consumed, unit), usedPercent === null ? null : percent(usedPercent)],

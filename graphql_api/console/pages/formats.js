@@ -3,6 +3,8 @@
 const locale = navigator.languages;
 const counts = new Intl.NumberFormat(locale);
 const credits = new Intl.NumberFormat(locale, { maximumFractionDigits: 9 });
+const hundredths = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, roundingMode: "floor" });
+const wholeCents = new Intl.NumberFormat(locale, { style: "currency", currency: "USD", roundingMode: "floor" });
 const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
 const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const exactMoments = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
@@ -16,6 +18,12 @@ export function amount(text, unit) {
   return unit === "USD" ? usd(text) : credits.format(text);
 }
 
+/** A balance to be read at a glance: never more than there is, with its small change left out from one on. */
+export function balance(text, unit) {
+  if (Math.abs(Number(text)) < 1) return amount(text, unit);
+  return (unit === "USD" ? wholeCents : hundredths).format(text);
+}
+
 /** An amount of a wallet by its key, where the unit is not told: the prepaid one holds dollars. */
 export function walletAmount(text, walletKey) {
   return amount(text, walletKey === "metered" ? "USD" : "CREDIT");
@@ -26,14 +34,13 @@ export function usd(text, { exact = false } = {}) {
   return money(text, "USD", { exact });
 }
 
-/** An amount of a currency by its ISO 4217 code. */
+/** An amount of a currency by its ISO 4217 code, with as many digits as the currency has. */
 export function money(text, currency, { exact = false } = {}) {
   const small = Math.abs(Number(text)) < 1 && Number(text) !== 0;
-  const digits = exact ? 9 : small ? 6 : 2;
+  const digits = exact ? 9 : small ? 6 : undefined;
   const key = `${currency} ${digits}`;
   if (!moneys.has(key)) {
-    const options = { style: "currency", currency, minimumFractionDigits: 2, maximumFractionDigits: digits };
-    moneys.set(key, new Intl.NumberFormat(locale, options));
+    moneys.set(key, new Intl.NumberFormat(locale, { style: "currency", currency, maximumFractionDigits: digits }));
   }
   return moneys.get(key).format(text);
 }

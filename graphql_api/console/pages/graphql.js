@@ -42,9 +42,12 @@ export async function ask(query, variables = {}, { signal, tenant = tenantLooked
   return answer.data;
 }
 
-/** What a mutation with `input` answers. Throws Refusal where it selects `... on Refusal { code message }` and is refused. */
-export async function change(query, input) {
-  const [result] = Object.values(await ask(query, { input }));
+/**
+ * What a mutation with `input` answers. Throws Refusal where it selects `... on Refusal { code message }` and is refused.
+ * `options` are those of `ask`.
+ */
+export async function change(query, input, options) {
+  const [result] = Object.values(await ask(query, { input }, options));
   if (result?.code && result.message) throw new Refusal(result);
   return result;
 }

@@ -98,9 +98,9 @@ export function table({ caption, columns, rows, empty: nothing = "Nothing yet." 
 
 /**
  * The table of a connection: its page's edges, and a button that asks for the next page. `more`: asks for the page after
- * a cursor and resolves to a connection.
+ * a cursor and resolves to a connection. `stacked`: on a phone, each row stands as a list of its cells.
  */
-export function pagedTable({ caption, columns, connection, more, empty: nothing = "Nothing yet." }) {
+export function pagedTable({ caption, columns, connection, more, empty: nothing = "Nothing yet.", stacked = false }) {
   if (!connection.edges.length) return empty(nothing);
   const nodes = (page) => page.edges.map(({ node }) => node);
   const body = element("tbody", {}, rowsOf(columns, nodes(connection)));
@@ -117,7 +117,8 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
       if (!hasNextPage) button.remove();
     });
   }
-  return element("div", {}, scrolled(caption, columns, body), problem, hasNextPage && button);
+  const shown = scrolled(caption, columns, body);
+  return element("div", { class: stacked && "stacked" }, shown, problem, hasNextPage && button);
 }
 
 function scrolled(caption, columns, body) {

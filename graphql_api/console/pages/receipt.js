@@ -16,9 +16,12 @@ const RECEIPT = `query Receipt($id: ID!) {
   }
 }`;
 
-/** A button that opens the receipt of a reservation, a call, a ledger entry or a refusal, by its id. */
-export function receiptButton(id, label) {
-  return opener(label, "Receipt", async () => receipt(await ask(RECEIPT, { id })), { class: "plain" });
+/**
+ * A button that opens the receipt of a reservation, a call, a ledger entry or a refusal, by its id. `options` are those of
+ * `ask`: whose it is, where the address does not name the tenant.
+ */
+export function receiptButton(id, label, options) {
+  return opener(label, "Receipt", async () => receipt(await ask(RECEIPT, { id }, options)), { class: "plain" });
 }
 
 function receipt({ receipt: found }) {

@@ -31,11 +31,13 @@ export function routeOf(path) {
     const names = route.address.match(/(?<=\{)\w+/g) ?? [];
     const pattern = route.address.replace(/\{\w+\}/g, "([^/]+)");
     const found = path.match(new RegExp(`^${pattern}$`));
-    if (found)
-      return {
-        ...route,
-        parameters: Object.fromEntries(names.map((name, at) => [name, decodeURIComponent(found[at + 1])])),
-      };
+    if (!found) continue;
+    try {
+      const values = found.slice(1).map(decodeURIComponent);
+      return { ...route, parameters: Object.fromEntries(names.map((name, at) => [name, values[at]])) };
+    } catch {
+      return null;
+    }
   }
   return null;
 }

@@ -105,7 +105,7 @@ function menuButton() {
 }
 
 function whose({ role, tenant }) {
-  if (isOperating() || !tenant) return element("span", { class: "whose" }, "All tenants");
+  if (!tenant || (role === "OPERATOR" && isOperating())) return element("span", { class: "whose" }, "All tenants");
   const plan = element("small", {}, tenant.plan.name);
   return element("span", { class: "whose" }, tenant.name, " ", plan, role === "OPERATOR" && leaveTenant());
 }
@@ -148,7 +148,7 @@ function drawMenu({ role, tenant }) {
   const menu = document.getElementById("menu");
   fill(
     menu,
-    tenant && !isOperating() && group(tenant.name, TENANT_PAGES),
+    tenant && !(role === "OPERATOR" && isOperating()) && group(tenant.name, TENANT_PAGES),
     role === "OPERATOR" && [group("Operator", OPERATOR_PAGES), everything],
   );
   menu.hidden = false;
@@ -161,13 +161,18 @@ function notices({ viewer, pauses, budgets, wallets }) {
   const low = wallets.filter(({ status }) => status === "WARNING");
   const near = budgets.filter(({ paused }) => !paused);
   return [
-    pauses.map((pause) => banner("full", `Paused: ${pausedText(pause)}.`, wayOut(pause, mayChange))),
-    dry.length > 0 && banner("full", `Nothing is left of: ${dry.map(left).join(", ")}.`, topUp(mayChange)),
-    near.length > 0 && banner("near", `Near the cap: ${near.map(named).join(", ")}.`, caps(mayChange)),
-    low.length > 0 && banner("near", `Running low: ${low.map(left).join(", ")}.`, topUp(mayChange)),
+    banner("full", "Paused", [
+      ...pauses.map((pause) => [pausedText(pause), wayOut(pause, mayChange)]),
+      ...dry.map((wallet) => [`nothing is left of ${left(wallet)}`, refill(wallet, mayChange)]),
+    ]),
+    banner("near", "Nearly used up", [
+      ...near.map((budget) => [named(budget), caps(mayChange)]),
+      ...low.map((wallet) => [left(wallet), refill(wallet, mayChange)]),
+    ]),
   ];
 }
 
+const BOUGHT = ["credits", "metered"];
 const REASONS = {
   budget_exceeded: "its budget is used up",
   monthly_budget_exceeded: "its budget of this month is used up",
@@ -183,7 +188,7 @@ function pausedText({ scope, scopeId, name, pauseReason }) {
 function wayOut({ scope, scopeId, pauseReason }, mayChange) {
   if (pauseReason?.includes("budget")) return caps(mayChange);
   if (!mayChange) return "An administrator can resume it.";
-  if (pauseReason === "metered_empty") return [link("/#top-up", "Top up"), ", then activate it again."];
+  if (pauseReason === "metered_empty") return link("/#top-up", "Top up, then activate it");
   if (scope === "CAMPAIGN") return link(`/campaigns/${encodeURIComponent(scopeId)}`, "Resume it");
   if (scope === "AGENT") return link("/settings#agents", "Resume it");
   return "Ask who runs Purser to resume it.";
@@ -191,16 +196,23 @@ function wayOut({ scope, scopeId, pauseReason }, mayChange) {
 
 const caps = (mayChange) =>
   mayChange ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap.";
-const topUp = (mayChange) => (mayChange ? link("/#top-up", "Top up") : "An administrator can top up.");
 const left = ({ key, usedPercent }) => `${words(key).toLowerCase()} (${percent(usedPercent)} used)`;
+
+/** Credits and prepaid balance can be bought; a bucket is as large as the plan makes it. */
+function refill({ key }, mayChange) {
+  if (!BOUGHT.includes(key)) return link("/plan", "See the plans");
+  return mayChange ? link("/#top-up", "Top up") : "An administrator can top up.";
+}
 
 function named({ scope, scopeId, name, spent, cap, usedPercent }) {
   const who = scope === "TENANT" ? "the month" : `${words(scope).toLowerCase()} ${name ?? scopeId}`;
   return `${who} at ${percent(usedPercent)} (${usd(spent)} of ${usd(cap)})`;
 }
 
-function banner(tone, text, out) {
-  return element("p", { class: ["banner", tone] }, text, " ", out);
+function banner(tone, title, items) {
+  if (!items.length) return null;
+  const lines = items.map(([text, out]) => element("li", {}, text, ". ", out));
+  return element("div", { class: ["banner", tone] }, element("strong", {}, title), element("ul", {}, lines));
 }
 
 function link(path, text) {
