@@ -40,6 +40,9 @@ class Budget(Node):
     used_percent: float | None = strawberry.field(description="Spent, of the cap; null without a cap.")
     paused: bool = strawberry.field(description="Whether its scope is stopped now.")
     pause_reason: str | None = strawberry.field(description="Why it is stopped; null if it is not.")
+    is_default: bool = strawberry.field(
+        description="Whether the cap is the operator's default for the agent role, and not your own."
+    )
 
     @classmethod
     def of(cls, view: BudgetView) -> "Budget":
@@ -58,6 +61,7 @@ class Budget(Node):
             used_percent=None if used is None else used / 100,
             paused=view.pause_reason is not None,
             pause_reason=view.pause_reason,
+            is_default=view.is_default,
         )
 
 
@@ -141,6 +145,10 @@ class BudgetQueries:
         context = info.context
         found = await query.list_budgets(context.application, context.caller.tenant_id, percent, page_size(first, 100))
         return [Budget.of(view) for view in found]
+
+    @field(description="Operators: the caps of agent roles for every tenant that has set none of its own, by role.")
+    async def default_budgets(self, info: Info) -> list[DefaultBudget]:
+        return [_default_of(budget.key, budget) for budget in await query.default_budgets(info.context.application)]
 
 
 @strawberry.type

@@ -39,11 +39,12 @@ WITH counted AS (
     SELECT scope, scope_id, period, cap, thresholds FROM budget WHERE tenant_id = $1 {only_scope}
 ), known AS (
     SELECT scope, scope_id, period, period_key, spent, held,
-        coalesce(own.cap, preset.cap) AS cap, coalesce(own.thresholds, preset.thresholds) AS thresholds
+        coalesce(own.cap, preset.cap) AS cap, coalesce(own.thresholds, preset.thresholds) AS thresholds,
+        own.cap IS NULL AS is_default
     FROM counted FULL JOIN own USING (scope, scope_id, period)
     LEFT JOIN (SELECT * FROM budget WHERE tenant_id = $3) preset USING (scope, scope_id, period)
 ), current AS (
-    SELECT scope, scope_id, period, cap, thresholds,
+    SELECT scope, scope_id, period, cap, thresholds, is_default,
         CASE period WHEN 'MONTH' THEN CASE WHEN cap IS NULL THEN period_key ELSE $2 END ELSE period END AS period_key,
         CASE WHEN stale THEN 0 ELSE spent END AS spent, CASE WHEN stale THEN 0 ELSE held END AS held
     FROM (
@@ -52,7 +53,7 @@ WITH counted AS (
 ), measured AS (
     SELECT *, CASE WHEN cap > 0 THEN div(spent::numeric * 10000, cap) WHEN cap = 0 THEN 10000 END AS used FROM current
 )
-SELECT m.scope, m.scope_id, m.period, m.period_key, m.cap, m.thresholds, m.spent, m.held,
+SELECT m.scope, m.scope_id, m.period, m.period_key, m.cap, m.thresholds, m.spent, m.held, m.is_default,
     s.name, s.status, s.pause_reason, s.pause_period_key, s.pause_cap, coalesce(paused.cap, preset.cap)
 FROM measured m
 LEFT JOIN scope s ON s.tenant_id = $1 AND s.kind = m.scope AND s.id = m.scope_id AND m.period <> 'TASK'
@@ -74,17 +75,22 @@ _OF_SCOPES: Final = _BUDGETS.format(
     only_scope="AND (scope, scope_id) IN (SELECT * FROM unnest($4::text[], $5::text[]))"
 )
 
+_DEFAULTS: Final = (
+    "SELECT scope, scope_id, period, cap, thresholds FROM budget WHERE tenant_id = $1 ORDER BY scope_id, period"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
     """A budget in its newest period; `budget` None: no cap. `pause_reason` None: the scope may spend. `name`: what people
-    call the scope."""
+    call the scope. `is_default`: the cap is the operator's, and not the tenant's own."""
 
     key: BudgetKey
     budget: Budget | None
     counter: Counter
     pause_reason: str | None
     name: str | None = None
+    is_default: bool = False
 
     @property
     def used_percent(self) -> int | None:
@@ -114,21 +120,30 @@ async def get_many(application: Application, tenant_id: UUID, keys: Sequence[Bud
     return [found.get(key) for key in keys]
 
 
+async def default_budgets(application: Application) -> list[Budget]:
+    """The caps that operators set for agent roles of every tenant."""
+    rows = await application.across_tenants.fetch(_DEFAULTS, NIL)
+    return [
+        Budget(BudgetKey(BudgetScope(scope), scope_id, BudgetPeriod(period)), cap, tuple(thresholds))
+        for scope, scope_id, period, cap, thresholds in rows
+    ]
+
+
 async def _month(application: Application, tenant_id: UUID) -> str:
     return month_key(application.clock(), await zone_of(application, tenant_id))
 
 
 def _view(row: asyncpg.Record, month: str) -> BudgetView:
-    scope, scope_id, period, period_key, cap, thresholds, spent, held = row[:8]
+    scope, scope_id, period, period_key, cap, thresholds, spent, held, is_default = row[:9]
     key = BudgetKey(BudgetScope(scope), scope_id, BudgetPeriod(period))
     budget = None if cap is None else Budget(key, cap, tuple(thresholds))
     counter = Counter(CounterKey(key.scope, scope_id, period_key), spent, held)
-    return BudgetView(key, budget, counter, _pause_reason(row, month), row[8])
+    return BudgetView(key, budget, counter, _pause_reason(row, month), row[9], is_default and budget is not None)
 
 
 def _pause_reason(row: asyncpg.Record, month: str) -> str | None:
     """Why the scope may not spend; a budget's pause counts only while its period and its cap are current."""
-    name, status, reason, period_key, pause_cap, cap_in_force = row[8:]
+    name, status, reason, period_key, pause_cap, cap_in_force = row[9:]
     if status is None or status == ScopeStatus.ACTIVE:
         return None
     scope = Scope(ScopeKey(ScopeKind(row[0]), row[1]), name, ScopeStatus(status), reason, period_key, pause_cap)

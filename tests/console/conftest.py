@@ -51,7 +51,13 @@ def _demo_database(postgres_url: str, template: str) -> Iterator[str]:
 async def site(browser: Browser, _demo_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """The worker's server. (Not started where there is no browser.)"""
     folder = tmp_path_factory.mktemp("site")
-    settings = Settings(_demo_database, folder, "a secret of the tests", DeploymentMode.SELF_HOSTED)
+    settings = Settings(
+        _demo_database,
+        folder,
+        "a secret of the tests",
+        DeploymentMode.SELF_HOSTED,
+        local_identity_providers_allowed=True,
+    )
     async with running_site(settings, _demo_database) as running:
         yield running
 

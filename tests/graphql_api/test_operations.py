@@ -201,6 +201,19 @@ async def test_default_budget_counts_for_every_tenant_without_one(clients: Clien
     assert answer == {"__typename": "DefaultBudget", "agentRole": "writer", "period": "MONTH", "cap": "1"}
     refused = await clients.service.reserve("r", estimate={"costUsd": "2"}, attribution={"agentRole": "writer"})
     assert (refused["__typename"], refused["scope"], refused["cap"]) == ("BudgetExceeded", "AGENT", "1")
+    await clients.service.reserve("small", estimate={"costUsd": "0.5"}, attribution={"agentRole": "writer"})
+    shown = "{ budgets(atOrAbovePercent: 0) { scopeId cap isDefault } }"
+    assert (await clients.member.ask(shown))["budgets"] == [{"scopeId": "writer", "cap": "1", "isDefault": True}]
+    await clients.operator.do("setDefaultBudget", period="TASK", cap="5")
+    defaults = "{ defaultBudgets { agentRole period cap } }"
+    assert (await clients.operator.ask(defaults))["defaultBudgets"] == [
+        {"agentRole": None, "period": "TASK", "cap": "5"},
+        {"agentRole": "writer", "period": "MONTH", "cap": "1"},
+    ]
+    own = {"scope": "AGENT", "scopeId": "writer", "period": "MONTH"}
+    await clients.admin.do("setBudget", idempotencyKey="own", cap="3", **own)
+    assert (await clients.member.ask(shown))["budgets"] == [{"scopeId": "writer", "cap": "3", "isDefault": False}]
+    await clients.admin.do("removeBudget", idempotencyKey="away", **own)
     removed = await clients.operator.do("setDefaultBudget", agentRole="writer", period="MONTH")
     assert removed["cap"] is None
     assert (await clients.service.reserve("r", attribution={"agentRole": "writer"}))["__typename"] == "Reservation"

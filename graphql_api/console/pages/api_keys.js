@@ -1,19 +1,19 @@
 // API keys: with which workers and people of the tenant come to the API. A new one is shown once.
 
 import { announce, element } from "/console/elements.js";
-import { moment, words } from "/console/formats.js";
+import { count, moment, words } from "/console/formats.js";
 import { ask, change } from "/console/graphql.js";
-import { action, card, form, opener, pagedTable, shownOnce, tag } from "/console/parts.js";
+import { action, card, dialog, form, opener, pagedTable, REFUSED, shownOnce, tag } from "/console/parts.js";
 
 /** What is shown of a page of keys. */
-export const KEYS = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy } } pageInfo { hasNextPage endCursor }`;
+export const KEYS = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy requestsPerMinute } } pageInfo { hasNextPage endCursor }`;
 export const API_KEYS = `apiKeys(first: 20) @include(if: $admin) { ${KEYS} }`;
 const MORE = `query ApiKeys($after: String) { apiKeys(first: 20, after: $after) { ${KEYS} } }`;
 const CREATE = `mutation CreateApiKey($input: CreateApiKeyInput!) {
-  createApiKey(input: $input) { ... on ApiKeyCreated { token } ... on Refusal { code message } }
+  createApiKey(input: $input) { ... on ApiKeyCreated { token } ${REFUSED} }
 }`;
 const ROTATE = `mutation RotateApiKey($input: RotateApiKeyInput!) {
-  rotateApiKey(input: $input) { ... on ApiKeyRotated { token } ... on Refusal { code message } }
+  rotateApiKey(input: $input) { ... on ApiKeyRotated { token } ${REFUSED} }
 }`;
 const REVOKE = `mutation RevokeApiKey($input: RevokeApiKeyInput!) {
   revokeApiKey(input: $input) { __typename ... on Refusal { code message } }
@@ -43,15 +43,44 @@ export function apiKeys({ apiKeys: connection }, { refresh }, whose = {}) {
 
 /** A form that makes a key and shows it once. */
 export function creatingKey(close, refresh, whose = {}) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return form({
     fields: [
-      { name: "name", label: "Name", required: true, maxlength: 200, help: "The ledger and the audit log name it so." },
-      { name: "role", label: "Role", options: ROLES },
-      { name: "lastDay", label: "Works until the end of (UTC)", type: "date", help: "Empty: until it is revoked." },
+      {
+        name: "name",
+        label: "Name",
+        required: true,
+        maxlength: 100,
+        help: "The ledger and the audit log name it so.",
+      },
+      { name: "role", label: "Role", options: ROLES, help: "Keys of members and administrators take a seat each." },
+      {
+        name: "expiresAt",
+        label: "Ends",
+        type: "datetime-local",
+        help: `By your clock (${zone}). Empty: it works until it is revoked.`,
+      },
+      {
+        name: "requestsPerMinute",
+        label: "Requests a minute, at most",
+        type: "number",
+        min: 1,
+        max: 10_000_000,
+        help: "Empty: the usual limit of this installation.",
+      },
     ],
     submit: "Create",
-    send: ({ name, role, lastDay }, idempotencyKey) =>
-      change(CREATE, { idempotencyKey, name, role, expiresAt: lastDay && `${lastDay}T23:59:59Z` }, whose),
+    send: ({ expiresAt, requestsPerMinute, ...values }, idempotencyKey) =>
+      change(
+        CREATE,
+        {
+          idempotencyKey,
+          ...values,
+          expiresAt: expiresAt && new Date(expiresAt).toISOString(),
+          requestsPerMinute: requestsPerMinute && Number(requestsPerMinute),
+        },
+        whose,
+      ),
     done: (result) => issued(result, close, refresh),
   });
 }
@@ -66,35 +95,55 @@ function rotating(id, close, refresh, whose) {
   });
 }
 
-async function issued({ token }, close, refresh) {
+/** Sent again because the answer was lost, a request makes no second key, and nobody can show the first one. */
+function issued({ token }, close, refresh) {
   close();
-  await refresh();
-  shownOnce("The new key", token ?? "It was shown before. Whoever lost it replaces or revokes it.");
+  if (token) shownOnce("The new key", token);
+  else dialog("The key is there", element("p", {}, "It was shown before. Whoever lost it replaces or revokes it."));
+  return refresh();
+}
+
+function hasEnded({ revokedAt, expiresAt }) {
+  return revokedAt !== null || (expiresAt !== null && new Date(expiresAt) <= new Date());
 }
 
 const columns = (refresh, whose) => [
-  { title: "Name", main: true, cell: ({ name }) => name },
-  { title: "Role", cell: ({ role }) => words(role) },
-  { title: "Key", cell: ({ hint }) => element("code", {}, hint ?? "") },
+  {
+    title: "Name",
+    main: true,
+    cell: ({ name, hint }) => [name, hint && element("div", {}, element("code", {}, hint))],
+  },
+  {
+    title: "Role",
+    cell: ({ role, requestsPerMinute }) => [
+      words(role),
+      requestsPerMinute && element("div", { class: "faint" }, `${count(requestsPerMinute)} requests a minute`),
+    ],
+  },
   { title: "Created", cell: ({ createdAt, createdBy }) => [moment(createdAt), createdBy && ` by ${createdBy}`] },
   { title: "Last used", cell: ({ lastUsedAt }) => (lastUsedAt ? moment(lastUsedAt) : "never") },
   {
     title: "Ends",
-    cell: ({ expiresAt, revokedAt }) =>
-      revokedAt ? tag("has ended", "full") : expiresAt ? moment(expiresAt) : "when it is revoked",
+    cell: (key) => {
+      if (hasEnded(key)) return tag(`has ended, ${moment(key.revokedAt ?? key.expiresAt)}`);
+      return [
+        key.expiresAt ? moment(key.expiresAt) : "when it is revoked",
+        key.replacedBy && element("div", { class: "faint" }, "replaced"),
+      ];
+    },
   },
-  {
-    title: "Change",
-    cell: ({ id, name, revokedAt, replacedBy }) =>
-      !revokedAt && [
-        !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh, whose)),
-        " ",
-        action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh, whose), {
-          sure: "Whoever uses it is shut out at once.",
-        }),
-      ],
-  },
+  { title: "Change", cell: (key) => !hasEnded(key) && changing(key, refresh, whose) },
 ];
+
+function changing({ id, name, replacedBy }, refresh, whose) {
+  return [
+    !replacedBy && opener("Replace", `Replace ${name}`, (close) => rotating(id, close, refresh, whose)),
+    " ",
+    action("Revoke", (idempotencyKey) => revoke(id, idempotencyKey, refresh, whose), {
+      sure: `Whoever uses ${name} is shut out within seconds. A revoked key does not come back.`,
+    }),
+  ];
+}
 
 async function revoke(id, idempotencyKey, refresh, whose) {
   await change(REVOKE, { idempotencyKey, id }, whose);

@@ -118,6 +118,7 @@ function leave() {
   if (!shown) return;
   shown.aborting.abort();
   for (const stop of shown.stops) stop();
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   shown = null;
 }
 

@@ -1,13 +1,13 @@
 // Channels: where alerts go, such as Slack, e-mail or a webhook.
 
-import { announce } from "/console/elements.js";
-import { moment, words } from "/console/formats.js";
-import { change, Refusal } from "/console/graphql.js";
-import { action, card, form, opener, shownOnce, table } from "/console/parts.js";
+import { announce, element } from "/console/elements.js";
+import { moment } from "/console/formats.js";
+import { change, newKey } from "/console/graphql.js";
+import { action, card, choice, form, opener, REFUSED, shownOnce, table } from "/console/parts.js";
 
 export const CHANNELS = "channels @include(if: $admin) { id kind name hint eventTypes actor createdAt }";
 const ADD = `mutation AddChannel($input: AddChannelInput!) {
-  addChannel(input: $input) { ... on ChannelAdded { signingSecret } ... on Refusal { code message } }
+  addChannel(input: $input) { ... on ChannelAdded { signingSecret } ${REFUSED} }
 }`;
 const TEST = `mutation TestChannel($input: TestChannelInput!) {
   testChannel(input: $input) { ... on ChannelTested { delivered error } ... on Refusal { code message } }
@@ -23,57 +23,78 @@ export function channels({ channels: rows }, { refresh }) {
   return card("Channels", { actions: [add] }, table({ caption: "Channels", columns: columns(refresh), rows, empty }));
 }
 
+const KINDS = {
+  SLACK: {
+    name: "Slack",
+    target: "Incoming webhook's address",
+    attributes: { type: "url", placeholder: "https://hooks.slack.com/services/…" },
+  },
+  EMAIL: { name: "E-mail", target: "E-mail address", attributes: { type: "email" } },
+  WEBHOOK: {
+    name: "Webhook",
+    target: "Address",
+    attributes: { type: "url", placeholder: "https://", help: "An https address on the public internet." },
+  },
+};
+
 function adding(close, refresh) {
+  const kinds = Object.entries(KINDS).map(([kind, { name }]) => [kind, name]);
+  return choice("Kind", kinds, (kind) => addingKind(kind, close, refresh));
+}
+
+function addingKind(kind, close, refresh) {
+  const { target, attributes } = KINDS[kind];
   return form({
     fields: [
-      {
-        name: "kind",
-        label: "Kind",
-        options: [
-          ["SLACK", "Slack"],
-          ["EMAIL", "E-mail"],
-          ["WEBHOOK", "Webhook"],
-        ],
-      },
-      { name: "name", label: "Name", required: true, maxlength: 200 },
-      {
-        name: "target",
-        label: "Where",
-        required: true,
-        help: "A Slack incoming webhook's address, an e-mail address, or an https address.",
+      { name: "name", label: "Name", required: true, maxlength: 200, help: "By which you know it, such as On call." },
+      { name: "target", label: target, required: true, ...attributes },
+      kind === "WEBHOOK" && {
+        name: "eventTypes",
+        label: "Events",
+        help: "Such as alert.raised, wallet.low; separated by commas. Empty: every event.",
       },
     ],
     submit: "Add",
-    send: (values, idempotencyKey) => change(ADD, { idempotencyKey, ...values }),
+    send: ({ eventTypes, ...values }, idempotencyKey) => {
+      const wanted = eventTypes?.split(",").map((text) => text.trim()) ?? null;
+      return change(ADD, { idempotencyKey, kind, ...values, eventTypes: wanted });
+    },
     done: async ({ signingSecret }) => {
       close();
       announce("The channel is added.");
-      await refresh();
       if (signingSecret) shownOnce("The webhook's signing secret", signingSecret);
+      await refresh();
     },
   });
 }
 
 const columns = (refresh) => [
   { title: "Channel", main: true, cell: ({ name }) => name },
-  { title: "Kind", cell: ({ kind }) => words(kind) },
+  { title: "Kind", cell: ({ kind }) => KINDS[kind].name },
   { title: "Where", cell: ({ hint }) => hint },
-  { title: "Takes", cell: ({ eventTypes }) => (eventTypes.length ? eventTypes.join(", ") : "everything") },
+  {
+    title: "Takes",
+    cell: ({ kind, eventTypes }) =>
+      eventTypes.length ? eventTypes.join(", ") : kind === "WEBHOOK" ? "every event" : "alerts",
+  },
   { title: "Added", cell: ({ createdAt, actor }) => `${moment(createdAt)} by ${actor}` },
   {
     title: "Change",
-    cell: ({ id }) => [
-      action("Test", (key) => test(id, key)),
+    cell: ({ id, name }) => [
+      opener("Test", `Test ${name}`, () => tested(id)),
       " ",
-      action("Remove", (key) => remove(id, key, refresh), { sure: "Nothing is sent to it any more." }),
+      action("Remove", (key) => remove(id, key, refresh), {
+        sure: `Nothing is sent to ${name} any more, and its address is forgotten.`,
+      }),
     ],
   },
 ];
 
-async function test(id, idempotencyKey) {
-  const { delivered, error } = await change(TEST, { idempotencyKey, id });
-  if (!delivered) throw new Refusal({ message: `It did not arrive: ${error}` });
-  announce("The test message arrived.");
+async function tested(id) {
+  const { delivered, error } = await change(TEST, { idempotencyKey: newKey(), id });
+  return delivered
+    ? element("p", { role: "status" }, "The test message has arrived.")
+    : element("p", { role: "alert", class: "problem" }, `The test message has not arrived: ${error}`);
 }
 
 async function remove(id, idempotencyKey, refresh) {

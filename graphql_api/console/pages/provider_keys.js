@@ -1,14 +1,14 @@
 // Provider keys: the tenant's own keys at providers, which waive the metered leg of a charge where the plan allows it.
 
-import { announce } from "/console/elements.js";
+import { announce, element } from "/console/elements.js";
 import { moment, words } from "/console/formats.js";
 import { change } from "/console/graphql.js";
-import { action, card, form, opener, table, tag } from "/console/parts.js";
+import { action, card, form, opener, REFUSED, table, tag } from "/console/parts.js";
 
-export const PROVIDER_KEYS = `providers { slug name }
+export const PROVIDER_KEYS = `providers @include(if: $person) { slug name }
   providerKeys @include(if: $person) { provider hint createdAt actor used }`;
 const SET = `mutation SetProviderKey($input: SetProviderKeyInput!) {
-  setProviderKey(input: $input) { __typename ... on Refusal { code message } }
+  setProviderKey(input: $input) { __typename ${REFUSED} }
 }`;
 const REMOVE = `mutation RemoveProviderKey($input: RemoveProviderKeyInput!) {
   removeProviderKey(input: $input) { __typename ... on Refusal { code message } }
@@ -39,9 +39,13 @@ export function providerKeys({ providers, providerKeys: rows }, may, { refresh }
 }
 
 const COLUMNS = [
-  { title: "Key", cell: ({ hint }) => hint },
+  { title: "Key ends in", cell: ({ hint }) => element("code", {}, hint) },
   { title: "Set", cell: ({ createdAt, actor }) => `${moment(createdAt)} by ${actor}` },
-  { title: "", cell: ({ used }) => (used ? tag("used", "fine") : tag("not used here", "near")) },
+  {
+    title: "State",
+    cell: ({ used }) =>
+      used ? tag("in use", "fine") : [tag("not in use", "near"), " this installation runs calls on its own keys"],
+  },
 ];
 
 function setting(providers, close, done) {
@@ -55,8 +59,8 @@ function setting(providers, close, done) {
         required: true,
         minlength: 8,
         maxlength: 4096,
-        help: "It is kept sealed, and never shown again.",
-        autocomplete: "off",
+        help: "It is kept sealed, never shown again, and takes the place of one that is set already.",
+        autocomplete: "new-password",
       },
     ],
     submit: "Set",

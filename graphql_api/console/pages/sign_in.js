@@ -16,8 +16,7 @@ const PROBLEMS = {
 const PAID = "Thank you. The payment is credited as soon as it is confirmed. Sign in to see it.";
 
 export async function load() {
-  const response = await fetch("/sign-in/options");
-  return response.json();
+  return (await reached("/sign-in/options")).json();
 }
 
 export function draw({ demo }, { query }) {
@@ -37,12 +36,12 @@ export function draw({ demo }, { query }) {
         demo.map((who) => action(who.description, () => enter({ demo: who.label }, next))),
       ),
     card("With an API key", {}, keyForm(next)),
-    card("With your organisation", {}, providerForm(next)),
+    card("With your organisation", {}, providerForm(query.get("organisation"), next)),
   );
 }
 
 function keyForm(next) {
-  const help = "It starts with psk_ and stays on the server's side of a cookie that no script can read.";
+  const help = "It starts with psk_. This browser keeps it in a cookie that no script can read.";
   return form({
     fields: [{ name: "key", label: "Key", type: "password", required: true, help, autocomplete: "current-password" }],
     submit: "Sign in",
@@ -51,12 +50,13 @@ function keyForm(next) {
   });
 }
 
-function providerForm(next) {
+function providerForm(organisation, next) {
   return form({
     fields: [
       {
         name: "tenant",
         label: "Organisation",
+        value: organisation,
         required: true,
         help: "The short name of your tenant, such as acme.",
         autocomplete: "organization",
@@ -70,11 +70,19 @@ function providerForm(next) {
 
 async function enter(credential, next) {
   const headers = { "content-type": "application/json" };
-  const response = await fetch("/sign-in", { method: "POST", headers, body: JSON.stringify(credential) });
+  const response = await reached("/sign-in", { method: "POST", headers, body: JSON.stringify(credential) });
   if (!response.ok) {
     const { message } = await response.json();
     throw new Failure("UNAUTHENTICATED", message);
   }
   // Only paths of this console: an address of another host in `next` would lead away from it.
   location.assign(next.startsWith("/") && !/^\/[/\\]/.test(next) ? next : "/");
+}
+
+async function reached(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch {
+    throw new Failure("UNREACHABLE", "The server does not answer. Check the connection, then try again.");
+  }
 }
