@@ -48,8 +48,8 @@ def credits_of(server: Server, key: str) -> Decimal:
 
 def shown_credits(page: Page) -> Decimal:
     """What the page shows."""
-    text = page.locator("section.card", has_text="Credits").locator(".balance strong").first.inner_text()
-    return Decimal(text.replace(",", ""))
+    exact = page.locator("section.card", has_text="Credits").locator(".balance strong").first.get_attribute("title")
+    return Decimal((exact or "").replace(",", ""))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
