@@ -189,6 +189,10 @@ class _Keeper:
         except Exception as error:  # noqa: BLE001  # one job must not end the others
             failed = error
             _log.exception("%s failed", duty.name)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A job may have answered the request to stop with an error of its own.
+            raise asyncio.CancelledError
         try:
             await self._write_down(duty.name, progress, failed)
         except UNANSWERED as error:

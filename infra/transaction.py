@@ -24,8 +24,9 @@ BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 async def transaction(connection: Connection, begin: str = BEGIN) -> AsyncIterator[None]:
     """Commit at the end, roll back on any exception. READ COMMITTED: what one statement locks, the next ones read."""
     assert not connection.is_in_transaction(), "transactions do not nest"
-    await connection.execute(begin)
     try:
+        # Who is cancelled while it waits for the answer may have begun one.
+        await connection.execute(begin)
         yield
     except BaseException:
         try:

@@ -7,11 +7,13 @@ other. So it may run at any time, twice, in several processes, and be killed any
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+import asyncpg
 
 from domain import rollups
 from domain.ids import NIL
@@ -137,8 +139,10 @@ async def _alone(connection: Connection, tenant_id: UUID) -> AsyncIterator[bool]
     try:
         yield locked
     finally:
-        if locked and not connection.is_closed():
-            await connection.execute(_UNLOCK, key)
+        # A connection that was terminated has given the lock back, and answers this instead.
+        with suppress(asyncpg.InterfaceError):
+            if locked:
+                await connection.execute(_UNLOCK, key)
 
 
 async def _sum(connection: Connection, tenant_id: UUID, mark: datetime, at: datetime) -> datetime:

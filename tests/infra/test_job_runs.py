@@ -193,3 +193,21 @@ async def test_a_server_keeps_all_of_it(application: Application) -> None:
         runs.job for runs in found
     }
     assert {runs.last.outcome for runs in found} == {Outcome.DONE}
+
+
+async def test_a_job_that_answers_a_stop_with_an_error_keeps_nobody_waiting(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def stubborn(_application: Application, _at: datetime) -> Progress:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise asyncpg.InterfaceError("the connection was cut") from error
+        return Progress(0)
+
+    monkeypatch.setattr(housekeeping, "duties", lambda _application: [_Duty("stubborn", stubborn, MINUTE)])
+    async with asyncio.timeout(30), housekeeping.housekeeping(application):
+        await begun.wait()
