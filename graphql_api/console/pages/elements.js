@@ -28,6 +28,13 @@ export function announce(text) {
   document.getElementById("said").textContent = text;
 }
 
+let lastId = 0;
+
+/** An id of an element that another one names. */
+export function uniqueId(name) {
+  return `${name}-${++lastId}`;
+}
+
 function shown(children) {
   return children
     .flat(Number.POSITIVE_INFINITY)
