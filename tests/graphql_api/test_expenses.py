@@ -229,9 +229,13 @@ async def test_a_list_of_campaigns_takes_as_many_statements_as_one(
     clients: Clients, application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def statements(first: int) -> tuple[int, list[Any]]:
-        with counted(monkeypatch) as sent:
-            answer = await clients.member.ask(CAMPAIGNS, first=first, **{"from": "2026-11-01"})
-        return len(sent), [edge["node"] for edge in answer["campaignCostsList"]["edges"]]
+        """The fewest of three times: the server may do something of its own meanwhile."""
+        fewest: list[int] = []
+        for _ in range(3):
+            with counted(monkeypatch) as sent:
+                answer = await clients.member.ask(CAMPAIGNS, first=first, **{"from": "2026-11-01"})
+            fewest.append(len(sent))
+        return min(fewest), [edge["node"] for edge in answer["campaignCostsList"]["edges"]]
 
     for number in range(6):
         campaign = f"c{number}"
