@@ -25,15 +25,24 @@ class Picture(NamedTuple):
 
 
 PICTURES: Final = (
-    Picture("sign-in", "/sign-in", None),
     Picture("usage", "/", "admin"),
     Picture("costs", "/costs", "admin"),
     Picture("campaigns", "/campaigns", "admin"),
     Picture("campaign", "/campaigns/spring", "admin"),
+    Picture("accounts", "/accounts", "admin"),
+    Picture("account", "/accounts/acct-1001", "admin"),
+    Picture("plan", "/plan", "admin"),
     Picture("alerts", "/alerts", "admin"),
     Picture("settings", "/settings", "admin"),
+    Picture("audit-log", "/audit-log", "admin"),
+    Picture("sign-in", "/sign-in", None),
     Picture("operator-tenants", "/operator/tenants", "operator"),
+    Picture("operator-tenant", "/operator/tenants/acme", "operator"),
     Picture("operator-margins", "/operator/margins", "operator"),
+    Picture("operator-rate-cards", "/operator/rate-cards", "operator"),
+    Picture("operator-prices", "/operator/prices", "operator"),
+    Picture("operator-jobs", "/operator/jobs", "operator"),
+    Picture("operator-tables", "/admin/", "operator"),
 )
 NAMES: Final = ", ".join(picture.name for picture in PICTURES)
 
