@@ -50,7 +50,7 @@ NAMES: Final = ", ".join(picture.name for picture in PICTURES)
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"Some of: {NAMES}. All, unless named.")] = None,
 ) -> None:
-    """Take pictures of the console with the demo's figures: 1280 by 800, light, in docs/pictures/<name>.png."""
+    """Take pictures of the console with the demo's figures: 1280 by 1300 points, light, in docs/pictures/<name>.png."""
     program = browsers.installed()
     if program is None:
         raise typer.BadParameter(f"{browsers.MISSING}. {browsers.REMEDY}")
@@ -75,7 +75,8 @@ def take(browser: Browser, origin: str, picture: Picture, token: str | None) -> 
     file = FOLDER / f"{picture.name}.png"
     with browser.new_context(
         base_url=origin,
-        viewport={"width": 1280, "height": 800},
+        viewport={"width": 1280, "height": 1300},
+        device_scale_factor=0.75,
         locale="en-GB",
         timezone_id="UTC",
         color_scheme="light",

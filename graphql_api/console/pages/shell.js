@@ -126,6 +126,8 @@ function account({ role, actor }) {
   };
   on("changed", draw);
   draw();
+  // Operators' pages follow nothing.
+  state.hidden = isOperating();
   const who = element("span", { class: "who", title: actor }, words(role));
   return element(
     "span",
