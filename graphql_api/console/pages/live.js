@@ -85,6 +85,8 @@ function received(message) {
     if (data) following.get(message.id)?.receive(data);
   } else if (message.type === "error" || message.type === "complete") {
     following.delete(message.id);
+    // It tells of the tenant with which it began, so the next page, which may be another tenant's, must not find it open.
+    if (!following.size) close();
   }
 }
 

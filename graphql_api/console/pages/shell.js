@@ -2,8 +2,10 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { percent, usd, words } from "/console/formats.js";
-import { ask, tenantLookedAt, within } from "/console/graphql.js";
+import { ask, Failure, tenantLookedAt, within } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
+import { action } from "/console/parts.js";
+import { drawnFor, sessionEnded } from "/console/session.js";
 
 const VIEWER = "viewer { role actor tenant { slug name plan { name } } }";
 const SHELL = `query Shell {
@@ -54,6 +56,7 @@ export function loadShell({ anew = false } = {}) {
 /** Draw it. `refresh`: loads and draws the page anew. */
 export function drawShell(shell, { refresh }) {
   const { viewer } = shell;
+  drawnFor(viewer);
   document.body.classList.add("signed-in");
   fill(document.getElementById("top"), menuButton(), brand(), whose(viewer), account(viewer));
   drawMenu(viewer);
@@ -116,8 +119,9 @@ function leaveTenant() {
 
 function account({ role, actor }) {
   const leave = async () => {
-    await fetch("/sign-out", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
-    location.assign("/sign-in");
+    const answer = await fetch("/sign-out", { method: "POST" }).catch(() => null);
+    if (!answer?.ok) throw new Failure("UNREACHABLE", "You are still signed in: the server did not answer. Try again.");
+    sessionEnded();
   };
   const state = element("span", { class: "live", title: "Figures move by themselves while the connection stands." });
   const draw = () => {
@@ -134,7 +138,7 @@ function account({ role, actor }) {
     { class: "account" },
     state,
     who,
-    element("button", { type: "button", class: "quiet", onclick: leave }, "Sign out"),
+    action("Sign out", leave),
   );
 }
 
