@@ -133,13 +133,7 @@ function account({ role, actor }) {
   // Operators' pages follow nothing.
   state.hidden = isOperating();
   const who = element("span", { class: "who", title: actor }, words(role));
-  return element(
-    "span",
-    { class: "account" },
-    state,
-    who,
-    action("Sign out", leave),
-  );
+  return element("span", { class: "account" }, state, who, action("Sign out", leave));
 }
 
 function drawMenu({ role, tenant }) {
