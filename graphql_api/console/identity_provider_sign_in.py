@@ -52,7 +52,10 @@ def identity_provider_routes(application: Application, keyring: Keyring, session
     cookie = session.named(_COOKIE)
 
     async def begin(request: Request) -> Response:
-        tenant, next_page = request.query_params.get("tenant", ""), own_page(request.query_params.get("next", ""))
+        tenant, next_page = _said(request, "tenant"), own_page(_said(request, "next"))
+        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            # A site or a mail could sign people in as somebody else, at a provider that asks nothing: so they are asked.
+            return _sent_on(f"/sign-in?{urlencode({'organisation': tenant, 'next': next_page})}")
         try:
             provider = await _provider(application, attempts, request, tenant)
             url, begun = await code_flow.begin(provider, _callback(session, request), tenant, next_page)

@@ -152,6 +152,16 @@ async def test_what_another_site_or_an_earlier_attempt_sends_back_signs_nobody_i
     assert browser.cookies() == {}
 
 
+async def test_another_site_may_lead_to_the_page_but_not_past_it(browser: Browser, provider: SignInProvider) -> None:
+    asked = {"tenant": "acme", "next": "/plan"}
+    for site in ("cross-site", "same-site", "none", ""):
+        begun = await browser.http.get("/sign-in/with", params=asked, headers={"Sec-Fetch-Site": site})
+        assert begun.headers["location"] == "/sign-in?organisation=acme&next=%2Fplan"
+        assert browser.cookies() == {}
+    begun = await browser.http.get("/sign-in/with", params=asked, headers={"Sec-Fetch-Site": "same-origin"})
+    assert begun.headers["location"].startswith(f"{provider.origin}/authorize?")
+
+
 async def test_the_code_is_of_no_use_without_what_the_browser_kept(browser: Browser, provider: SignInProvider) -> None:
     first = parse_qs(urlsplit(await sent_to_provider(browser)).query)
     second = kept(await begun_cookie(browser))
