@@ -11,7 +11,7 @@ from domain.attribution import Attribution
 from domain.budgets import BudgetKey, BudgetPeriod
 from domain.refusals import BudgetScope
 from infra.services.callers import Role
-from tests.console.pages import OpenPage, SignedIn, follow_reads, serious_faults, unread
+from tests.console.pages import OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import COOKIE, Site
 from tests.console.watching import Watch
 from tests.infra.builders import cap, new_key
@@ -78,8 +78,9 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     open_page: OpenPage, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:
     slug, caller = await site.tenant(credits="100")
-    work = Attribution(campaign="spring")
-    await cap(site.application, caller, BudgetKey(BudgetScope.CAMPAIGN, "spring", BudgetPeriod.TOTAL), "10", "c")
+    spring = "spring" * 33
+    work = Attribution(campaign=spring)
+    await cap(site.application, caller, BudgetKey(BudgetScope.CAMPAIGN, spring, BudgetPeriod.TOTAL), "10", "c")
     await site.call(caller, "1", cost="8.4", attribution=work)
     page = await open_page()
     await page.clock.install()
@@ -87,11 +88,12 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     await follow_reads(page)
     await page.goto("/plan")
     banners = page.get_by_role("region", name="Notices")
-    await expect(banners).to_contain_text("campaign spring at 84")
+    await expect(banners).to_contain_text(f"campaign {spring} at 84")
     assert await unread(page) == []
+    assert await fits_its_width(page)
     await site.call(caller, "1", cost="1.6", attribution=work)
     await page.clock.fast_forward("00:31")
-    await expect(banners).to_contain_text("campaign spring: its budget is used up. Raise the cap")
+    await expect(banners).to_contain_text(f"campaign {spring}: its budget is used up. Raise the cap")
     assert await serious_faults(page) == []
     await banners.get_by_role("link", name="Raise the cap").click()
     await page.get_by_role("row", name="A campaign in all").get_by_role("button", name="Change").click()
