@@ -66,7 +66,6 @@ function connect() {
 function received(message) {
   clearTimeout(unanswered);
   if (message.type === "connection_ack") {
-    attempts = 0;
     setReady(true);
     for (const id of following.keys()) begin(id);
     if (wasReady) tell("returned");
@@ -84,6 +83,8 @@ function received(message) {
 
 /** A connection that was silently lost, as in a laptop's sleep, is found by asking. */
 function ping() {
+  // It has stood for a while: one that is taken and closed at once is not asked for at once.
+  attempts = 0;
   send({ type: "ping" });
   clearTimeout(unanswered);
   unanswered = setTimeout(() => {

@@ -46,7 +46,7 @@ export function bar(percent, label) {
   const level = percent >= 100 ? "full" : percent >= 80 ? "near" : "fine";
   const filled = element("span", { class: ["filled", level] });
   filled.style.width = `${Math.min(100, Math.max(0, percent ?? 0))}%`;
-  const spoken = { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
+  const spoken = { role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
   const value = {
     "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))),
     "aria-valuetext": percentText(percent),
@@ -113,8 +113,10 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
       ({ hasNextPage, endCursor } = page.pageInfo);
       const added = rowsOf(columns, nodes(page));
       body.append(...added);
-      announce(`${added.length} more rows`);
-      if (!hasNextPage) button.remove();
+      announce(added.length === 1 ? "One more row" : `${added.length} more rows`);
+      if (hasNextPage) return;
+      if (document.activeElement === document.body) shown.focus({ preventScroll: true });
+      button.remove();
     });
   }
   const shown = scrolled(caption, columns, body);
@@ -122,7 +124,9 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
 }
 
 function scrolled(caption, columns, body) {
-  const heads = columns.map(({ title, number }) => element("th", { scope: "col", class: number && "number" }, title));
+  const heads = columns.map(({ title, number }) =>
+    title ? element("th", { scope: "col", class: number && "number" }, title) : element("td"),
+  );
   const head = element("thead", {}, element("tr", {}, heads));
   const made = element("table", {}, element("caption", { class: "unseen" }, caption), head, body);
   return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": caption }, made);
@@ -293,7 +297,8 @@ export function dialog(title, ...children) {
   const close = () => made.close();
   const closing = element("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "✕");
   const head = element("header", {}, element("h2", { id }, title), closing);
-  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children));
+  const said = element("div", { class: "said-here unseen", role: "status" });
+  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children), said);
   made.addEventListener("close", () => made.remove());
   document.body.append(made);
   made.showModal();
@@ -352,6 +357,7 @@ export function problemOf(error, again = null) {
 /** Do something with a button that waits meanwhile; say what went wrong in `problem`. */
 async function busy(button, problem, act) {
   if (button.disabled) return;
+  const hadFocus = document.activeElement === button;
   button.disabled = true;
   problem.textContent = "";
   try {
@@ -360,6 +366,8 @@ async function busy(button, problem, act) {
     problem.textContent = said(error);
   } finally {
     button.disabled = false;
+    // A button loses the focus while it waits.
+    if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
   }
 }
 
