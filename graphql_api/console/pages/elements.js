@@ -41,7 +41,8 @@ export function fillAnew(node, ...children) {
 
 /** What finds it again once the node was drawn anew: of the same kind, with the same name, the same one of those. */
 function likeIn(node, wanted) {
-  const nameOf = (one) => `${one.getAttribute("aria-label") ?? one.textContent} ${one.name ?? ""} ${one.href ?? ""}`;
+  const textOf = (one) => one.getAttribute("aria-label") ?? (one.querySelector("summary") ?? one).textContent;
+  const nameOf = (one) => `${textOf(one)} ${one.name ?? ""} ${one.href ?? ""}`;
   const name = nameOf(wanted);
   const alike = () => [...node.querySelectorAll(wanted.localName)].filter((one) => nameOf(one) === name);
   const at = alike().indexOf(wanted);

@@ -25,7 +25,7 @@ export function follow(query, variables, receive) {
   const id = String(++lastId);
   following.set(id, { query, variables, receive });
   if (ready) begin(id);
-  else connect();
+  else if (!waiting) connect();
   return () => {
     if (!following.delete(id)) return;
     if (ready) send({ id, type: "complete" });
@@ -107,6 +107,7 @@ function lost(code) {
 
 function close() {
   clearTimeout(waiting);
+  waiting = null;
   clearInterval(pinging);
   clearTimeout(unanswered);
   const closing = socket;

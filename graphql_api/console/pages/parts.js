@@ -1,7 +1,7 @@
 // Parts that several pages are put together from: cards, tables, bars, forms, dialogs.
 
 import { announce, element, fill } from "/console/elements.js";
-import { percent as percentText, words } from "/console/formats.js";
+import { exactMoment, moment, percent as percentText, words } from "/console/formats.js";
 import { Failure, newKey, Refusal } from "/console/graphql.js";
 
 let lastId = 0;
@@ -81,6 +81,11 @@ const TONES = {
   CLOSED: "full",
 };
 
+/** A moment on one line, with its time zone for who points at it. Null: never. */
+export function when(text, never = "–") {
+  return text ? element("time", { datetime: text, title: exactMoment(text) }, moment(text)) : never;
+}
+
 /** What stands where there is nothing to show, and what to do about it. */
 export function empty(text, ...more) {
   return element("div", { class: "empty" }, element("p", {}, text), more);
@@ -152,9 +157,13 @@ function rowsOf(columns, rows) {
  * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
  * the same until it is done. `sure`: what it brings about that cannot be taken back, asked before it is done.
  */
-export function action(label, act, { sure = null, prominent = false } = {}) {
+export function action(label, act, { sure = null, prominent = false, danger = false } = {}) {
   const problem = element("span", { class: "problem", role: "alert" });
-  const button = element("button", { type: "button", class: [!prominent && "quiet", sure && "danger"] }, label);
+  const button = element(
+    "button",
+    { type: "button", class: [!prominent && "quiet", (sure || danger) && "danger"] },
+    label,
+  );
   let key = newKey();
   const once = async () => {
     await act(key);
@@ -174,7 +183,7 @@ function askFirst(label, sure, act) {
         await act();
         close();
       },
-      { prominent: true },
+      { prominent: true, danger: true },
     ),
   );
 }

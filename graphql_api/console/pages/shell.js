@@ -1,7 +1,7 @@
 // The shell around every page: who looks at whose accounts, the way to the other pages, and what cannot wait.
 
 import { announce, element, fill, fillAnew } from "/console/elements.js";
-import { percent, usd, words } from "/console/formats.js";
+import { count, percent, usd, words } from "/console/formats.js";
 import { ask, reached, tenantLookedAt, within } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 import { action } from "/console/parts.js";
@@ -157,6 +157,8 @@ function account({ role, actor }) {
 function drawState() {
   const state = document.querySelector("#top .live");
   if (!state) return;
+  // Operators' own pages follow nothing.
+  state.hidden = isOperating();
   state.classList.toggle("on", isLive());
   state.textContent = isLive() ? "Live" : "Not live";
   state.title = isLive() ? "Figures move by themselves." : "Figures are asked for anew every minute or so.";
@@ -236,10 +238,17 @@ function named({ scope, scopeId, name, spent, cap, usedPercent }) {
   return `${who} at ${percent(usedPercent)} (${usd(spent)} of ${usd(cap)})`;
 }
 
+const opened = new Map();
+
+/** Several lines would take half of a phone's screen: there they stand folded, until the reader opens them. */
 function banner(tone, title, items) {
   if (!items.length) return null;
   const lines = items.map(([text, out]) => element("li", {}, text, ". ", out));
-  return element("div", { class: ["banner", tone] }, element("strong", {}, title), element("ul", {}, lines));
+  const open = opened.get(tone) ?? (items.length === 1 || !matchMedia("(max-width: 40rem)").matches);
+  const heading = element("summary", {}, `${title} (${count(items.length)})`);
+  const made = element("details", { class: ["banner", tone], open }, heading, element("ul", {}, lines));
+  heading.addEventListener("click", () => opened.set(tone, !made.open));
+  return made;
 }
 
 function link(path, text) {
