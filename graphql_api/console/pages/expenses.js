@@ -108,6 +108,7 @@ export function expenseList({ campaign, expenses, days }, may, { refresh }) {
   const more = async (after) => (await ask(MORE, { campaign, ...days, after })).expenses;
   return pagedTable({
     caption: "Expenses",
+    stacked: true,
     columns,
     connection: expenses,
     more,
