@@ -1,8 +1,10 @@
 """What stands around every page: signing in, the banners with the way out, and a connection that comes back."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
 from domain.attribution import Attribution
@@ -42,10 +44,17 @@ async def test_who_is_not_signed_in_comes_back_to_the_page_that_they_wanted(
     assert page.url == f"{site.origin}/plan"
 
 
+@pytest.mark.slow
 async def test_a_session_never_leads_to_another_host(page: Page, site: Site) -> None:
     slug, _ = await site.tenant()
     token = await site.token(Role.MEMBER, slug)
-    for elsewhere in ("https://example.com/", "//example.com", "/\\example.com", "javascript:alert(1)"):
+    for elsewhere in (
+        "https://example.com/",
+        "//example.com",
+        "/\\example.com",
+        "/%09/example.com",
+        "javascript:alert(1)",
+    ):
         await page.goto(f"/sign-in?next={elsewhere}")
         await page.get_by_role("textbox", name="Key").fill(token)
         await page.get_by_role("button", name="Sign in", exact=True).click()
@@ -141,6 +150,7 @@ async def test_a_page_left_open_for_a_day_reconnects_and_is_right(page: Page, si
     await expect(shown).to_contain_text("100 available")
 
 
+@pytest.mark.slow
 async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is_back(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -160,6 +170,7 @@ async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is
     await expect(page.get_by_label("How many")).to_be_focused()
 
 
+@pytest.mark.slow
 async def test_a_session_that_ends_leads_to_the_sign_in(page: Page, site: Site, watch: Watch) -> None:
     _, caller = await site.tenant()
     soon = datetime.now(UTC) + timedelta(seconds=3)
@@ -171,3 +182,65 @@ async def test_a_session_that_ends_leads_to_the_sign_in(page: Page, site: Site, 
     await page.goto("/plan")
     await expect(page.get_by_role("heading", name="Sign in to Purser")).to_be_visible()
     assert page.url == f"{site.origin}/sign-in?next=%2Fplan"
+
+
+async def test_a_session_that_ends_or_becomes_anothers_does_so_in_all_tabs(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
+    slug, _ = await site.tenant(credits="123")
+    other, _ = await site.tenant(credits="456")
+    await signed_in(page, Role.ADMIN, slug)
+    await page.goto("/")
+    shown = page.get_by_role("region", name="Credits", exact=True)
+    await expect(shown).to_contain_text("123 available")
+    tab = await page.context.new_page()
+    await signed_in(tab, Role.ADMIN, other)
+    await tab.goto("/")
+    await expect(shown).to_contain_text("456 available")
+    await page.evaluate("window.isOld = true; dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await page.wait_for_function("!window.isOld")
+    await expect(shown).to_contain_text("456 available")
+    await tab.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in to Purser")).to_be_visible()
+
+
+async def test_who_could_not_be_signed_out_is_told(page: Page, signed_in: SignedIn, watch: Watch) -> None:
+    watch.expect("ERR_FAILED")
+    await signed_in(page, Role.ADMIN)
+    await page.route("**/sign-out", lambda route: route.abort())
+    await page.goto("/plan")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_text("You are still signed in")).to_be_visible()
+    assert page.url.endswith("/plan")
+
+
+async def test_a_connection_of_the_tenant_before_tells_nothing_of_the_next(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
+    first, _ = await site.tenant(credits="123")
+    second, _ = await site.tenant(credits="456")
+    tenants: list[str | None] = []
+
+    async def refuse(opened: WebSocketRoute) -> None:
+        def answer(message: str | bytes) -> None:
+            sent = json.loads(message)
+            if sent["type"] == "connection_init":
+                tenants.append(sent["payload"].get("purserTenant"))
+                opened.send(json.dumps({"type": "connection_ack"}))
+            elif sent["type"] == "subscribe" and tenants[-1] == first:
+                refused = {"type": "error", "id": sent["id"], "payload": [{"message": "too often"}]}
+                opened.send(json.dumps(refused))
+
+        opened.on_message(answer)
+
+    await page.route_web_socket("**/graphql", refuse)
+    await signed_in(page, Role.OPERATOR)
+    await page.goto(f"/plan?tenant={first}")
+    await expect(page.get_by_role("heading", name="Plan", exact=True)).to_be_visible()
+    await expect(page.get_by_text("Not live", exact=True)).to_be_visible()
+    await page.get_by_role("link", name="Usage", exact=True).evaluate(
+        "(link, tenant) => { link.search = `?tenant=${tenant}`; link.click(); }", second
+    )
+    await expect(page.get_by_role("region", name="Credits", exact=True)).to_contain_text("456 available")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    assert tenants[-1] == second

@@ -199,8 +199,6 @@ document.addEventListener("click", (event) => {
   arrive(null);
 });
 addEventListener("popstate", ({ state }) => show({ top: state?.top ?? 0 }));
-// A page that the browser has kept as it was comes back, maybe to who has signed out since.
-addEventListener("pageshow", ({ persisted }) => persisted && show());
 document.addEventListener("visibilitychange", look);
 setInterval(look, BETWEEN_LOOKS);
 on("ended", signIn);

@@ -2,9 +2,10 @@
 
 import { announce, element, fill, fillAnew } from "/console/elements.js";
 import { count, percent, usd, words } from "/console/formats.js";
-import { ask, reached, tenantLookedAt, within } from "/console/graphql.js";
+import { ask, Failure, reached, tenantLookedAt, within } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 import { action } from "/console/parts.js";
+import { drawnFor, sessionEnded } from "/console/session.js";
 
 const VIEWER = "viewer { role actor tenant { slug name plan { name } } }";
 const SHELL = `query Shell {
@@ -56,6 +57,7 @@ export function loadShell({ anew = false } = {}) {
 /** Draw it. `refresh`: loads and draws the page anew. */
 export function drawShell(shell, { refresh }) {
   const { viewer } = shell;
+  drawnFor(viewer);
   document.body.classList.add("signed-in");
   const now = JSON.stringify([viewer, isOperating(), tenantLookedAt()]);
   if (drawn !== now) {
@@ -146,8 +148,9 @@ function leaveTenant() {
 
 function account({ role, actor }) {
   const leave = async () => {
-    await reached("/sign-out", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
-    location.assign("/sign-in");
+    const answer = await reached("/sign-out", { method: "POST" }).catch(() => null);
+    if (!answer?.ok) throw new Failure("UNREACHABLE", "You are still signed in: the server did not answer. Try again.");
+    sessionEnded();
   };
   const state = element("span", { class: "live" });
   const who = element("span", { class: "who", title: actor }, words(role));

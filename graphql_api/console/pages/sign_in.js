@@ -13,6 +13,8 @@ const PROBLEMS = {
   "too-long": "What the identity provider says about you is too long for this browser to keep. Ask who runs Purser.",
   "too-many": "There were too many attempts. Wait a minute, then try again.",
 };
+// A path of this console, never what browsers read as another host: //host, /\host, and either with a tab or line feed between.
+const OWN_PAGE = /^\/(?!\/)[!-[\]-~]*$/;
 const PAID = "Thank you. The payment is credited as soon as it is confirmed. Sign in to see it.";
 
 export async function load() {
@@ -75,6 +77,5 @@ async function enter(credential, next) {
     const { message } = await response.json();
     throw new Failure("UNAUTHENTICATED", message);
   }
-  // Only paths of this console: an address of another host in `next` would lead away from it.
-  location.assign(next.startsWith("/") && !/^\/[/\\]/.test(next) ? next : "/");
+  location.assign(OWN_PAGE.test(next) ? next : "/");
 }
