@@ -30,7 +30,7 @@ async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_as
     await page.goto("/?wallet=credits")
     shown = page.get_by_role("region", name="Credits", exact=True)
     await expect(shown).to_contain_text("240 available")
-    await expect(shown.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "20%")
+    await expect(shown.get_by_role("meter")).to_have_attribute("aria-valuetext", "20%")
     await expect(page.get_by_role("region", name="Metered", exact=True)).to_contain_text("US$50.00 available")
     await expect(page.get_by_role("table", name="Lots")).to_contain_text("Never")
     ledger = page.get_by_role("table", name="Ledger of Credits")
@@ -60,7 +60,7 @@ async def test_a_balance_moves_by_itself_and_new_entries_are_offered(
     for spent, left in (("45", "255"), ("200", "55"), ("55", "0")):
         await site.call(caller, spent)
         await expect(page.get_by_role("region", name="Credits", exact=True)).to_contain_text(f"{left} available")
-    bar = page.get_by_role("region", name="Credits", exact=True).get_by_role("progressbar")
+    bar = page.get_by_role("region", name="Credits", exact=True).get_by_role("meter")
     await expect(bar.locator("span")).to_have_class("filled full")
     ledger = page.get_by_role("table", name="Ledger of Credits")
     await expect(ledger.get_by_role("row")).to_have_count(2)

@@ -26,7 +26,7 @@ export function follow(query, variables, receive) {
   const id = String(++lastId);
   following.set(id, { query, variables, receive });
   if (ready) begin(id);
-  else connect();
+  else if (!waiting) connect();
   return () => {
     if (!following.delete(id)) return;
     if (ready) send({ id, type: "complete" });
@@ -67,10 +67,9 @@ function connect() {
 function received(message) {
   clearTimeout(unanswered);
   if (message.type === "connection_ack") {
-    attempts = 0;
     ready = true;
     for (const id of following.keys()) begin(id);
-    pinging = setInterval(ping, BETWEEN_PINGS);
+    pinging = setInterval(stood, BETWEEN_PINGS);
     ping();
   } else if (message.type === "pong") {
     // A pong says that whatever was subscribed before its ping has begun: from here on nothing is missed.
@@ -88,6 +87,12 @@ function received(message) {
     // It tells of the tenant with which it began, so the next page, which may be another tenant's, must not find it open.
     if (!following.size) close();
   }
+}
+
+/** It has stood for a while. One that is taken and closed at once is not asked for at once. */
+function stood() {
+  attempts = 0;
+  ping();
 }
 
 /** A connection that was silently lost, as in a laptop's sleep, is found by asking. */
@@ -115,6 +120,7 @@ function lost(code) {
 
 function close() {
   clearTimeout(waiting);
+  waiting = null;
   clearInterval(pinging);
   clearTimeout(unanswered);
   const closing = socket;

@@ -1,7 +1,7 @@
 // Sign in: with an API key, or by the tenant's identity provider. The demo offers its people.
 
 import { element } from "/console/elements.js";
-import { Failure } from "/console/graphql.js";
+import { Failure, reached } from "/console/graphql.js";
 import { action, card, form } from "/console/parts.js";
 
 const PROBLEMS = {
@@ -78,12 +78,4 @@ async function enter(credential, next) {
     throw new Failure("UNAUTHENTICATED", message);
   }
   location.assign(OWN_PAGE.test(next) ? next : "/");
-}
-
-async function reached(address, options) {
-  try {
-    return await fetch(address, options);
-  } catch {
-    throw new Failure("UNREACHABLE", "The server does not answer. Check the connection, then try again.");
-  }
 }
