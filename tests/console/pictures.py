@@ -25,15 +25,24 @@ class Picture(NamedTuple):
 
 
 PICTURES: Final = (
-    Picture("sign-in", "/sign-in", None),
     Picture("usage", "/", "admin"),
     Picture("costs", "/costs", "admin"),
     Picture("campaigns", "/campaigns", "admin"),
     Picture("campaign", "/campaigns/spring", "admin"),
+    Picture("accounts", "/accounts", "admin"),
+    Picture("account", "/accounts/acct-1001", "admin"),
+    Picture("plan", "/plan", "admin"),
     Picture("alerts", "/alerts", "admin"),
     Picture("settings", "/settings", "admin"),
+    Picture("audit-log", "/audit-log", "admin"),
+    Picture("sign-in", "/sign-in", None),
     Picture("operator-tenants", "/operator/tenants", "operator"),
+    Picture("operator-tenant", "/operator/tenants/acme", "operator"),
     Picture("operator-margins", "/operator/margins", "operator"),
+    Picture("operator-rate-cards", "/operator/rate-cards", "operator"),
+    Picture("operator-prices", "/operator/prices", "operator"),
+    Picture("operator-jobs", "/operator/jobs", "operator"),
+    Picture("operator-tables", "/admin/", "operator"),
 )
 NAMES: Final = ", ".join(picture.name for picture in PICTURES)
 
@@ -41,7 +50,7 @@ NAMES: Final = ", ".join(picture.name for picture in PICTURES)
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"Some of: {NAMES}. All, unless named.")] = None,
 ) -> None:
-    """Take pictures of the console with the demo's figures: 1280 by 800, light, in docs/pictures/<name>.png."""
+    """Take pictures of the console with the demo's figures: 1280 by 1300 points, light, in docs/pictures/<name>.png."""
     program = browsers.installed()
     if program is None:
         raise typer.BadParameter(f"{browsers.MISSING}. {browsers.REMEDY}")
@@ -66,7 +75,8 @@ def take(browser: Browser, origin: str, picture: Picture, token: str | None) -> 
     file = FOLDER / f"{picture.name}.png"
     with browser.new_context(
         base_url=origin,
-        viewport={"width": 1280, "height": 800},
+        viewport={"width": 1280, "height": 1300},
+        device_scale_factor=0.75,
         locale="en-GB",
         timezone_id="UTC",
         color_scheme="light",

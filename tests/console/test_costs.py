@@ -46,7 +46,7 @@ async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
         await expect(spent).to_contain_text(figure)
     for figure in ("Calls5", "Input tokens6,000", "Output tokens1,500", "Without a price1"):
         await expect(spent).to_contain_text(figure)
-    await expect(spent.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "77.5%")
+    await expect(spent.get_by_role("meter")).to_have_attribute("aria-valuetext", "77.5%")
     agents = page.get_by_role("table", name=f"Agents in {THIS_MONTH}").get_by_role("row")
     await expect(agents.nth(1)).to_have_text("analystUS$4.25none–Active")
     await expect(agents.nth(2)).to_have_text("writerUS$3.50US$4.0087.5%Warning")
@@ -164,7 +164,7 @@ async def test_where_nothing_was_recorded_the_page_says_what_to_do_and_loads_no_
     await expect(page.get_by_text(f"Nothing was recorded in {THIS_MONTH}")).to_be_visible()
     spent = page.get_by_role("region", name=f"Spent in {THIS_MONTH}")
     await expect(spent.get_by_role("link", name="Set one")).to_have_attribute("href", "/settings#caps")
-    await expect(spent.get_by_role("progressbar")).to_have_count(0)
+    await expect(spent.get_by_role("meter")).to_have_count(0)
     assert await serious_faults(page) == []
     assert [url for url in loaded if "plotly" in url] == []
 

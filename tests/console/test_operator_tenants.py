@@ -42,7 +42,7 @@ async def test_tenants_stand_by_what_they_spend_and_are_found_by_name(
     ((spent, percent),) = [(edge["node"]["spent"], edge["node"]["usedPercent"]) for edge in edges["edges"]]
     await expect(first).to_contain_text(f"US${float(spent):,.2f}")
     await expect(first).to_contain_text("US$150.00")
-    await expect(first.get_by_role("progressbar")).to_have_attribute("aria-valuenow", str(round(percent)))
+    await expect(first.get_by_role("meter")).to_have_attribute("aria-valuenow", str(round(percent)))
     await expect(page.get_by_role("row", name="Hooli")).to_contain_text("Suspended")
     assert watch.names() == ["Shell", "Tenants"]
     assert await unread(page) == []

@@ -1,7 +1,7 @@
 // Parts that several pages are put together from: cards, tables, bars, buttons, dialogs.
 
 import { announce, element, fill, uniqueId } from "/console/elements.js";
-import { percent as percentText, words } from "/console/formats.js";
+import { exactMoment, moment, percent as percentText, words } from "/console/formats.js";
 import { Failure, newKey, Refusal } from "/console/graphql.js";
 
 /** A titled region of a page. `actions`: what stands beside the title. */
@@ -39,7 +39,7 @@ export function bar(percent, label) {
   const level = percent >= 100 ? "full" : percent >= 80 ? "near" : "fine";
   const filled = element("span", { class: ["filled", level] });
   filled.style.width = `${Math.min(100, Math.max(0, percent ?? 0))}%`;
-  const spoken = { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
+  const spoken = { role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
   const value = {
     "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))),
     "aria-valuetext": percentText(percent),
@@ -74,6 +74,11 @@ const TONES = {
   CLOSED: "full",
 };
 
+/** A moment on one line, with its time zone for who points at it. Null: never. */
+export function when(text, never = "–") {
+  return text ? element("time", { datetime: text, title: exactMoment(text) }, moment(text)) : never;
+}
+
 /** What stands where there is nothing to show, and what to do about it. */
 export function empty(text, ...more) {
   return element("div", { class: "empty" }, element("p", {}, text), more);
@@ -106,8 +111,10 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
       ({ hasNextPage, endCursor } = page.pageInfo);
       const added = rowsOf(columns, nodes(page));
       body.append(...added);
-      announce(`${added.length} more rows`);
-      if (!hasNextPage) button.remove();
+      announce(added.length === 1 ? "One more row" : `${added.length} more rows`);
+      if (hasNextPage) return;
+      if (document.activeElement === document.body) shown.focus({ preventScroll: true });
+      button.remove();
     });
   }
   const shown = scrolled(caption, columns, body);
@@ -115,7 +122,9 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
 }
 
 function scrolled(caption, columns, body) {
-  const heads = columns.map(({ title, number }) => element("th", { scope: "col", class: number && "number" }, title));
+  const heads = columns.map(({ title, number }) =>
+    title ? element("th", { scope: "col", class: number && "number" }, title) : element("td"),
+  );
   const head = element("thead", {}, element("tr", {}, heads));
   const made = element("table", {}, element("caption", { class: "unseen" }, caption), head, body);
   return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": caption }, made);
@@ -141,9 +150,13 @@ function rowsOf(columns, rows) {
  * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
  * the same until it is done. `sure`: what it brings about that cannot be taken back, asked before it is done.
  */
-export function action(label, act, { sure = null, prominent = false } = {}) {
+export function action(label, act, { sure = null, prominent = false, danger = false } = {}) {
   const problem = element("span", { class: "problem", role: "alert" });
-  const button = element("button", { type: "button", class: [!prominent && "quiet", sure && "danger"] }, label);
+  const button = element(
+    "button",
+    { type: "button", class: [!prominent && "quiet", (sure || danger) && "danger"] },
+    label,
+  );
   let key = newKey();
   const once = async () => {
     await act(key);
@@ -163,7 +176,7 @@ function askFirst(label, sure, act) {
         await act();
         close();
       },
-      { prominent: true },
+      { prominent: true, danger: true },
     ),
   );
 }
@@ -174,7 +187,8 @@ export function dialog(title, ...children) {
   const close = () => made.close();
   const closing = element("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "✕");
   const head = element("header", {}, element("h2", { id }, title), closing);
-  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children));
+  const said = element("div", { class: "said-here unseen", role: "status" });
+  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children), said);
   made.addEventListener("close", () => made.remove());
   document.body.append(made);
   made.showModal();
@@ -233,6 +247,7 @@ export function problemOf(error, again = null) {
 /** Do something with a button that waits meanwhile; say what went wrong in `problem`. */
 export async function busy(button, problem, act) {
   if (button.disabled) return;
+  const hadFocus = document.activeElement === button;
   button.disabled = true;
   problem.textContent = "";
   try {
@@ -241,6 +256,8 @@ export async function busy(button, problem, act) {
     problem.textContent = said(error);
   } finally {
     button.disabled = false;
+    // A button loses the focus while it waits.
+    if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
   }
 }
 
