@@ -65,7 +65,14 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
 
 function filters({ query, month, choices, load, show }) {
   const any = (texts) => [["", "All"], ...texts];
-  const chosen = (name, label) => choices[name] && { name, label, options: any(choices[name]), value: query.get(name) };
+  const chosen = (name, label) => {
+    const value = query.get(name);
+    // What the address names stays chosen, also where it is none of those that cost most.
+    const unlisted = value && !choices[name]?.some(([listed]) => listed === value);
+    return (
+      choices[name] && { name, label, options: any([...choices[name], ...(unlisted ? [[value, value]] : [])]), value }
+    );
+  };
   const bounds = { type: "date", min: `${month}-01`, max: lastDayOf(`${month}-01`) };
   const shown = (page, values) => {
     narrow(query, values);
