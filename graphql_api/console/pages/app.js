@@ -71,12 +71,18 @@ async function loadPage(page, route, coming) {
     for (const stop of page.stops.splice(0)) stop();
     page.loadedAt = Date.now();
     const wasHere = main.contains(document.activeElement);
-    fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
+    fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context), clock());
     if (wasHere) main.focus({ preventScroll: true });
   };
   page.reload = () => module.load(context);
   drawShell(shell, { refresh: renew });
   await page.redraw(data);
+}
+
+/** Whose clock it is by which pages tell moments: the tenant's months and days are of its own time zone. */
+function clock() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  return element("p", { class: "faint" }, `Times are by your clock (${timeZone}).`);
 }
 
 function following(page) {
