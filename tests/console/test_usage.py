@@ -22,6 +22,7 @@ async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_as
     shown = page.get_by_role("region", name="Credits", exact=True)
     await expect(shown).to_contain_text("240 available")
     await expect(shown.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "20%")
+    await expect(shown).to_contain_text("Used20%of the lots that count nowUsed in all60since the beginning")
     await expect(page.get_by_role("region", name="Metered", exact=True)).to_contain_text("US$50.00 available")
     await expect(page.get_by_role("table", name="Lots")).to_contain_text("Never")
     ledger = page.get_by_role("table", name="Ledger of Credits")
@@ -76,7 +77,7 @@ async def test_what_ends_by_time_alone_leaves_the_balance_at_once(page: Page, si
     # The version is that of the newest entry: there is none yet.
     wire.tell("Balance credits", {"walletBalance": {**told, "available": "120", "expired": "180"}})
     await expect(shown).to_contain_text("120 available")
-    await expect(shown).to_contain_text("Expired180")
+    await expect(shown).to_contain_text("Expired in all180")
     await expect(page.get_by_role("button", name="There are new entries")).to_be_hidden()
     older = {**told, "version": str(int(told["version"]) - 1), "available": "1"}
     wire.tell("Balance credits", {"walletBalance": older})

@@ -61,9 +61,10 @@ function standing({ key, unit, available, reserved, consumed, expired, debt, use
     ),
     bar(usedPercent, `${words(key)} used`),
     figures(
-      ["Used", amount(consumed, unit), usedPercent === null ? null : percent(usedPercent)],
+      ["Used", percent(usedPercent), "of the lots that count now"],
+      ["Used in all", amount(consumed, unit), "since the beginning"],
       ["Held for running calls", amount(reserved, unit)],
-      Number(expired) > 0 && ["Expired", amount(expired, unit)],
+      Number(expired) > 0 && ["Expired in all", amount(expired, unit)],
       Number(debt) > 0 && ["Owed", amount(debt, unit)],
     ),
   ];

@@ -15,6 +15,7 @@ export const callsPage = ({ account = true } = {}) => `usageEvents(filter: $call
   } }
   pageInfo { hasNextPage endCursor }
 }`;
+const MOST_TOLD = 20;
 /** What `callLog` is told of, for a subscription. */
 export const NEWEST_CALLS = `calls { edges { node { occurredAt kind model agentRole campaign } } }`;
 const NAMED = ["agentRole", "campaign", "model", "kind"];
@@ -56,7 +57,8 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
     const isNew = ({ occurredAt }) => new Date(occurredAt) > new Date(newest ?? since);
     const number = edges.filter(({ node }) => isNew(node) && matches(node)).length;
     fresh.hidden = number === 0 || Boolean(query.get("from") || query.get("to"));
-    fresh.firstChild.textContent = number === 1 ? "One new call: show it" : `${count(number)} new calls: show them`;
+    const many = `${number === MOST_TOLD ? "At least " : ""}${count(number)} new calls: show them`;
+    fresh.firstChild.textContent = number === 1 ? "One new call: show it" : many;
   };
   show(connection);
   const narrowing = filters({ query, month, choices, load, show });
