@@ -5,10 +5,12 @@ from playwright.async_api import Page, expect
 from infra.services.callers import Role
 from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import Site
+from tests.console.usage import record
 from tests.console.watching import Watch
 from tests.console.wire import Wire
 
 CARD = "4242424242424242"
+MODEL = {"provider": "openai", "model": "gpt-4o-mini"}
 
 
 async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_asked(
@@ -86,6 +88,18 @@ async def test_what_ends_by_time_alone_leaves_the_balance_at_once(page: Page, si
     await expect(shown).to_contain_text("-5 available")
     await expect(shown).to_contain_text("Owed5")
     await expect(page.get_by_role("button", name="There are new entries")).to_be_visible()
+
+
+async def test_a_receipt_speaks_the_readers_locale(open_page: OpenPage, site: Site, signed_in: SignedIn) -> None:
+    slug, _ = await site.tenant(metered="50")
+    page = await open_page(locale="de-DE")
+    await signed_in(page, Role.MEMBER, slug)
+    await record(site, slug, {"kind": "LLM", "usage": {**MODEL, "inputTokens": 1_200_000}})
+    await page.goto("/costs")
+    await page.get_by_role("table", name="Calls").get_by_role("button", name="gpt-4o-mini").first.click()
+    lines = page.get_by_role("table", name="Lines of the receipt")
+    await expect(lines).to_contain_text("1.200.000")
+    await expect(lines).to_contain_text("0,15\xa0$ / 1.000.000")
 
 
 async def test_a_top_up_is_paid_and_credited_and_its_card_serves_auto_recharge(
