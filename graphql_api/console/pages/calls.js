@@ -2,9 +2,10 @@
 
 import { element, fill } from "/console/elements.js";
 import { count, usd, words } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { within } from "/console/graphql.js";
 import { lastDayOf } from "/console/months.js";
-import { action, card, form, pagedTable, tag, when } from "/console/parts.js";
+import { action, card, pagedTable, tag, when } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 
 /** A page of the log, for a document that has the variables $calls: UsageFilter! and $after: String. */

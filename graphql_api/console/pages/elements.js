@@ -56,6 +56,13 @@ export function announce(text) {
   place.textContent = place.textContent === text ? `${text}\u00a0` : text;
 }
 
+let lastId = 0;
+
+/** An id of an element that another one names. */
+export function uniqueId(name) {
+  return `${name}-${++lastId}`;
+}
+
 function shown(children) {
   return children
     .flat(Number.POSITIVE_INFINITY)

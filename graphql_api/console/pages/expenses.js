@@ -4,8 +4,9 @@ import { theirs } from "/console/campaign_parts.js";
 import { announce, element } from "/console/elements.js";
 import { dayOf } from "/console/filters.js";
 import { amount, day, money, words } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { DECIMAL, empty, form, opener, pagedTable, table, tag, when } from "/console/parts.js";
+import { empty, opener, pagedTable, table, tag, when } from "/console/parts.js";
 
 const FACTS = "kind money { amount currency } hours hourlyRate incurredOn description";
 /** What is asked of a page of expenses. */

@@ -2,8 +2,9 @@
 
 import { element } from "/console/elements.js";
 import { count, day, moment, usd } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { ask } from "/console/graphql.js";
-import { card, form, opener, pagedTable, tag, when } from "/console/parts.js";
+import { card, opener, pagedTable, tag, when } from "/console/parts.js";
 import { FIGURES, followPackage, tierOf, writePrice } from "/console/price_publishing.js";
 
 const PRICE = `provider model operation ${FIGURES.map(([name]) => name).join(" ")} contextAbove effectiveFrom effectiveTo`;

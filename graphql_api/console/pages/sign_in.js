@@ -1,8 +1,9 @@
 // Sign in: with an API key, or by the tenant's identity provider. The demo offers its people.
 
 import { element } from "/console/elements.js";
+import { form } from "/console/forms.js";
 import { Failure, reached } from "/console/graphql.js";
-import { action, card, form } from "/console/parts.js";
+import { action, card } from "/console/parts.js";
 
 const PROBLEMS = {
   "no-provider": "This tenant has no identity provider to sign in with here. Use an API key, or ask who runs Purser.",

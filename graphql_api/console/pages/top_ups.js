@@ -2,8 +2,9 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { moment, money, usd, walletAmount, words } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { action, card, DECIMAL, form, opener, status, table, when } from "/console/parts.js";
+import { action, card, opener, status, table, when } from "/console/parts.js";
 
 /** What is shown of a top-up. */
 export const TOP_UP =
