@@ -116,6 +116,8 @@ class AdminEndpoint:
         asked = _of_table(path)
         if asked is None:
             return None
+        if "__range_header_name" in request.query_params:
+            return _error(400, "__range_header_name: an address does not say what stands in the headers of its answer")
         _order(request, *asked)
         return _unknown_column(request, asked[0])
 

@@ -22,7 +22,12 @@ from infra.rate_limits import RateLimitedError
 from infra.services.api_keys import Keyring, NoSuchTenantError
 from infra.services.callers import Caller
 
-_JSON: Final = (b"content-type", b"application/json")
+# Answers are a tenant's figures and keys: nothing between here and who asked keeps them, or takes them for something else.
+_HEADERS: Final = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 UNTRUSTED: Final = (
     "the token is not trusted here, or has expired: issuer, audience, signature, role and end must be right"
 )
@@ -68,7 +73,7 @@ class GraphQLEndpoint:
             status = 500
         body = orjson.dumps(answer)
         length = (b"content-length", b"%d" % len(body))
-        await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *extra]})
+        await send({"type": "http.response.start", "status": status, "headers": [*_HEADERS, length, *extra]})
         await send({"type": "http.response.body", "body": body})
 
     async def _caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:

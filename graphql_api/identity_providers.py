@@ -86,8 +86,8 @@ class SetIdentityProviderInput:
     client_id: str | None = strawberry.field(
         default=None,
         description="Lets people sign in to the console there: the id of a public client (authorization code with PKCE, "
-        "no secret) to which people are sent back at /sign-in/callback of this installation. The console keeps the ID "
-        "token where this is the audience, the access token (which must be a JWT) elsewhere.",
+        "no secret) from which people are sent back to /sign-in/callback/<slug of the tenant> of this installation. The "
+        "console keeps the ID token where this is the audience, the access token (which must be a JWT) elsewhere.",
     )
     sign_in_scope: str | None = strawberry.field(
         default=None,

@@ -1,10 +1,11 @@
 """Signing in to the console at a tenant's identity provider.
 
-    GET /sign-in/with?tenant=acme&next=/costs   -> the provider, which asks who it is
-    GET /sign-in/callback?code=...&state=...    -> /costs, with the session cookie; or /sign-in?error=<why>
+    GET /sign-in/with?tenant=acme&next=/costs      -> the provider, which asks who it is
+    GET /sign-in/callback/acme?code=...&state=...  -> /costs, with the session cookie; or /sign-in?error=<why>
 
 What has begun is kept in the browser alone, in a cookie that lasts ten minutes and one attempt: whoever is sent to the
-callback by another site has none, or another. The token becomes the credential of the session, and ends it when it ends.
+callback by another site has none, or another. Each tenant has a callback of its own, so that no provider can pass off what
+another one says as its own answer, and be told that one's code (mix-up: RFC 9700, 4.4). The token becomes the credential of the session, and ends it when it ends.
 """
 
 import logging
@@ -13,7 +14,7 @@ from re import ASCII
 from re import compile as pattern
 from secrets import compare_digest
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import orjson
 from starlette.requests import Request
@@ -30,7 +31,7 @@ from infra.rate_limits import RateLimitedError, RateLimits
 from infra.services.api_keys import Keyring
 from infra.transaction import UNANSWERED
 
-CALLBACK: Final = "/sign-in/callback"
+CALLBACK: Final = "/sign-in/callback/{tenant}"
 SECONDS_TO_SIGN_IN: Final = 600
 # From one address, which a whole company may share; both ways are counted, since each may ask the provider something.
 ATTEMPTS_PER_MINUTE: Final = 600
@@ -52,10 +53,13 @@ def identity_provider_routes(application: Application, keyring: Keyring, session
     cookie = session.named(_COOKIE)
 
     async def begin(request: Request) -> Response:
-        tenant, next_page = request.query_params.get("tenant", ""), own_page(request.query_params.get("next", ""))
+        tenant, next_page = _said(request, "tenant"), own_page(_said(request, "next"))
+        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            # A site or a mail could sign people in as somebody else, at a provider that asks nothing: so they are asked.
+            return _sent_on(f"/sign-in?{urlencode({'organisation': tenant, 'next': next_page})}")
         try:
             provider = await _provider(application, attempts, request, tenant)
-            url, begun = await code_flow.begin(provider, _callback(session, request), tenant, next_page)
+            url, begun = await code_flow.begin(provider, _callback(session, request, tenant), tenant, next_page)
         except SignInFailedError as error:
             return _failed(error, tenant)
         return _sent_on(url, session.written(cookie, _packed(begun), SECONDS_TO_SIGN_IN))
@@ -64,11 +68,11 @@ def identity_provider_routes(application: Application, keyring: Keyring, session
         forgotten = session.written(cookie, "", 0)
         begun = _unpacked(request.cookies.get(cookie, ""))
         try:
-            if begun is None or not compare_digest(begun.state.encode(), _said(request, "state").encode()):
+            if begun is None or not _is_of(request, begun):
                 raise SignInFailedError(Failure.EXPIRED)
             provider = await _provider(application, attempts, request, begun.tenant)
             code = _code(request, provider)
-            token = await code_flow.complete(provider, _callback(session, request), begun, code)
+            token = await code_flow.complete(provider, _callback(session, request, begun.tenant), begun, code)
             await _check(keyring, provider, token, request)
         except SignInFailedError as error:
             return _failed(error, "" if begun is None else begun.tenant, forgotten)
@@ -129,9 +133,15 @@ def _said(request: Request, name: str) -> str:
     return request.query_params.get(name, "")
 
 
-def _callback(session: SessionCookie, request: Request) -> str:
-    """Where the provider sends people back to; it must be registered there."""
-    return f"{session.public_url or str(request.base_url).rstrip('/')}{CALLBACK}"
+def _is_of(request: Request, begun: Begun) -> bool:
+    """Whether the browser comes back from where it was sent."""
+    same_state = compare_digest(begun.state.encode(), _said(request, "state").encode())
+    return same_state and begun.tenant == request.path_params["tenant"]
+
+
+def _callback(session: SessionCookie, request: Request, tenant: str) -> str:
+    """Where a tenant's provider sends people back to; it must be registered there."""
+    return f"{session.public_url or str(request.base_url).rstrip('/')}{CALLBACK.format(tenant=quote(tenant, safe=''))}"
 
 
 def _packed(begun: Begun) -> str:

@@ -1,15 +1,17 @@
 """What stands around every page: signing in, the banners with the way out, and a connection that comes back."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
 from domain.attribution import Attribution
 from domain.budgets import BudgetKey, BudgetPeriod
 from domain.refusals import BudgetScope
 from infra.services.callers import Role
-from tests.console.pages import OpenPage, SignedIn, follow_reads, serious_faults, unread
+from tests.console.pages import OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import COOKIE, Site
 from tests.console.watching import Watch
 from tests.console.wire import Wire
@@ -43,10 +45,17 @@ async def test_who_is_not_signed_in_comes_back_to_the_page_that_they_wanted(
     assert page.url == f"{site.origin}/plan"
 
 
+@pytest.mark.slow
 async def test_a_session_never_leads_to_another_host(page: Page, site: Site) -> None:
     slug, _ = await site.tenant()
     token = await site.token(Role.MEMBER, slug)
-    for elsewhere in ("https://example.com/", "//example.com", "/\\example.com", "javascript:alert(1)"):
+    for elsewhere in (
+        "https://example.com/",
+        "//example.com",
+        "/\\example.com",
+        "/%09/example.com",
+        "javascript:alert(1)",
+    ):
         await page.goto(f"/sign-in?next={elsewhere}")
         await page.get_by_role("textbox", name="Key").fill(token)
         await page.get_by_role("button", name="Sign in", exact=True).click()
@@ -70,8 +79,9 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     open_page: OpenPage, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:
     slug, caller = await site.tenant(credits="100")
-    work = Attribution(campaign="spring")
-    await cap(site.application, caller, BudgetKey(BudgetScope.CAMPAIGN, "spring", BudgetPeriod.TOTAL), "10", "c")
+    spring = "spring" * 33
+    work = Attribution(campaign=spring)
+    await cap(site.application, caller, BudgetKey(BudgetScope.CAMPAIGN, spring, BudgetPeriod.TOTAL), "10", "c")
     await site.call(caller, "1", cost="8.4", attribution=work)
     page = await open_page()
     await page.clock.install()
@@ -79,11 +89,12 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     await follow_reads(page)
     await page.goto("/plan")
     banners = page.get_by_role("region", name="Notices")
-    await expect(banners).to_contain_text("campaign spring at 84")
+    await expect(banners).to_contain_text(f"campaign {spring} at 84")
     assert await unread(page) == []
+    assert await fits_its_width(page)
     await site.call(caller, "1", cost="1.6", attribution=work)
     await page.clock.fast_forward("00:31")
-    await expect(banners).to_contain_text("campaign spring: its budget is used up. Raise the cap")
+    await expect(banners).to_contain_text(f"campaign {spring}: its budget is used up. Raise the cap")
     assert await serious_faults(page) == []
     await banners.get_by_role("link", name="Raise the cap").click()
     await page.get_by_role("row", name="A campaign in all").get_by_role("button", name="Change").click()
@@ -142,6 +153,7 @@ async def test_a_page_left_open_for_a_day_reconnects_and_is_right(page: Page, si
     await expect(shown).to_contain_text("100 available")
 
 
+@pytest.mark.slow
 async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is_back(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -161,6 +173,7 @@ async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is
     await expect(page.get_by_label("How many")).to_be_focused()
 
 
+@pytest.mark.slow
 async def test_a_session_that_ends_leads_to_the_sign_in(page: Page, site: Site, watch: Watch) -> None:
     _, caller = await site.tenant()
     soon = datetime.now(UTC) + timedelta(seconds=3)
@@ -198,3 +211,65 @@ async def test_what_the_server_alone_has_ended_is_followed_anew_and_the_page_rea
     await expect(page.get_by_text("The connection is back.")).to_have_count(1)
     while watch.names().count("Usage") == read:
         await page.evaluate("new Promise((done) => done())")
+
+
+async def test_a_session_that_ends_or_becomes_anothers_does_so_in_all_tabs(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
+    slug, _ = await site.tenant(credits="123")
+    other, _ = await site.tenant(credits="456")
+    await signed_in(page, Role.ADMIN, slug)
+    await page.goto("/")
+    shown = page.get_by_role("region", name="Credits", exact=True)
+    await expect(shown).to_contain_text("123 available")
+    tab = await page.context.new_page()
+    await signed_in(tab, Role.ADMIN, other)
+    await tab.goto("/")
+    await expect(shown).to_contain_text("456 available")
+    await page.evaluate("window.isOld = true; dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await page.wait_for_function("!window.isOld")
+    await expect(shown).to_contain_text("456 available")
+    await tab.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in to Purser")).to_be_visible()
+
+
+async def test_who_could_not_be_signed_out_is_told(page: Page, signed_in: SignedIn, watch: Watch) -> None:
+    watch.expect("ERR_FAILED")
+    await signed_in(page, Role.ADMIN)
+    await page.route("**/sign-out", lambda route: route.abort())
+    await page.goto("/plan")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_text("You are still signed in")).to_be_visible()
+    assert page.url.endswith("/plan")
+
+
+async def test_a_connection_of_the_tenant_before_tells_nothing_of_the_next(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
+    first, _ = await site.tenant(credits="123")
+    second, _ = await site.tenant(credits="456")
+    tenants: list[str | None] = []
+
+    async def refuse(opened: WebSocketRoute) -> None:
+        def answer(message: str | bytes) -> None:
+            sent = json.loads(message)
+            if sent["type"] == "connection_init":
+                tenants.append(sent["payload"].get("purserTenant"))
+                opened.send(json.dumps({"type": "connection_ack"}))
+            elif sent["type"] == "subscribe" and tenants[-1] == first:
+                refused = {"type": "error", "id": sent["id"], "payload": [{"message": "too often"}]}
+                opened.send(json.dumps(refused))
+
+        opened.on_message(answer)
+
+    await page.route_web_socket("**/graphql", refuse)
+    await signed_in(page, Role.OPERATOR)
+    await page.goto(f"/plan?tenant={first}")
+    await expect(page.get_by_role("heading", name="Plan", exact=True)).to_be_visible()
+    await expect(page.get_by_text("Not live", exact=True)).to_be_visible()
+    await page.get_by_role("link", name="Usage", exact=True).evaluate(
+        "(link, tenant) => { link.search = `?tenant=${tenant}`; link.click(); }", second
+    )
+    await expect(page.get_by_role("region", name="Credits", exact=True)).to_contain_text("456 available")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    assert tenants[-1] == second

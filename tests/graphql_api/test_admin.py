@@ -201,8 +201,9 @@ async def test_rows_are_filtered_and_ordered_and_paged_also_in_partitions(
         ("api_key", "__visible_fields", "id,hash"),
         ("audit_event", "details", "{}"),
         ("wallet", "__page_size", "-1"),
+        ("wallet", "__range_header_name", "x\r\nset-cookie: purser_session"),
     ):
-        refused = await http.get(f"{TABLES}{table}/", params={parameter: value})
+        refused = await http.get(f"{TABLES}{table}/", params={parameter: value, "__range_header": "true"})
         assert refused.status_code == 400, parameter
     assert (await http.get(f"{TABLES}wallet/", params={"tenant_id": "nobody"})).status_code == 422
 

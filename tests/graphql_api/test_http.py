@@ -64,6 +64,7 @@ async def test_only_posts_of_json_are_taken(clients: Clients, http: httpx.AsyncC
         "/graphql", content=orjson.dumps(QUERY), headers={**key, "Content-Type": "Application/JSON; charset=utf-8"}
     )
     assert response.json() == {"data": {"__typename": "Query"}}
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_malformed_bodies_are_explained(clients: Clients, http: httpx.AsyncClient) -> None:

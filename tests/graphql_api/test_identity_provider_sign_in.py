@@ -103,7 +103,7 @@ async def test_people_sign_in_at_their_provider_and_are_who_it_says(
     assert attributes == "Path=/; Max-Age=600; HttpOnly; SameSite=Lax"
     assert await signed_in(browser) == "/costs?by=model"
     assert provider.asked["scope"] == "openid email groups"
-    assert provider.asked["redirect_uri"] == f"{browser.origin}/sign-in/callback"
+    assert provider.asked["redirect_uri"] == f"{browser.origin}/sign-in/callback/acme"
     assert "audience" not in provider.asked
     assert await browser.ask(SLUG, **{"Purser-Tenant": "globex"}) == {"tenant": {"slug": "acme"}}
     status, answer = await browser.send("{ apiKeys { id } }")
@@ -152,11 +152,38 @@ async def test_what_another_site_or_an_earlier_attempt_sends_back_signs_nobody_i
     assert browser.cookies() == {}
 
 
+async def test_another_site_may_lead_to_the_page_but_not_past_it(browser: Browser, provider: SignInProvider) -> None:
+    asked = {"tenant": "acme", "next": "/plan"}
+    for site in ("cross-site", "same-site", "none", ""):
+        begun = await browser.http.get("/sign-in/with", params=asked, headers={"Sec-Fetch-Site": site})
+        assert begun.headers["location"] == "/sign-in?organisation=acme&next=%2Fplan"
+        assert browser.cookies() == {}
+    begun = await browser.http.get("/sign-in/with", params=asked, headers={"Sec-Fetch-Site": "same-origin"})
+    assert begun.headers["location"].startswith(f"{provider.origin}/authorize?")
+
+
+async def test_no_provider_passes_off_what_another_one_answers_as_its_own(
+    browser: Browser, provider: SignInProvider, application: Application, globex: Caller
+) -> None:
+    async with sign_in_provider() as evil:
+        await register(application, globex, evil)
+        evil.token_answer = JSONResponse({}, 503)
+        begun = await browser.http.get("/sign-in/with", params={"tenant": "globex"})
+        asked = parse_qs(urlsplit(begun.headers["location"]).query)
+        # It sends people on to acme's provider, whose code it wants. What that one knows of us is acme's callback alone.
+        asked["redirect_uri"] = [f"{browser.origin}/sign-in/callback/acme"]
+        async with httpx.AsyncClient() as elsewhere:
+            there = {name: values[0] for name, values in asked.items()}
+            back = await elsewhere.get(f"{provider.origin}/authorize?kept=1", params={"kept": "1", **there})
+        address = back.headers["location"].partition("&iss=")[0]
+        assert await came_back(browser, address) == "/sign-in?error=expired", "else evil would have been asked"
+
+
 async def test_the_code_is_of_no_use_without_what_the_browser_kept(browser: Browser, provider: SignInProvider) -> None:
     first = parse_qs(urlsplit(await sent_to_provider(browser)).query)
     second = kept(await begun_cookie(browser))
     stolen = {"code": first["code"][0], "state": second["state"]}
-    response = await browser.http.get("/sign-in/callback", params=stolen)
+    response = await browser.http.get("/sign-in/callback/acme", params=stolen)
     assert response.headers["location"] == "/sign-in?error=refused"
     assert "purser_session" not in browser.cookies()
 
@@ -224,7 +251,7 @@ async def test_what_comes_back_in_the_address_is_told_to_nobody(
         ({"code": "x", "iss": "https://evil.example"}, "untrusted"),
     ):
         state = kept(await begun_cookie(browser))["state"]
-        response = await browser.http.get("/sign-in/callback", params={"state": state, **said})
+        response = await browser.http.get("/sign-in/callback/acme", params={"state": state, **said})
         assert (response.status_code, response.headers["location"]) == (303, f"/sign-in?error={error}")
         assert "script" not in response.text
     assert all(len(record.getMessage()) < 300 for record in caplog.records)

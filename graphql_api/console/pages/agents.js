@@ -3,8 +3,9 @@
 import { capButton } from "/console/caps.js";
 import { announce, element } from "/console/elements.js";
 import { percent, usd } from "/console/formats.js";
+import { form, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, card, form, opener, REFUSED, status, table } from "/console/parts.js";
+import { action, card, opener, status, table } from "/console/parts.js";
 
 const MOST = 100;
 export const AGENTS = `agentBudgets(first: ${MOST}) { role name spent cap usedPercent status pauseReason }

@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { moment } from "/console/formats.js";
+import { form, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, card, form, opener, REFUSED, table, tag } from "/console/parts.js";
+import { action, card, opener, table, tag } from "/console/parts.js";
 
 export const IDENTITY_PROVIDERS = `identityProviders @include(if: $operator) {
   id issuer audience jwksUrl roleClaim adminValues serviceValues memberValues clientId signInScope actor createdAt
@@ -17,14 +18,14 @@ const REMOVE = `mutation RemoveIdentityProvider($input: RemoveIdentityProviderIn
 
 /** The card of the identity providers of a tenant (its short name), for operators. */
 export function identityProviders({ identityProviders: rows }, tenant, { refresh }) {
-  const add = opener("Add a provider", "Add an identity provider", (close) => setting({}, close, refresh), {});
+  const add = opener("Add a provider", "Add an identity provider", (close) => setting({}, tenant, close, refresh), {});
   const address = `${location.origin}/sign-in?${new URLSearchParams({ organisation: tenant })}`;
   return card(
     "Identity providers",
     { actions: [add] },
     table({
       caption: "Identity providers",
-      columns: columns(refresh),
+      columns: columns(tenant, refresh),
       rows,
       empty: "There is none: people come with API keys. Add one, and they come as who they are in their organisation.",
     }),
@@ -35,7 +36,7 @@ export function identityProviders({ identityProviders: rows }, tenant, { refresh
 
 const listed = (text) => text?.split(",").map((value) => value.trim()) ?? null;
 
-function setting(provider, close, refresh) {
+function setting(provider, tenant, close, refresh) {
   const { issuer, audience, jwksUrl, roleClaim, clientId, signInScope } = provider;
   const values = (name) => provider[name]?.join(", ");
   const known = issuer !== undefined;
@@ -80,7 +81,7 @@ function setting(provider, close, refresh) {
         name: "clientId",
         label: "Client's id, for signing in to this console",
         value: clientId,
-        help: `A public client with the redirect address ${location.origin}/sign-in/callback. Empty: nobody signs in there.`,
+        help: `A public client with the redirect address ${location.origin}/sign-in/callback/${tenant}. Empty: nobody signs in there.`,
       },
       {
         name: "signInScope",
@@ -107,7 +108,7 @@ function setting(provider, close, refresh) {
   });
 }
 
-const columns = (refresh) => [
+const columns = (tenant, refresh) => [
   {
     title: "Issuer",
     main: true,
@@ -131,13 +132,13 @@ const columns = (refresh) => [
         : "no: tokens for the API alone",
   },
   { title: "Set", cell: ({ createdAt, actor }) => `${moment(createdAt)} by ${actor}` },
-  { title: "Change", cell: (provider) => changing(provider, refresh) },
+  { title: "Change", cell: (provider) => changing(provider, tenant, refresh) },
 ];
 
-function changing(provider, refresh) {
+function changing(provider, tenant, refresh) {
   const { id, issuer } = provider;
   return [
-    opener("Change", `Change ${issuer}`, (close) => setting(provider, close, refresh)),
+    opener("Change", `Change ${issuer}`, (close) => setting(provider, tenant, close, refresh)),
     " ",
     action(
       "Remove",

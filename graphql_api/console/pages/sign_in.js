@@ -1,8 +1,9 @@
 // Sign in: with an API key, or by the tenant's identity provider. The demo offers its people.
 
 import { element } from "/console/elements.js";
-import { Failure } from "/console/graphql.js";
-import { action, card, form } from "/console/parts.js";
+import { form } from "/console/forms.js";
+import { Failure, reached } from "/console/graphql.js";
+import { action, card } from "/console/parts.js";
 
 const PROBLEMS = {
   "no-provider": "This tenant has no identity provider to sign in with here. Use an API key, or ask who runs Purser.",
@@ -13,6 +14,8 @@ const PROBLEMS = {
   "too-long": "What the identity provider says about you is too long for this browser to keep. Ask who runs Purser.",
   "too-many": "There were too many attempts. Wait a minute, then try again.",
 };
+// A path of this console, never what browsers read as another host: //host, /\host, and either with a tab or line feed between.
+const OWN_PAGE = /^\/(?!\/)[!-[\]-~]*$/;
 const PAID = "Thank you. The payment is credited as soon as it is confirmed. Sign in to see it.";
 
 export async function load() {
@@ -75,14 +78,5 @@ async function enter(credential, next) {
     const { message } = await response.json();
     throw new Failure("UNAUTHENTICATED", message);
   }
-  // Only paths of this console: an address of another host in `next` would lead away from it.
-  location.assign(next.startsWith("/") && !/^\/[/\\]/.test(next) ? next : "/");
-}
-
-async function reached(address, options) {
-  try {
-    return await fetch(address, options);
-  } catch {
-    throw new Failure("UNREACHABLE", "The server does not answer. Check the connection, then try again.");
-  }
+  location.assign(OWN_PAGE.test(next) ? next : "/");
 }
