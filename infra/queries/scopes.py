@@ -43,10 +43,13 @@ LEFT JOIN budget preset ON preset.tenant_id = $2 AND preset.scope = s.kind AND p
 WHERE s.tenant_id = $1"""
 _MANY: Final = f"{_REGISTERED} AND (s.kind, s.id) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
 _PAGE: Final = f"{_REGISTERED} AND s.kind = $3 AND s.id > $4 ORDER BY s.id LIMIT $5"
+_RANK: Final = "array_position(ARRAY['TENANT', 'AGENT', 'CAMPAIGN'], s.kind)"
 _STOPPED: Final = f"""
 {_REGISTERED} AND s.kind IN ('TENANT', 'AGENT', 'CAMPAIGN') AND s.status <> 'ACTIVE'
     AND (s.status = 'PAUSED' OR s.pause_reason = $3)
-ORDER BY array_position(ARRAY['TENANT', 'AGENT', 'CAMPAIGN'], s.kind), s.id"""
+    AND ({_RANK}, s.id) > (coalesce(array_position(ARRAY['TENANT', 'AGENT', 'CAMPAIGN'], $4), 0), $5)
+ORDER BY {_RANK}, s.id LIMIT $6"""
+_PIECE: Final = 200
 _STATUS: Final = "SELECT status FROM tenant WHERE id = $1"
 
 
@@ -102,14 +105,27 @@ async def page(application: Application, tenant_id: UUID, kind: ScopeKind, first
 async def stopped(application: Application, tenant_id: UUID, first: int) -> list[RegisteredScope]:
     """What may not spend now: the tenant, then agent roles, then campaigns. What people took out of use is left out, what
     an empty prepaid wallet did is not."""
-    found = await _read(application, tenant_id, _STOPPED, METERED_EMPTY)
+    found = await _stopped(application, tenant_id, first)
     status = TenantStatus(await application.readers.of(tenant_id).fetchval(_STATUS, tenant_id))
     if status is not TenantStatus.ACTIVE:
         whole = ScopeKey(ScopeKind.TENANT, "")
         reason = f"tenant_{status.lower()}"
         of_tenant = RegisteredScope(whole, None, None, None, ScopeStatus.PAUSED, reason)
         found = [of_tenant, *[scope for scope in found if scope.key != whole]]
-    return [scope for scope in found if scope.status is not ScopeStatus.ACTIVE][:first]
+    return found[:first]
+
+
+async def _stopped(application: Application, tenant_id: UUID, first: int) -> list[RegisteredScope]:
+    """By pieces: an empty wallet may have stopped ten thousand campaigns, of which a page shows twenty."""
+    found: list[RegisteredScope] = []
+    after = ("", "")
+    while len(found) < first:
+        read = await _read(application, tenant_id, _STOPPED, METERED_EMPTY, *after, _PIECE)
+        found += [scope for scope in read if scope.status is not ScopeStatus.ACTIVE]
+        if len(read) < _PIECE:
+            break
+        after = (read[-1].key.kind.value, read[-1].key.id)
+    return found
 
 
 def is_current(scope: Scope, cap_in_force: int | None, month: str) -> bool:

@@ -10,6 +10,7 @@ from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follo
 from tests.console.site import Site
 from tests.console.usage import CLAUDE, GPT, MINI, administer, call, last_month, record
 from tests.console.watching import Watch
+from tests.console.wire import Wire
 
 CHARTS = ".js-plotly-plot"
 THIS_MONTH = f"{datetime.now(UTC):%B %Y}"
@@ -202,3 +203,51 @@ async def test_without_the_bundle_the_figures_stand_in_for_the_charts(
     await page.goto("/costs")
     await expect(page.get_by_role("table", name=f"Spend by client, {THIS_MONTH}")).to_contain_text("umbrella")
     await expect(page.locator(".plot")).to_have_count(0)
+
+
+async def test_a_share_is_never_rounded_up_to_a_threshold_and_nothing_small_is_nothing(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
+    slug, _ = await site.tenant()
+    spent = {"79": "79.99", "80": "80", "99": "99.99", "57": "57.3", "100": "100", "tiny": "0.0000004"}
+    await record(site, slug, call("100"), *(call(cost, agentRole=role) for role, cost in spent.items()))
+    for role in spent:
+        await administer(site, slug, "setBudget", scope="AGENT", scopeId=role, period="MONTH", cap="100")
+    await signed_in(page, Role.MEMBER, slug)
+    await page.goto("/costs?agentRole=nobody")
+    agents = page.get_by_role("table", name=f"Agents in {THIS_MONTH}")
+    for role, used, level in (
+        ("79", "79.9%", "fine"),
+        ("80", "80%", "near"),
+        ("99", "99.9%", "near"),
+        ("57", "57.3%", "fine"),
+        ("100", "100%", "full"),
+    ):
+        row = agents.get_by_role("row").filter(has=page.get_by_role("rowheader", name=role, exact=True))
+        await expect(row.get_by_role("cell").nth(2)).to_have_text(used)
+        await expect(row.locator(".bar span")).to_have_class(f"filled {level}")
+    await expect(agents).to_contain_text("US$0.0000004")
+    # The donut is of all that was spent, and a filter of the address shows although nobody is called so.
+    await page.locator("summary").nth(1).click()
+    await expect(page.get_by_role("table", name=f"Spend by agent, {THIS_MONTH}")).to_contain_text("Without an agent")
+    await expect(page.get_by_role("combobox", name="Agent", exact=True)).to_have_value("nobody")
+
+
+async def test_a_page_left_open_over_the_end_of_a_month_shows_the_new_one(
+    page: Page, site: Site, signed_in: SignedIn, watch: Watch
+) -> None:
+    slug, _ = await site.tenant()
+    await record(site, slug, call("1"))
+    await signed_in(page, Role.MEMBER, slug)
+    wire = Wire()
+    await wire.attach(page)
+    for path in (f"/costs?month={datetime.now(UTC):%Y-%m}", "/costs"):
+        wire.newest.clear()
+        await page.goto(path)
+        while "Spending" not in wire.newest:
+            await page.evaluate("new Promise(requestAnimationFrame)")
+        told = wire.newest["Spending"]["usageRecorded"]
+        wire.tell("Spending", {"usageRecorded": {**told, "spending": {**told["spending"], "month": "9999-01"}}})
+    while watch.names().count("Costs") < 3:
+        await page.evaluate("new Promise(requestAnimationFrame)")
+    assert [asked.variables["key"] for asked in watch.asked if asked.name == "Costs"][1:] == [None, None]

@@ -14,6 +14,7 @@ from infra.services.callers import Role
 from tests.console.pages import OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import COOKIE, Site
 from tests.console.watching import Watch
+from tests.console.wire import Wire
 from tests.infra.builders import cap, new_key
 
 
@@ -108,7 +109,7 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
 
 
 @dataclass
-class Wire:
+class Cable:
     """The page's websockets, which the test can cut."""
 
     open: list[WebSocketRoute] = field(default_factory=list)
@@ -129,7 +130,7 @@ class Wire:
 
 async def test_a_page_left_open_for_a_day_reconnects_and_is_right(page: Page, site: Site, signed_in: SignedIn) -> None:
     slug, caller = await site.tenant(credits="300")
-    wire = Wire()
+    wire = Cable()
     await page.route_web_socket("**/graphql", wire.take)
     await page.clock.install()
     await signed_in(page, Role.ADMIN, slug)
@@ -157,7 +158,7 @@ async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
     slug, _ = await site.tenant(metered="50")
-    wire = Wire()
+    wire = Cable()
     await page.route_web_socket("**/graphql", wire.take)
     await page.clock.install()
     await signed_in(page, Role.ADMIN, slug)
@@ -184,6 +185,32 @@ async def test_a_session_that_ends_leads_to_the_sign_in(page: Page, site: Site, 
     await page.goto("/plan")
     await expect(page.get_by_role("heading", name="Sign in to Purser")).to_be_visible()
     assert page.url == f"{site.origin}/sign-in?next=%2Fplan"
+
+
+async def test_what_the_server_alone_has_ended_is_followed_anew_and_the_page_read_again(
+    page: Page, site: Site, signed_in: SignedIn, watch: Watch
+) -> None:
+    slug, caller = await site.tenant(credits="300")
+    wire = Wire()
+    await wire.attach(page)
+    await page.clock.install()
+    await signed_in(page, Role.ADMIN, slug)
+    await page.goto("/")
+    shown = page.get_by_role("region", name="Credits", exact=True)
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    wire.end("Balance credits", "FELL_BEHIND")
+    await site.call(caller, "100")
+    await page.clock.fast_forward("00:02")
+    await expect(shown).to_contain_text("200 available")
+    await site.call(caller, "50")
+    await expect(shown).to_contain_text("150 available")
+    # So is that of the alerts, which all pages have.
+    read = watch.names().count("Usage")
+    wire.end("News", "INTERNAL")
+    await page.clock.fast_forward("00:31")
+    await expect(page.get_by_text("The connection is back.")).to_have_count(1)
+    while watch.names().count("Usage") == read:
+        await page.evaluate("new Promise((done) => done())")
 
 
 async def test_a_session_that_ends_or_becomes_anothers_does_so_in_all_tabs(

@@ -12,11 +12,14 @@ from infra.replay import Recording, play
 from infra.services.callers import Caller, Role
 from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import Site
+from tests.console.usage import record
 from tests.console.watching import Watch
+from tests.console.wire import Wire
 from tests.domain.builders import nano
 from tests.infra.builders import balance
 
 CARD = "4242424242424242"
+MODEL = {"provider": "openai", "model": "gpt-4o-mini"}
 REPLAYED = "SELECT slug FROM tenant WHERE slug LIKE 'replay-%' ORDER BY created_at DESC LIMIT 1"
 
 
@@ -30,6 +33,7 @@ async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_as
     await page.goto("/?wallet=credits")
     shown = page.get_by_role("region", name="Credits", exact=True)
     await expect(shown).to_contain_text("240 available")
+    await expect(shown).to_contain_text("Used20%of the lots that count nowUsed in all60since the beginning")
     await expect(shown.get_by_role("meter")).to_have_attribute("aria-valuetext", "20%")
     await expect(page.get_by_role("region", name="Metered", exact=True)).to_contain_text("US$50.00 available")
     await expect(page.get_by_role("table", name="Lots")).to_contain_text("Never")
@@ -66,7 +70,46 @@ async def test_a_balance_moves_by_itself_and_new_entries_are_offered(
     await expect(ledger.get_by_role("row")).to_have_count(2)
     await page.get_by_role("button", name="There are new entries: show them").click()
     await expect(ledger.get_by_role("row")).to_have_count(8)
+    # Lots add up to the balance, so they move with it.
+    await expect(page.get_by_role("table", name="Lots").get_by_role("row").nth(1)).to_contain_text("Top up30000")
     await expect(page.get_by_role("button", name="Top up")).to_have_count(0)
+
+
+async def test_what_ends_by_time_alone_leaves_the_balance_at_once(page: Page, site: Site, signed_in: SignedIn) -> None:
+    slug, _ = await site.tenant(credits="300")
+    await signed_in(page, Role.MEMBER, slug)
+    wire = Wire()
+    await wire.attach(page)
+    await page.goto("/")
+    shown = page.get_by_role("region", name="Credits", exact=True)
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    while "Balance credits" not in wire.newest:
+        await page.evaluate("new Promise(requestAnimationFrame)")
+    told = wire.newest["Balance credits"]["walletBalance"]
+    # The version is that of the newest entry: there is none yet.
+    wire.tell("Balance credits", {"walletBalance": {**told, "available": "120", "expired": "180"}})
+    await expect(shown).to_contain_text("120 available")
+    await expect(shown).to_contain_text("Expired in all180")
+    await expect(page.get_by_role("button", name="There are new entries")).to_be_hidden()
+    older = {**told, "version": str(int(told["version"]) - 1), "available": "1"}
+    wire.tell("Balance credits", {"walletBalance": older})
+    newer = {**told, "version": str(int(told["version"]) + 1), "available": "-5", "debt": "5"}
+    wire.tell("Balance credits", {"walletBalance": newer})
+    await expect(shown).to_contain_text("-5 available")
+    await expect(shown).to_contain_text("Owed5")
+    await expect(page.get_by_role("button", name="There are new entries")).to_be_visible()
+
+
+async def test_a_receipt_speaks_the_readers_locale(open_page: OpenPage, site: Site, signed_in: SignedIn) -> None:
+    slug, _ = await site.tenant(metered="50")
+    page = await open_page(locale="de-DE")
+    await signed_in(page, Role.MEMBER, slug)
+    await record(site, slug, {"kind": "LLM", "usage": {**MODEL, "inputTokens": 1_200_000}})
+    await page.goto("/costs")
+    await page.get_by_role("table", name="Calls").get_by_role("button", name="gpt-4o-mini").first.click()
+    lines = page.get_by_role("table", name="Lines of the receipt")
+    await expect(lines).to_contain_text("1.200.000")
+    await expect(lines).to_contain_text("0,15\xa0$ / 1.000.000")
 
 
 async def test_a_top_up_is_paid_and_credited_and_its_card_serves_auto_recharge(

@@ -5,6 +5,7 @@ from typing import Any, Final
 import pytest
 
 from infra.application import Application
+from infra.queries import scopes
 from tests.graphql_api.client import Client
 from tests.graphql_api.conftest import Clients
 from tests.infra.builders import nothing_moves
@@ -156,6 +157,18 @@ async def test_what_is_stopped_is_told_with_its_reason_until_it_may_work_again(c
             "pauseReason": "typos",
         }
     ], "who took an agent role out of use knows of it"
+
+
+async def test_what_is_stopped_is_read_by_pieces_and_told_in_order(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scopes, "_PIECE", 2)
+    for scope, scope_id in [("CAMPAIGN", f"c{number}") for number in range(5)] + [("AGENT", "a1"), ("AGENT", "b2")]:
+        await clients.admin.do("pauseScope", idempotencyKey=scope_id, scope=scope, scopeId=scope_id)
+    stopped = [scope_id for _, scope_id, _ in await paused(clients.member)]
+    assert stopped == ["a1", "b2", "c0", "c1", "c2", "c3", "c4"]
+    first = "{ pauses(first: 3) { scopeId } }"
+    assert [scope["scopeId"] for scope in (await clients.member.ask(first))["pauses"]] == stopped[:3]
 
 
 async def test_a_suspended_tenant_is_stopped_whatever_else_stops_it(clients: Clients) -> None:

@@ -39,7 +39,7 @@ export function load({ ask, query, parameters }) {
 export const title = ({ accountCosts }) => accountCosts.name ?? accountCosts.account;
 
 export function draw(data, context) {
-  const { present, shown, accountCosts, byDay } = data;
+  const { tenant, present, shown, accountCosts, byDay } = data;
   const { account, name, autoTrackedUsd, autoTrackedLlmUsd, unpriced } = accountCosts;
   const { total, previous } = byDay;
   const more = { account: [account] };
@@ -49,6 +49,7 @@ export function draw(data, context) {
       "div",
       { class: "above" },
       monthChooser(shown.month, present.month, context),
+      element("p", { class: "faint" }, `Months and days of ${tenant.timeZone}`),
       name !== null && element("p", { class: "faint" }, `Account ${account}`),
     ),
     card(

@@ -9,6 +9,7 @@ import { card, empty, figures } from "/console/parts.js";
 
 const TOP = 100;
 const ACCOUNTS = `query Accounts($key: String, $month: UsageFilter!) {
+  tenant { timeZone }
   present: spendAgainstCap { month }
   shown: spendAgainstCap(month: $key) { month }
   byAccount: usageBreakdown(filter: $month, groupBy: [ACCOUNT], top: ${TOP}, comparePrevious: true) {
@@ -23,12 +24,17 @@ export function load({ ask, query }) {
   return ask(ACCOUNTS, { key, month: { month: key } });
 }
 
-export function draw({ present, shown, byAccount }, context) {
+export function draw({ tenant, present, shown, byAccount }, context) {
   const before = month(monthAfter(shown.month, -1));
   const { rows, total, previous } = byAccount;
   const nothing = `Nothing was recorded in ${month(shown.month)}. Calls that name an account in their attribution show here.`;
   return [
-    element("div", { class: "above" }, monthChooser(shown.month, present.month, context)),
+    element(
+      "div",
+      { class: "above" },
+      monthChooser(shown.month, present.month, context),
+      element("p", { class: "faint" }, `Months of ${tenant.timeZone}`),
+    ),
     card(
       `Spent in ${month(shown.month)}`,
       {},

@@ -7,7 +7,8 @@ import { form, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
 import { action, card, opener, status, table } from "/console/parts.js";
 
-export const AGENTS = `agentBudgets(first: 100) { role name spent cap usedPercent status pauseReason }
+const MOST = 100;
+export const AGENTS = `agentBudgets(first: ${MOST}) { role name spent cap usedPercent status pauseReason }
   tenant { agentsUsed plan { agents } }`;
 const turning = (operation) =>
   `mutation Turn($input: ScopeInput!) { ${operation}(input: $input) { __typename ${REFUSED} } }`;
@@ -28,6 +29,7 @@ export function agents({ agentBudgets, tenant, budgets }, may, { refresh }) {
       rows: agentBudgets,
       empty: "No agent has spent anything yet. An agent role appears here with its first call.",
     }),
+    agentBudgets.length === MOST && element("p", { class: "faint" }, `The ${MOST} that spent most: there may be more.`),
   );
   made.id = "agents";
   return made;

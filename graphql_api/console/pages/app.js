@@ -97,13 +97,19 @@ async function loadPage(page, route, coming) {
     page.loadedAt = Date.now();
     page.isOld = false;
     const heading = element("h1", {}, module.title?.(fresh, context) ?? route.title);
-    const kept = fillAnew(main, heading, module.draw(fresh, context));
+    const kept = fillAnew(main, heading, module.draw(fresh, context), clock());
     if (!kept) main.focus({ preventScroll: true });
     const whose = tenantLookedAt() && viewer.tenant?.name;
     document.title = [heading.textContent, whose, "Purser"].filter(Boolean).join(" · ");
   };
   page.reload = () => module.load(context);
   await page.redraw(data);
+}
+
+/** Whose clock it is by which pages tell moments: the tenant's months and days are of its own time zone. */
+function clock() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  return element("p", { class: "faint" }, `Times are by your clock (${timeZone}).`);
 }
 
 function following(page) {

@@ -5,12 +5,15 @@ import { amount, balance, percent, words } from "/console/formats.js";
 import { bar, card, figures, status } from "/console/parts.js";
 
 /** What the API tells of a balance, at first and whenever it moves. */
-export const BALANCE = "key unit available reserved consumed usedPercent status version";
+export const BALANCE = "key unit available reserved consumed expired debt usedPercent status version";
 const LIVE = `subscription Balance($key: String!) { walletBalance(key: $key) { ${BALANCE} } }`;
 // The two that everything is charged to come first and large; the others are the plan's buckets.
 const FIRST = ["credits", "metered"];
 
-/** Cards of the wallets of a tenant. `moved(key)`: a balance has changed since the page was drawn. */
+/**
+ * Cards of the wallets of a tenant. `moved(key, booked)`: a balance has changed since the page was drawn, by a new entry or
+ * (not `booked`) by time alone, as a lot has ended.
+ */
 export function balances(wallets, context, moved) {
   const large = FIRST.map((key) => wallets.find((wallet) => wallet.key === key)).filter(Boolean);
   const buckets = wallets.filter(({ key }) => !FIRST.includes(key));
@@ -34,12 +37,15 @@ export function balances(wallets, context, moved) {
 
 function live(wallet, { follow }, moved, drawn) {
   const place = element("div", {}, drawn(wallet));
-  let newest = BigInt(wallet.version);
-  follow(LIVE, { key: wallet.key }, ({ walletBalance }) => {
-    if (!walletBalance || BigInt(walletBalance.version) <= newest) return;
-    newest = BigInt(walletBalance.version);
-    fill(place, drawn({ ...wallet, ...walletBalance }));
-    moved(wallet.key);
+  let { version, available } = wallet;
+  follow(LIVE, { key: wallet.key }, ({ walletBalance: told }) => {
+    if (!told || BigInt(told.version) < BigInt(version)) return;
+    const booked = told.version !== version;
+    // A lot that ends takes its balance along before an entry says so.
+    if (!booked && told.available === available) return;
+    ({ version, available } = told);
+    fill(place, drawn(told));
+    moved(wallet.key, booked);
   });
   return place;
 }
@@ -55,9 +61,10 @@ function standing({ key, unit, available, reserved, consumed, expired, debt, use
     ),
     bar(usedPercent, `${words(key)} used`),
     figures(
-      ["Used", amount(consumed, unit), usedPercent === null ? null : percent(usedPercent)],
+      ["Used", percent(usedPercent), "of the lots that count now"],
+      ["Used in all", amount(consumed, unit), "since the beginning"],
       ["Held for running calls", amount(reserved, unit)],
-      Number(expired) > 0 && ["Expired", amount(expired, unit)],
+      Number(expired) > 0 && ["Expired in all", amount(expired, unit)],
       Number(debt) > 0 && ["Owed", amount(debt, unit)],
     ),
   ];

@@ -16,6 +16,7 @@ export const callsPage = ({ account = true } = {}) => `usageEvents(filter: $call
   } }
   pageInfo { hasNextPage endCursor }
 }`;
+const MOST_TOLD = 20;
 /** What `callLog` is told of, for a subscription. */
 export const NEWEST_CALLS = `calls { edges { node { occurredAt kind model agentRole campaign } } }`;
 const NAMED = ["agentRole", "campaign", "model", "kind"];
@@ -57,7 +58,8 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
     const isNew = ({ occurredAt }) => new Date(occurredAt) > new Date(newest ?? since);
     const number = edges.filter(({ node }) => isNew(node) && matches(node)).length;
     fresh.hidden = number === 0 || Boolean(query.get("from") || query.get("to"));
-    fresh.firstChild.textContent = number === 1 ? "One new call: show it" : `${count(number)} new calls: show them`;
+    const many = `${number === MOST_TOLD ? "At least " : ""}${count(number)} new calls: show them`;
+    fresh.firstChild.textContent = number === 1 ? "One new call: show it" : many;
   };
   show(connection);
   const narrowing = filters({ query, month, choices, load, show });
@@ -66,7 +68,14 @@ export function callLog(connection, { context, month, more = {}, choices = {} })
 
 function filters({ query, month, choices, load, show }) {
   const any = (texts) => [["", "All"], ...texts];
-  const chosen = (name, label) => choices[name] && { name, label, options: any(choices[name]), value: query.get(name) };
+  const chosen = (name, label) => {
+    const value = query.get(name);
+    // What the address names stays chosen, also where it is none of those that cost most.
+    const unlisted = value && !choices[name]?.some(([listed]) => listed === value);
+    return (
+      choices[name] && { name, label, options: any([...choices[name], ...(unlisted ? [[value, value]] : [])]), value }
+    );
+  };
   const bounds = { type: "date", min: `${month}-01`, max: lastDayOf(`${month}-01`) };
   const shown = (page, values) => {
     narrow(query, values);

@@ -86,7 +86,8 @@ export function caps({ budgets }, may, { refresh }) {
       rows,
       empty: "There is no cap: nothing but the balance stops a call.",
     }),
-    rows.length === MOST && element("p", { class: "faint" }, `The ${MOST} of which most is used.`),
+    budgets.length === MOST &&
+      element("p", { class: "faint" }, `The ${MOST} of which most is used: there may be more.`),
   );
   made.id = "caps";
   return made;

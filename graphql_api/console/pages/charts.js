@@ -13,9 +13,9 @@ let coming = null;
 /**
  * A chart over its table. `kind`: donut, bars, line or stacked. `rows`: `{ label, usd, part? }` in their order, `usd` a decimal
  * string; `part` names the layer of a stack. `of` and `parts`: what labels and parts are. `labels`: all that have a place, where
- * some have no row.
+ * some have no row. `total`: of a donut, where there may be more than its rows.
  */
-export function chart(title, { kind, rows, of, parts = null, labels = null }) {
+export function chart(title, { kind, rows, of, parts = null, labels = null, total = null }) {
   if (!rows.some((row) => Number(row.usd) > 0)) return empty("Nothing was spent.");
   const plot = element("div", { class: ["plot", kind], "aria-hidden": "true" });
   const columns = [
@@ -24,7 +24,7 @@ export function chart(title, { kind, rows, of, parts = null, labels = null }) {
     { title: "Cost", number: true, cell: (row) => usd(row.usd) },
   ].filter(Boolean);
   const figures = element("details", {}, element("summary", {}, "Figures"), table({ caption: title, columns, rows }));
-  afterPaint(() => show(plot, { kind, rows, labels }, figures));
+  afterPaint(() => show(plot, { kind, rows, labels, total }, figures));
   return element("div", { class: "chart" }, plot, figures);
 }
 

@@ -11,6 +11,8 @@ import { bar, card, empty, figures, status, table, tag } from "/console/parts.js
 
 const TOP = 20;
 const MODELS = 8;
+const MOST_AGENTS = 100;
+const MOST_BUDGETS = 50;
 const SPENDING = "month spent held cap usedPercent projectedUsd";
 const ROWS = `rows { keys { value name } totals { costUsd calls } }`;
 const by = (alias, dimension, top = TOP) =>
@@ -19,7 +21,7 @@ const COSTS = `query Costs($key: String, $month: UsageFilter!, $calls: UsageFilt
   tenant { timeZone }
   present: spendAgainstCap { month }
   spending: spendAgainstCap(month: $key) { ${SPENDING} }
-  agentBudgets(month: $key, first: 100) { role name spent held cap usedPercent status pauseReason }
+  agentBudgets(month: $key, first: ${MOST_AGENTS}) { role name spent held cap usedPercent status pauseReason }
   byDay: usageBreakdown(filter: $month, groupBy: [DAY], top: 1, comparePrevious: true) {
     rows { keys { value } totals { costUsd } }
     total { costUsd calls inputTokens outputTokens cacheReadTokens failures unpriced }
@@ -32,12 +34,15 @@ const COSTS = `query Costs($key: String, $month: UsageFilter!, $calls: UsageFilt
   byModel: usageBreakdown(filter: $month, groupBy: [PROVIDER, MODEL], top: ${TOP}) {
     rows { keys { value } totals { costUsd calls inputTokens outputTokens } }
   }
+  byAgent: usageBreakdown(filter: $month, groupBy: [AGENT_ROLE], top: ${TOP}) {
+    rows { keys { value name } totals { costUsd } }
+  }
   ${by("byClient", "CLIENT")}
   ${by("byProvider", "PROVIDER")}
   ${by("byProject", "PROJECT")}
   ${by("byResearch", "RESEARCH")}
   ${by("byCampaign", "CAMPAIGN", 100)}
-  atTheirCap: budgets(atOrAbovePercent: 80, first: 50) { scope scopeId name periodKey cap spent usedPercent paused pauseReason }
+  atTheirCap: budgets(atOrAbovePercent: 80, first: ${MOST_BUDGETS}) { scope scopeId name periodKey cap spent usedPercent paused pauseReason }
   ${callsPage()}
 }`;
 
@@ -52,8 +57,14 @@ export function draw(data, context) {
   const { tenant, present, spending, byDay } = data;
   const log = callLog(data.usageEvents, { context, month: spending.month, choices: choicesOf(data) });
   const standing = element("div", {}, against(spending, byDay, context));
+  let turned = false;
   context.follow(LIVE, {}, ({ usageRecorded }) => {
-    if (usageRecorded.spending.month !== spending.month) return;
+    const { month: running } = usageRecorded.spending;
+    if (running > spending.month && !context.query.has("month") && !turned) {
+      turned = true;
+      return context.refresh();
+    }
+    if (running !== spending.month) return;
     fill(standing, against(usageRecorded.spending, byDay, context));
     log.heard(usageRecorded.calls, usageRecorded.spending.from);
   });
@@ -132,29 +143,33 @@ function nothing(shown) {
   );
 }
 
-function charts({ spending, agentBudgets, byDay, byModelAndDay, byClient }, days) {
-  const agents = agentBudgets.map(({ role, name, spent }) => ({ label: name ?? role, usd: spent }));
-  const clients = byClient.rows.map(({ keys: [key], totals }) => ({
-    label: named(key, "Without a client"),
-    usd: totals.costUsd,
-  }));
+function charts({ spending, byAgent, byDay, byModelAndDay, byClient }, days) {
+  const groups = ({ rows }, without) =>
+    rows.map(({ keys: [key], totals }) => ({ label: named(key, without), usd: totals.costUsd }));
+  const agents = { rows: groups(byAgent, "Without an agent"), of: "Agent", total: byDay.total.costUsd };
+  const clients = { rows: groups(byClient, "Without a client"), of: "Client" };
   const models = byModelAndDay.rows.map(({ keys: [{ value }, model], totals }) => ({
     label: day(value, { short: true }),
     part: named(model, NO_MODEL),
     usd: totals.costUsd,
   }));
   const labels = days.map((one) => day(one, { short: true }));
-  const most = new Set(models.map(({ part }) => part)).size === MODELS && faint(`The ${MODELS} that cost most.`);
+  const most = new Set(models.map(({ part }) => part)).size === MODELS && mostOf(MODELS);
+  const mostGroups = ({ rows }) => rows.length === TOP && mostOf(TOP);
   const titled = (title, options, wide = false, note = null) =>
     card(title, { wide }, chart(`${title}, ${month(spending.month)}`, options), note);
   return element(
     "div",
     { class: "cards" },
     titled("Spend by day", { kind: "line", rows: daily(byDay, days), of: "Day" }, true),
-    titled("Spend by agent", { kind: "donut", rows: agents, of: "Agent" }),
-    titled("Spend by client", { kind: "bars", rows: clients, of: "Client" }),
+    titled("Spend by agent", { kind: "donut", ...agents }, false, mostGroups(byAgent)),
+    titled("Spend by client", { kind: "bars", ...clients }, false, mostGroups(byClient)),
     titled("Models by day", { kind: "stacked", rows: models, of: "Day", parts: "Model", labels }, true, most),
   );
+}
+
+function mostOf(number) {
+  return faint(`The ${number} that cost most.`);
 }
 
 const NO_MODEL = "No model (tools, APIs)";
@@ -180,11 +195,17 @@ function budgets({ agentBudgets, atTheirCap, spending, present }) {
   return element(
     "div",
     { class: "cards" },
-    card("Budgets at 80 % and above, now", { wide: true, actions: caps("All caps") }, near),
+    card(
+      "Budgets at 80 % and above, now",
+      { wide: true, actions: caps("All caps") },
+      near,
+      atTheirCap.length === MOST_BUDGETS && faint(`The ${MOST_BUDGETS} of which most is used: there may be more.`),
+    ),
     card(
       "Agents and their budgets",
       { wide: true, actions: caps("All caps") },
       all,
+      agentBudgets.length === MOST_AGENTS && faint(`The ${MOST_AGENTS} that spent most: there may be more.`),
       past && faint("Caps and states are those of now."),
     ),
   );

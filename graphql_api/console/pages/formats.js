@@ -5,7 +5,7 @@ const counts = new Intl.NumberFormat(locale);
 const credits = new Intl.NumberFormat(locale, { maximumFractionDigits: 9 });
 const hundredths = new Intl.NumberFormat(locale, { maximumFractionDigits: 2, roundingMode: "floor" });
 const wholeCents = new Intl.NumberFormat(locale, { style: "currency", currency: "USD", roundingMode: "floor" });
-const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
+const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1, roundingMode: "floor" });
 const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const exactMoments = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
 const days = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
@@ -36,8 +36,8 @@ export function usd(text, { exact = false } = {}) {
 
 /** An amount of a currency by its ISO 4217 code, with as many digits as the currency has. */
 export function money(text, currency, { exact = false } = {}) {
-  const small = Math.abs(Number(text)) < 1 && Number(text) !== 0;
-  const digits = exact ? 9 : small ? 6 : undefined;
+  const size = Math.abs(Number(text));
+  const digits = exact || (size > 0 && size < 0.00001) ? 9 : size > 0 && size < 1 ? 6 : undefined;
   const key = `${currency} ${digits}`;
   if (!moneys.has(key)) {
     moneys.set(key, new Intl.NumberFormat(locale, { style: "currency", currency, maximumFractionDigits: digits }));
@@ -50,9 +50,9 @@ export function count(text) {
   return counts.format(text);
 }
 
-/** A share as the API gives it: 80 is 80 %. Null: there is none. */
+/** A share as the API gives it: 80 is 80 %, and 79.99 is less, as its bar says. Null: there is none. */
 export function percent(value) {
-  return value === null || value === undefined ? "–" : percents.format(value / 100);
+  return value === null || value === undefined ? "–" : percents.format(`${value}e-2`);
 }
 
 /** A moment, such as "2026-11-21T02:45:00Z", in the reader's time zone. */

@@ -9,7 +9,10 @@ const BETWEEN_PINGS = 25_000;
 const FOR_A_PONG = 10_000;
 const CREDENTIALS_ENDED = 4403;
 
+const FELL_BEHIND = "FELL_BEHIND";
+
 const following = new Map();
+const ended = new Set();
 const listeners = { returned: new Set(), ended: new Set(), changed: new Set() };
 let socket = null;
 let ready = false;
@@ -67,6 +70,7 @@ function connect() {
 function received(message) {
   clearTimeout(unanswered);
   if (message.type === "connection_ack") {
+    ended.clear();
     ready = true;
     for (const id of following.keys()) begin(id);
     pinging = setInterval(stood, BETWEEN_PINGS);
@@ -83,10 +87,21 @@ function received(message) {
     const { data } = message.payload;
     if (data) following.get(message.id)?.receive(data);
   } else if (message.type === "error" || message.type === "complete") {
-    following.delete(message.id);
+    beginAnew(message.id, message.payload?.[0]?.extensions?.code === FELL_BEHIND ? SHORTEST_WAIT : LONGEST_WAIT);
     // It tells of the tenant with which it began, so the next page, which may be another tenant's, must not find it open.
     if (!following.size) close();
   }
+}
+
+/** The server has ended this one alone, as when it cannot tell what was missed: what is shown may be old. */
+function beginAnew(id, wait) {
+  if (!following.has(id)) return;
+  ended.add(id);
+  setTimeout(() => {
+    if (!ready || !ended.delete(id) || !following.has(id)) return;
+    begin(id);
+    tell("returned");
+  }, wait);
 }
 
 /** It has stood for a while. One that is taken and closed at once is not asked for at once. */

@@ -10,16 +10,17 @@ const rowsBy = (key) => `rows {
   keys { ${key} }
   sums { revenueUsd costUsd marginUsd marginPercent leastPercent flag unpriced }
 }`;
+const MOST = 100;
 const CALLS = "events calls costUsd unpriced";
 const UNMETERED = `edges { node { id tenant reason occurredAt provider model operation feature costUsd } }
   pageInfo { hasNextPage endCursor }`;
 const MARGINS = `query Margins($span: MarginFilter!, $period: PeriodFilter!) {
-  byFeature: margins(filter: $span, groupBy: [FEATURE], top: 100) {
+  byFeature: margins(filter: $span, groupBy: [FEATURE], top: ${MOST}) {
     targetPercent asOf total { revenueUsd creditRevenueUsd meteredRevenueUsd costUsd marginUsd marginPercent leastRevenueUsd flag events unpriced }
     ${rowsBy("value")}
   }
-  byProvider: margins(filter: $span, groupBy: [PROVIDER], top: 100) { ${rowsBy("value")} }
-  byTenant: margins(filter: $span, groupBy: [TENANT], top: 100) { ${rowsBy("value name")} }
+  byProvider: margins(filter: $span, groupBy: [PROVIDER], top: ${MOST}) { ${rowsBy("value")} }
+  byTenant: margins(filter: $span, groupBy: [TENANT], top: ${MOST}) { ${rowsBy("value name")} }
   metering(filter: $period) { total { ${CALLS} } metered { ${CALLS} } unmetered { ${CALLS} } free { ${CALLS} } }
   unmetered(filter: $period, first: 20) { ${UNMETERED} }
 }`;
@@ -134,7 +135,12 @@ function breakdown(title, of, name, rows) {
     { title: "Target", number: true, cell: ({ sums }) => percent(sums.leastPercent) },
     { title: "What is wrong", cell: ({ sums }) => flag(sums) },
   ];
-  return card(title, {}, table({ caption: title, columns, rows, empty: "No work was recorded in this month." }));
+  return card(
+    title,
+    {},
+    table({ caption: title, columns, rows, empty: "No work was recorded in this month." }),
+    rows.length === MOST && element("p", { class: "faint" }, `There may be more than these ${MOST}.`),
+  );
 }
 
 function proof({ total, metered, unmetered, free }) {

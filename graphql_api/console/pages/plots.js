@@ -5,6 +5,7 @@ import { usd } from "/console/formats.js";
 const COLOURS = 8;
 const NARROW = 420;
 const LONGEST = 26;
+const LEAST = 1e-6;
 const signs = new Intl.NumberFormat(navigator.languages, { style: "currency", currency: "USD" }).formatToParts(12345.6);
 
 /** The colours and the font of the place where a chart stands, as they are now. */
@@ -32,21 +33,22 @@ export function themeOf(plot) {
 }
 
 /** What Plotly draws of these rows. */
-export function tracesOf({ kind, rows }, theme) {
-  return TRACES[kind](rows, theme);
+export function tracesOf({ kind, rows, total }, theme) {
+  return TRACES[kind](rows, theme, total);
 }
 
 const TRACES = { donut, bars, line, stacked };
 
-function donut(rows, { series, others, ground }) {
+function donut(rows, { series, others, ground }, total) {
   const paid = rows.filter((row) => length(row) > 0);
-  const slices = paid.length > COLOURS ? paid.slice(0, COLOURS - 1) : paid;
+  const sum = (some) => some.reduce((before, row) => before + length(row), 0);
+  const unlisted = Number(total ?? 0) - sum(paid) > LEAST * sum(paid);
+  const slices = paid.length > COLOURS || unlisted ? paid.slice(0, COLOURS - 1) : paid;
   const rest = paid.slice(slices.length);
   const shown = slices.map((row) => ({ name: short(row.label), said: said(row), value: length(row) }));
-  if (rest.length) {
-    const value = rest.reduce((sum, row) => sum + length(row), 0);
-    shown.push({ name: `${rest.length} others`, said: `${rest.length} others: see the figures`, value });
-  }
+  if (unlisted) shown.push({ name: "All others", said: "All others", value: Number(total) - sum(slices) });
+  else if (rest.length)
+    shown.push({ name: `${rest.length} others`, said: `${rest.length} others: see the figures`, value: sum(rest) });
   const colors = shown.map((_, at) => (at < slices.length ? series[at] : others));
   return [
     {

@@ -1,7 +1,7 @@
 // Receipts: why something was charged, held or refused, line by line. A click on an id opens one.
 
 import { element } from "/console/elements.js";
-import { amount, moment, usd, words } from "/console/formats.js";
+import { amount, count, moment, usd, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { figures, opener, table } from "/console/parts.js";
 
@@ -51,15 +51,17 @@ function about({ state, feature, route, createdAt }) {
   );
 }
 
+/** Prices are of providers: in US dollars whatever is charged, for one or for so many. */
+function priceOf({ unitPrice, per }) {
+  if (unitPrice === null) return "";
+  const price = usd(unitPrice, { exact: true });
+  return per === null || per === "1" ? price : `${price} / ${count(per)}`;
+}
+
 const LINES = [
   { title: "What", main: true, cell: ({ label }) => label },
-  { title: "Quantity", number: true, cell: ({ quantity }) => quantity ?? "" },
-  {
-    title: "Price",
-    number: true,
-    cell: ({ unitPrice, per }) =>
-      unitPrice === null ? "" : per === null || per === "1" ? unitPrice : `${unitPrice} / ${per}`,
-  },
+  { title: "Quantity", number: true, cell: ({ quantity }) => quantity && amount(quantity) },
+  { title: "Price", number: true, cell: priceOf },
   { title: "Amount", number: true, cell: (line) => (line.amount === null ? "" : amount(line.amount, line.unit)) },
 ];
 const LOTS = (unit) => [

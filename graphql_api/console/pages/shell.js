@@ -7,11 +7,12 @@ import { follow, isLive, on } from "/console/live.js";
 import { action } from "/console/parts.js";
 import { drawnFor, sessionEnded } from "/console/session.js";
 
+const MOST = 20;
 const VIEWER = "viewer { role actor tenant { slug name plan { name } } }";
 const SHELL = `query Shell {
   ${VIEWER}
-  pauses(first: 20) { scope scopeId name pauseReason }
-  budgets(atOrAbovePercent: 80, first: 20) { scope scopeId name cap spent usedPercent paused }
+  pauses(first: ${MOST}) { scope scopeId name pauseReason }
+  budgets(atOrAbovePercent: 80, first: ${MOST}) { scope scopeId name cap spent usedPercent paused }
   wallets(statuses: [WARNING, EXHAUSTED]) { key usedPercent status }
 }`;
 const OPERATORS_SHELL = `query Shell { ${VIEWER} }`;
@@ -195,10 +196,12 @@ function notices({ viewer, pauses, budgets, wallets }) {
   return [
     banner("full", "Paused", [
       ...pauses.map((pause) => [pausedText(pause), wayOut(pause, mayChange)]),
+      ...(pauses.length === MOST ? [[`these are the first ${MOST}`, "There may be more."]] : []),
       ...dry.map((wallet) => [`nothing is left of ${left(wallet)}`, refill(wallet, mayChange)]),
     ]),
     banner("near", "Nearly used up", [
       ...near.map((budget) => [named(budget), caps(mayChange)]),
+      ...(budgets.length === MOST ? [[`these are of the ${MOST} of which most is used`, "There may be more."]] : []),
       ...low.map((wallet) => [left(wallet), refill(wallet, mayChange)]),
     ]),
   ];

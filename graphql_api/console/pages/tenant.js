@@ -15,7 +15,7 @@ const TENANT = `query Tenant {
       slug name status region timeZone cycleStart cycleEnd agentsUsed seatsUsed
       plan { key name seats agents } nextPlan { key name }
     }
-    wallets { id expired debt ${BALANCE} }
+    wallets { id ${BALANCE} }
     recentEntries { id wallet type amount availableAfter note actor createdAt }
     models {
       from to

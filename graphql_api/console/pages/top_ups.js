@@ -1,6 +1,6 @@
 // Top-ups: buying bundles and prepaid balance by hand, and letting the balance fill up by itself.
 
-import { announce, element, fill } from "/console/elements.js";
+import { announce, element } from "/console/elements.js";
 import { moment, money, usd, walletAmount, words } from "/console/formats.js";
 import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
@@ -9,7 +9,7 @@ import { action, card, opener, status, table, when } from "/console/parts.js";
 /** What is shown of a top-up. */
 export const TOP_UP =
   "id state walletKey amount price { amount currency } origin createdAt takenBack failure checkoutUrl";
-const ONE = `query TopUp($id: ID!) { topUp(id: $id) { ${TOP_UP} } }`;
+const ONE = "query TopUp($id: ID!) { topUp(id: $id) { state } }";
 const BUNDLES = "query Bundles { bundles { key walletKey amount price { amount currency } } }";
 const START = `mutation StartTopUp($input: StartTopUpInput!) {
   startTopUp(input: $input) { ... on TopUp { checkoutUrl } ... on Refusal { code message } }
@@ -27,7 +27,7 @@ export function topUps({ wallets, topUps: orders, returned, acceptsPayments }, c
   const made = card(
     "Top-ups",
     { actions: mayBuy && acceptsPayments ? [buying(metered)] : [] },
-    returned && outcome(returned, moved),
+    returned && outcome(returned, moved, context),
     !acceptsPayments &&
       element("p", { class: "faint" }, "Payments are not set up here: ask who runs Purser for credit."),
     table({ caption: "Top-ups", columns: ORDERS(mayBuy), rows, empty: "Nothing was bought yet." }),
@@ -106,28 +106,17 @@ const OUTCOMES = {
   EXPIRED: "Nothing was paid, and the order has ended. Order anew.",
 };
 
-/** What became of the order that a payer comes back from; asked again whenever a balance moves. */
-function outcome(order, moved) {
-  const place = element("div", { role: "status" });
-  const drawn = ({ state, failure, walletKey, amount: size }) => {
-    const tone = state === "CREDITED" ? "fine" : state === "PENDING" || state === "PAID" ? "near" : "full";
-    const text = OUTCOMES[state] ?? failure ?? words(state);
-    fill(
-      place,
-      element(
-        "p",
-        { class: ["banner", tone] },
-        `${walletAmount(size, walletKey)} ${words(walletKey).toLowerCase()}: ${text}`,
-      ),
-    );
-  };
+/** What became of the order that a payer comes back from. When that changes as a balance moves, so does what is listed. */
+function outcome({ id, state, failure, walletKey, amount: size }, moved, { refresh }) {
+  const tone = state === "CREDITED" ? "fine" : state === "PENDING" || state === "PAID" ? "near" : "full";
+  const text = OUTCOMES[state] ?? failure ?? words(state);
   moved.addEventListener("moved", async ({ detail }) => {
-    if (detail !== order.walletKey) return;
-    const { topUp } = await ask(ONE, { id: order.id });
-    drawn(topUp);
+    if (detail !== walletKey) return;
+    const { topUp } = await ask(ONE, { id });
+    if (topUp.state !== state) await refresh();
   });
-  drawn(order);
-  return place;
+  const ordered = `${walletAmount(size, walletKey)} ${words(walletKey).toLowerCase()}`;
+  return element("div", { role: "status" }, element("p", { class: ["banner", tone] }, `${ordered}: ${text}`));
 }
 
 const NEVER_SET = { enabled: false, threshold: "50", amount: "50", monthlyLimit: null, monthOrdered: "0" };

@@ -9,11 +9,12 @@ import { receiptButton } from "/console/receipt.js";
 import { TOP_UP, topUps } from "/console/top_ups.js";
 
 const ENTRIES = `edges { node { id type amount availableAfter note actor createdAt } } pageInfo { hasNextPage endCursor }`;
+const LOTS_OF = "lots { source granted available reserved grantedAt expiresAt }";
 const USAGE = `query Usage($ledger: String!, $topUp: ID!, $returned: Boolean!) {
   tenant { cycleStart cycleEnd }
   wallets {
-    kind expired debt ${BALANCE}
-    lots { source granted available reserved grantedAt expiresAt }
+    kind ${BALANCE}
+    ${LOTS_OF}
     autoRecharge { enabled threshold amount monthlyLimit monthOrdered retryAt disabledReason inFlight { id } }
   }
   wallet(key: $ledger) { entries(first: 20) { ${ENTRIES} } }
@@ -21,8 +22,10 @@ const USAGE = `query Usage($ledger: String!, $topUp: ID!, $returned: Boolean!) {
   returned: topUp(id: $topUp) @include(if: $returned) { ${TOP_UP} }
   acceptsPayments
 }`;
+const LOTS_NOW = `query Lots { wallets { key unit ${LOTS_OF} } }`;
 const LEDGER = `query Ledger($ledger: String!, $after: String) { wallet(key: $ledger) { entries(first: 20, after: $after) { ${ENTRIES} } } }`;
 const DEFAULT_LEDGER = "credits";
+const BETWEEN_LOTS = 2_000;
 
 export function load({ ask, query }) {
   const topUp = query.get("top_up");
@@ -34,21 +37,37 @@ export function draw(data, context) {
   const moved = new EventTarget();
   return [
     element("p", { class: "faint" }, `This cycle: ${moment(tenant.cycleStart)} to ${moment(tenant.cycleEnd)}`),
-    balances(wallets, context, (key) => moved.dispatchEvent(new CustomEvent("moved", { detail: key }))),
+    balances(wallets, context, (key, booked) => {
+      moved.dispatchEvent(new Event("changed"));
+      if (booked) moved.dispatchEvent(new CustomEvent("moved", { detail: key }));
+    }),
     topUps(data, context, moved),
-    lots(wallets),
+    lots(wallets, context, moved),
     ledger(data, context, moved),
   ];
 }
 
-function lots(wallets) {
+/** The card of the lots. They add up to the balances, so they move with them, though not with every call. */
+function lots(wallets, { ask: asking }, moved) {
+  const place = element("div", {}, lotsTable(wallets));
+  let coming = false;
+  moved.addEventListener("changed", () => {
+    if (coming) return;
+    coming = true;
+    setTimeout(async () => {
+      coming = false;
+      if (!place.isConnected) return;
+      const now = await asking(LOTS_NOW).catch(() => null);
+      if (now) fill(place, lotsTable(now.wallets));
+    }, BETWEEN_LOTS);
+  });
+  return card("Lots and when they end", {}, place);
+}
+
+function lotsTable(wallets) {
   const rows = wallets.flatMap(({ key, unit, lots: held }) => held.map((lot) => ({ ...lot, key, unit })));
   rows.sort((one, other) => (one.expiresAt ?? "9").localeCompare(other.expiresAt ?? "9"));
-  return card(
-    "Lots and when they end",
-    {},
-    table({ caption: "Lots", columns: LOTS, rows, empty: "No lot holds anything." }),
-  );
+  return table({ caption: "Lots", columns: LOTS, rows, empty: "No lot holds anything." });
 }
 
 const LOTS = [
