@@ -131,13 +131,7 @@ function account({ role, actor }) {
   on("changed", draw);
   draw();
   const who = element("span", { class: "who", title: actor }, words(role));
-  return element(
-    "span",
-    { class: "account" },
-    state,
-    who,
-    action("Sign out", leave),
-  );
+  return element("span", { class: "account" }, state, who, action("Sign out", leave));
 }
 
 function drawMenu({ role, tenant }) {
