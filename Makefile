@@ -28,7 +28,7 @@ COMPILE := python$(LAMBDA_PYTHON) -m compileall -q --invalidation-mode unchecked
 .PHONY: help setup run test test-all check bench schema migrations lock format pictures clean sam-validate sam-build
 
 help:  ## this list
-	@echo "Purser: make run, then paste the request that it prints."
+	@echo "Purser: make run, then open the address that it prints."
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
@@ -48,7 +48,7 @@ test-all: $(READY)  ## the suite, slow tests included
 check: $(READY)  ## what CI runs: lint, formatting, types, import contracts, tests
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	@$(call biome,ci)
+	@$(call biome,ci --error-on-warnings)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	@$(MAKE) --no-print-directory test
@@ -81,7 +81,7 @@ build-Dependencies: $(READY)
 	@printf '%s\n' $(FOR_THE_CONTAINER) | $(UV) pip install --excludes /dev/stdin --python .venv/bin/python \
 		--python-version $(LAMBDA_PYTHON) --python-platform $(LAMBDA_PLATFORM) \
 		--only-binary :all: --no-deps --require-hashes --requirement requirements-aws.lock --target "$(ARTIFACTS_DIR)/python"
-	@rm -rf "$(ARTIFACTS_DIR)/python/bin"
+	@rm -rf "$(ARTIFACTS_DIR)/python/bin" "$(ARTIFACTS_DIR)/python/share"
 	@find "$(ARTIFACTS_DIR)/python/plotly" -type f ! -path '*/plotly/__init__.py' ! -name plotly.min.js -delete
 	@$(call compiled,$(ARTIFACTS_DIR)/python)
 

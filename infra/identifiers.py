@@ -16,5 +16,7 @@ _random: Final = Random(randbits(256))  # noqa: S311
 
 
 def new_id(moment: datetime | None = None) -> UUID:
-    """A time-ordered identifier of a moment, else of now."""
-    return uuid7(((moment or datetime.now(UTC)) - EPOCH) // MILLISECOND, _random.getrandbits(74))
+    """A time-ordered identifier of a moment, else of now. The first twelve of its random bits are the microseconds (RFC 9562,
+    section 6.2, method 3): what comes after another within one millisecond is listed after it."""
+    milliseconds, rest = divmod((moment or datetime.now(UTC)) - EPOCH, MILLISECOND)
+    return uuid7(milliseconds, rest.microseconds * 4_096 // 1_000 << 62 | _random.getrandbits(62))

@@ -25,8 +25,8 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
 ) -> None:
-    """Start the server: GraphQL at /graphql, agents at /mcp, files at /usage and /expenses, health at /healthz. Ctrl-C stops
-    everything that it started.
+    """Start the server: the console at /, GraphQL at /graphql, agents at /mcp, files at /usage and /expenses, the tables for
+    operators at /admin/, health at /healthz. Ctrl-C stops everything that it started.
 
     Examples:
       purser serve --demo

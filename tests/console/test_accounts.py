@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from playwright.async_api import Page, expect
 
 from infra.services.callers import Role
@@ -55,6 +56,7 @@ async def test_accounts_stand_by_cost_and_each_leads_to_its_own_page(
     assert await serious_faults(page) == []
 
 
+@pytest.mark.slow
 async def test_an_account_fits_a_phone_in_the_dark_and_an_unknown_one_has_cost_nothing(
     open_page: OpenPage, site: Site, signed_in: SignedIn
 ) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import pytest
 from playwright.async_api import Page, expect
 
 from domain.budgets import ScopeKey, ScopeKind
@@ -41,6 +42,7 @@ async def test_decisions_stand_with_their_details_and_are_narrowed(
     await expect(rows).to_have_count(2)
 
 
+@pytest.mark.slow
 async def test_members_are_refused_and_operators_see_it_on_a_phone(
     open_page: OpenPage, site: Site, signed_in: SignedIn
 ) -> None:

@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from domain.expenses import ExpenseEntry, ExpenseKind
@@ -109,6 +110,7 @@ async def test_an_expense_leads_to_the_new_cac_and_keeps_its_history(
     await expect(acquisition).to_contain_text("Expenses in several currencies (EUR, INR)")
 
 
+@pytest.mark.slow
 async def test_a_cap_is_set_and_removed_and_the_campaign_is_named_and_taken_out_of_use(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -136,6 +138,7 @@ async def test_a_cap_is_set_and_removed_and_the_campaign_is_named_and_taken_out_
     await expect(budget).to_contain_text("Active")
 
 
+@pytest.mark.slow
 async def test_what_is_used_up_says_the_way_out_and_members_are_offered_nothing(
     page: Page, signed_in: SignedIn
 ) -> None:

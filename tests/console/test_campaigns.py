@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import pytest
 from playwright.async_api import Page, expect
 
 from domain.expenses import ExpenseEntry, ExpenseKind
@@ -115,6 +116,7 @@ async def test_a_file_is_judged_row_by_row_before_it_is_booked(page: Page, site:
     await expect(page.get_by_role("table", name="Campaigns").get_by_role("row").nth(1)).to_contain_text("€20.50")
 
 
+@pytest.mark.slow
 async def test_names_of_any_kind_fit_a_phone_and_lead_to_their_pages(
     open_page: OpenPage, site: Site, signed_in: SignedIn
 ) -> None:

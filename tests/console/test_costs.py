@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from playwright.async_api import Page, expect
 
 from infra.services.callers import Role
@@ -45,7 +46,7 @@ async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
         await expect(spent).to_contain_text(figure)
     for figure in ("Calls5", "Input tokens6,000", "Output tokens1,500", "Without a price1"):
         await expect(spent).to_contain_text(figure)
-    await expect(spent.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "77.5%")
+    await expect(spent.get_by_role("meter")).to_have_attribute("aria-valuetext", "77.5%")
     agents = page.get_by_role("table", name=f"Agents in {THIS_MONTH}").get_by_role("row")
     await expect(agents.nth(1)).to_have_text("analystUS$4.25none–Active")
     await expect(agents.nth(2)).to_have_text("writerUS$3.50US$4.0087.5%Warning")
@@ -113,6 +114,7 @@ async def test_the_log_is_narrowed_without_asking_for_the_rest_again(
     await expect(page.get_by_label("Campaign", exact=True)).to_have_value("")
 
 
+@pytest.mark.slow
 async def test_the_month_moves_while_calls_come_in_and_the_reader_keeps_the_place(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -135,6 +137,7 @@ async def test_the_month_moves_while_calls_come_in_and_the_reader_keeps_the_plac
     await expect(page.get_by_role("button", name="show it")).to_be_hidden()
 
 
+@pytest.mark.slow
 async def test_months_before_are_chosen_and_stand_in_the_address(page: Page, site: Site, signed_in: SignedIn) -> None:
     await signed_in(page, Role.ADMIN, await busy_tenant(site))
     await page.goto("/costs")
@@ -161,11 +164,12 @@ async def test_where_nothing_was_recorded_the_page_says_what_to_do_and_loads_no_
     await expect(page.get_by_text(f"Nothing was recorded in {THIS_MONTH}")).to_be_visible()
     spent = page.get_by_role("region", name=f"Spent in {THIS_MONTH}")
     await expect(spent.get_by_role("link", name="Set one")).to_have_attribute("href", "/settings#caps")
-    await expect(spent.get_by_role("progressbar")).to_have_count(0)
+    await expect(spent.get_by_role("meter")).to_have_count(0)
     assert await serious_faults(page) == []
     assert [url for url in loaded if "plotly" in url] == []
 
 
+@pytest.mark.slow
 async def test_charts_follow_the_theme_and_are_given_back_when_the_page_is_left(
     open_page: OpenPage, site: Site, signed_in: SignedIn
 ) -> None:
@@ -187,6 +191,7 @@ async def test_charts_follow_the_theme_and_are_given_back_when_the_page_is_left(
     await page.wait_for_function("window.chart._fullLayout === undefined")
 
 
+@pytest.mark.slow
 async def test_without_the_bundle_the_figures_stand_in_for_the_charts(
     page: Page, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:

@@ -82,6 +82,7 @@ async def test_prices_stand_beside_the_package_and_are_found_by_name(
     assert await serious_faults(page) == []
 
 
+@pytest.mark.slow
 async def test_a_price_is_published_after_both_stood_side_by_side_and_a_dry_run_tells_what_follows(
     page: Page, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:
@@ -170,7 +171,7 @@ async def test_a_job_without_success_for_a_day_stands_first_with_why(
     assert await serious_faults(page) == []
 
 
-@pytest.mark.parametrize("role", [Role.ADMIN, Role.MEMBER])
+@pytest.mark.parametrize("role", [Role.ADMIN, pytest.param(Role.MEMBER, marks=pytest.mark.slow)])
 async def test_nobody_of_a_tenant_sees_an_operators_page_and_the_api_refuses_what_it_would_show(
     page: Page, site: Site, signed_in: SignedIn, watch: Watch, role: Role
 ) -> None:

@@ -1,5 +1,6 @@
 """The page Plan: what the plan gives, what fits into it, and what administrators change about it."""
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from domain.attribution import Attribution
@@ -91,6 +92,7 @@ async def test_a_cheaper_plan_comes_with_the_next_cycle_and_is_taken_back(
     await expect(own).not_to_contain_text("From the next cycle on")
 
 
+@pytest.mark.slow
 async def test_a_dearer_plan_holds_at_once(page: Page, site: Site, signed_in: SignedIn) -> None:
     slug = await subscribed(site, "small", "starter")
     await signed_in(page, Role.ADMIN, slug)
@@ -103,6 +105,7 @@ async def test_a_dearer_plan_holds_at_once(page: Page, site: Site, signed_in: Si
     await expect(page.get_by_role("banner")).to_contain_text("Professional")
 
 
+@pytest.mark.slow
 async def test_cycles_move_with_the_next_one(page: Page, site: Site, signed_in: SignedIn) -> None:
     slug = await subscribed(site, "moving", "professional")
     await signed_in(page, Role.ADMIN, slug)
@@ -122,6 +125,7 @@ async def test_cycles_move_with_the_next_one(page: Page, site: Site, signed_in: 
     )
 
 
+@pytest.mark.slow
 async def test_members_read_it_on_a_phone_in_the_dark_and_are_offered_no_change(
     open_page: OpenPage, site: Site, signed_in: SignedIn
 ) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from domain.attribution import Attribution
@@ -66,6 +67,7 @@ async def test_caps_and_agents_show_their_figures_and_a_higher_cap_lifts_the_pau
     await expect(page.get_by_text("There is no cap: nothing but the balance stops a call.")).to_be_visible()
 
 
+@pytest.mark.slow
 async def test_a_caps_form_fits_what_is_capped_and_says_beside_a_field_what_is_wrong(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -121,6 +123,7 @@ async def test_agents_are_paused_with_a_reason_resumed_and_taken_out_of_use(
     await expect(card(page, "Agents")).to_contain_text("0 of 25 in the plan")
 
 
+@pytest.mark.slow
 async def test_campaigns_and_clients_are_named_and_the_kind_stands_in_the_address(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -193,6 +196,7 @@ async def test_an_api_key_is_shown_once_replaced_and_revoked(
     await expect(row.filter(has_text="ended")).to_contain_text(f"{datetime.now(UTC).year}")
 
 
+@pytest.mark.slow
 async def test_channels_and_provider_keys_are_set_and_removed(page: Page, site: Site, signed_in: SignedIn) -> None:
     slug, _ = await site.tenant()
     await signed_in(page, Role.ADMIN, slug)
@@ -227,6 +231,7 @@ async def test_channels_and_provider_keys_are_set_and_removed(page: Page, site: 
     await expect(keys).to_contain_text("There is none: calls run on the platform's keys.")
 
 
+@pytest.mark.slow
 async def test_operators_set_identity_providers_and_default_caps(
     page: Page, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:
@@ -281,6 +286,7 @@ async def test_operators_set_identity_providers_and_default_caps(
     assert watch.names()[:2] == ["Shell", "Settings"]
 
 
+@pytest.mark.slow
 async def test_members_and_workers_read_on_a_phone_in_the_dark_and_are_offered_nothing_to_change(
     open_page: OpenPage, site: Site, signed_in: SignedIn
 ) -> None:
@@ -299,6 +305,7 @@ async def test_members_and_workers_read_on_a_phone_in_the_dark_and_are_offered_n
         assert await serious_faults(page) == []
 
 
+@pytest.mark.slow
 async def test_administrators_settings_fit_a_phone(open_page: OpenPage, site: Site, signed_in: SignedIn) -> None:
     page = await open_page(viewport=PHONE, color_scheme="dark")
     await signed_in(page, Role.ADMIN)

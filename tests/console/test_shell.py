@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
 from domain.attribution import Attribution
@@ -43,6 +44,7 @@ async def test_who_is_not_signed_in_comes_back_to_the_page_that_they_wanted(
     assert page.url == f"{site.origin}/plan"
 
 
+@pytest.mark.slow
 async def test_a_session_never_leads_to_another_host(page: Page, site: Site) -> None:
     slug, _ = await site.tenant()
     token = await site.token(Role.MEMBER, slug)
@@ -150,6 +152,7 @@ async def test_a_page_left_open_for_a_day_reconnects_and_is_right(page: Page, si
     await expect(shown).to_contain_text("100 available")
 
 
+@pytest.mark.slow
 async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is_back(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -169,6 +172,7 @@ async def test_who_is_in_the_middle_of_something_keeps_it_when_the_connection_is
     await expect(page.get_by_label("How many")).to_be_focused()
 
 
+@pytest.mark.slow
 async def test_a_session_that_ends_leads_to_the_sign_in(page: Page, site: Site, watch: Watch) -> None:
     _, caller = await site.tenant()
     soon = datetime.now(UTC) + timedelta(seconds=3)

@@ -1,6 +1,5 @@
 """The page Sign in: at an identity provider and with a key, and what it says when nobody is let in."""
 
-import pytest
 from playwright.async_api import Page, expect
 from starlette.responses import JSONResponse
 
@@ -57,10 +56,10 @@ async def test_who_names_no_such_organisation_is_told(page: Page) -> None:
     await expect(page.get_by_role("alert").first).to_contain_text(TEXTS["no-provider"])
 
 
-@pytest.mark.parametrize("code", TEXTS)
-async def test_each_way_of_not_getting_in_has_its_text(page: Page, code: str) -> None:
-    await page.goto(f"/sign-in?error={code}")
-    await expect(page.get_by_role("alert").first).to_contain_text(TEXTS[code])
+async def test_each_way_of_not_getting_in_has_its_text(page: Page) -> None:
+    for code, text in TEXTS.items():
+        await page.goto(f"/sign-in?error={code}")
+        await expect(page.get_by_role("alert").first).to_contain_text(text)
 
 
 async def test_the_key_is_kept_by_the_cookie_alone(open_page: OpenPage, site: Site) -> None:

@@ -1,13 +1,23 @@
 """The page Usage: balances that move, lots, the ledger with its receipts, top-ups and auto-recharge."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+
 from playwright.async_api import Page, expect
 
-from infra.services.callers import Role
+from domain.holds import ModelName
+from infra.replay import Recording, play
+from infra.services.callers import Caller, Role
 from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import Site
 from tests.console.watching import Watch
+from tests.domain.builders import nano
+from tests.infra.builders import balance
 
 CARD = "4242424242424242"
+REPLAYED = "SELECT slug FROM tenant WHERE slug LIKE 'replay-%' ORDER BY created_at DESC LIMIT 1"
 
 
 async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_asked(
@@ -20,7 +30,7 @@ async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_as
     await page.goto("/?wallet=credits")
     shown = page.get_by_role("region", name="Credits", exact=True)
     await expect(shown).to_contain_text("240 available")
-    await expect(shown.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "20%")
+    await expect(shown.get_by_role("meter")).to_have_attribute("aria-valuetext", "20%")
     await expect(page.get_by_role("region", name="Metered", exact=True)).to_contain_text("US$50.00 available")
     await expect(page.get_by_role("table", name="Lots")).to_contain_text("Never")
     ledger = page.get_by_role("table", name="Ledger of Credits")
@@ -50,7 +60,7 @@ async def test_a_balance_moves_by_itself_and_new_entries_are_offered(
     for spent, left in (("45", "255"), ("200", "55"), ("55", "0")):
         await site.call(caller, spent)
         await expect(page.get_by_role("region", name="Credits", exact=True)).to_contain_text(f"{left} available")
-    bar = page.get_by_role("region", name="Credits", exact=True).get_by_role("progressbar")
+    bar = page.get_by_role("region", name="Credits", exact=True).get_by_role("meter")
     await expect(bar.locator("span")).to_have_class("filled full")
     ledger = page.get_by_role("table", name="Ledger of Credits")
     await expect(ledger.get_by_role("row")).to_have_count(2)
@@ -111,3 +121,29 @@ async def test_it_fits_a_phone_in_the_dark_and_speaks_the_readers_locale(
     await page.get_by_role("button", name="Menu").click()
     await page.get_by_role("link", name="Plan").click()
     await expect(page.get_by_role("heading", name="Plan", exact=True)).to_be_visible()
+
+
+async def test_a_balance_moves_while_a_replay_runs_and_ends_where_the_replay_does(
+    page: Page, site: Site, signed_in: SignedIn, tmp_path: Path
+) -> None:
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    calls = [f"{start + timedelta(seconds=number / 4):%Y-%m-%d %H:%M:%S.%f},90000,9000" for number in range(24)]
+    file = tmp_path / "calls.csv"
+    file.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "\n".join(calls) + "\n")
+    model = ModelName("openai", "gpt-4o-mini")
+    recording = Recording(file, model, nano("50"), max_output_tokens=9000, concurrency=2, speed=1.0)
+    await signed_in(page, Role.OPERATOR)
+    async with asyncio.TaskGroup() as running:
+        replay = running.create_task(play(site.application, recording, asyncio.Event(), lambda _: None))
+        while (slug := await site.application.across_tenants.fetchval(REPLAYED)) is None:
+            assert not replay.done()
+        await page.goto(f"/?tenant={slug}")
+        shown = page.get_by_role("region", name="Metered", exact=True).locator("strong")
+        seen = {await shown.get_attribute("title")}
+        while not replay.done():
+            seen.add(await shown.get_attribute("title"))
+    report = replay.result()
+    assert report.differences == ()
+    left, _, _ = await balance(site.application, Caller(report.tenant_id, Role.ADMIN, "test"), "metered")
+    await expect(shown).to_have_attribute("title", f"US${Decimal(left).quantize(Decimal('0.01'), ROUND_HALF_UP)}")
+    assert len(seen) > 3

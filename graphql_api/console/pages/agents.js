@@ -3,8 +3,9 @@
 import { capButton } from "/console/caps.js";
 import { announce, element } from "/console/elements.js";
 import { percent, usd } from "/console/formats.js";
+import { form, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, card, form, opener, REFUSED, status, table } from "/console/parts.js";
+import { action, card, opener, status, table } from "/console/parts.js";
 
 export const AGENTS = `agentBudgets(first: 100) { role name spent cap usedPercent status pauseReason }
   tenant { agentsUsed plan { agents } }`;

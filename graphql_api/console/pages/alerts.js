@@ -3,9 +3,9 @@
 import { campaignAddress, theirs } from "/console/campaign_parts.js";
 import { element } from "/console/elements.js";
 import { filters } from "/console/filters.js";
-import { exactMoment, moment, percent, words } from "/console/formats.js";
+import { percent, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
-import { card, pagedTable, tag } from "/console/parts.js";
+import { card, pagedTable, tag, when } from "/console/parts.js";
 
 const LOG = `alerts(first: 50, kinds: $kinds, after: $after) {
   edges { node { kind action scope scopeId name threshold message raisedAt } }
@@ -42,7 +42,7 @@ export function draw({ alertKinds, alerts }, context) {
 const COLUMNS = [
   {
     title: "When",
-    cell: ({ raisedAt }) => element("time", { datetime: raisedAt, title: exactMoment(raisedAt) }, moment(raisedAt)),
+    cell: ({ raisedAt }) => when(raisedAt),
   },
   { title: "About", cell: ({ kind }) => words(kind) },
   { title: "Level", cell: level },

@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { count, moment, words } from "/console/formats.js";
+import { form, REFUSED } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { action, card, dialog, form, opener, pagedTable, REFUSED, shownOnce, tag } from "/console/parts.js";
+import { action, card, dialog, opener, pagedTable, shownOnce, tag } from "/console/parts.js";
 
 /** What is shown of a page of keys. */
 export const KEYS = `edges { node { id name role hint createdAt createdBy expiresAt lastUsedAt revokedAt replacedBy requestsPerMinute } } pageInfo { hasNextPage endCursor }`;

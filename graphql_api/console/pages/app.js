@@ -4,12 +4,13 @@
 // `draw(data, context)`, which returns what is shown. `context` is that of `load` with `follow` (a subscription that ends with the
 // page), `refresh` (load and draw anew) and `go` (to another address).
 
-import { announce, element, fill } from "/console/elements.js";
+import { announce, element, fill, fillAnew } from "/console/elements.js";
+import { moment } from "/console/formats.js";
 import { ask, Failure, tenantLookedAt } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 import { loading, problemOf } from "/console/parts.js";
 import { routeOf } from "/console/routes.js";
-import { drawShell, hideShell, loadShell, redrawNotices } from "/console/shell.js";
+import { drawShell, hideShell, loadShell, markPlace, redrawNotices } from "/console/shell.js";
 
 const BETWEEN_LOOKS = 30_000;
 const OLDEST_WHILE_LIVE = 300_000;
@@ -20,20 +21,23 @@ let shown = null;
 
 /** Go to an address of the console. */
 async function go(address, { replace = false } = {}) {
+  if (!replace) history.replaceState({ top: scrollY }, "");
   history[replace ? "replaceState" : "pushState"](null, "", address);
-  await show({ focus: true });
+  await show({ top: 0 });
 }
 
-async function show({ focus = false } = {}) {
+/** `top`: how far down the page was when it was left; the focus then goes to it too. Null: it is where the reader came in. */
+async function show({ top = null } = {}) {
   leave();
-  const page = { address: location.href, stops: [], aborting: new AbortController(), loadedAt: 0 };
+  const page = { stops: [], aborting: new AbortController(), loadedAt: 0 };
   shown = page;
   const route = routeOf(location.pathname);
+  markPlace();
   document.title = `${route?.title ?? "Not found"} · Purser`;
   fill(main, loading());
   try {
     if (!route) return fill(main, notFound());
-    const module = route.load();
+    const module = scriptOf(route);
     module.catch(() => {});
     if (route.anybody) {
       hideShell();
@@ -45,8 +49,29 @@ async function show({ focus = false } = {}) {
   } catch (error) {
     failed(page, error);
   } finally {
-    if (focus && shown === page) main.focus({ preventScroll: true });
-    if (focus) scrollTo(0, 0);
+    if (shown === page) arrive(top);
+  }
+}
+
+/** At the part that the address names, or else at the top of the page, or where it was left. */
+function arrive(top) {
+  const named = document.getElementById(location.hash.slice(1));
+  if (named && !top) {
+    if (named !== main) named.tabIndex = -1;
+    named.scrollIntoView();
+    named.focus({ preventScroll: true });
+  } else if (top !== null) {
+    main.focus({ preventScroll: true });
+    scrollTo(0, top);
+  }
+}
+
+async function scriptOf(route) {
+  try {
+    return await route.load();
+  } catch (error) {
+    console.error(error);
+    throw new Failure("UNREACHABLE", "The page did not arrive. Check the connection, then try again.");
   }
 }
 
@@ -54,28 +79,30 @@ async function loadPage(page, route, coming) {
   const query = new URLSearchParams(location.search);
   const asking = (text, variables, options) => ask(text, variables, { signal: page.aborting.signal, ...options });
   const viewing = loadShell();
-  viewing.catch(() => {});
+  // Whatever becomes of the page, the way to the others stands beside it.
+  const drawing = viewing.then((shell) => shown === page && drawShell(shell, { refresh: renew }));
+  drawing.catch(() => {});
   // Operators' pages ask nothing for anybody else, and some pages ask what the viewer's role lets them see.
   if (route.operator && (await viewing).viewer.role !== "OPERATOR") {
-    drawShell(await viewing, { refresh: renew });
     throw new Failure("FORBIDDEN", "These pages are for who runs Purser.");
   }
   const module = await coming;
   const context = { parameters: route.parameters, query, ask: asking, go };
   if (module.needsViewer) context.viewer = (await viewing).viewer;
-  const [shell, data] = await Promise.all([viewing, module.load(context)]);
+  const [{ viewer }, data] = await Promise.all([viewing, module.load(context)]);
   if (shown !== page) return;
-  const { viewer } = shell;
   Object.assign(context, { viewer, follow: following(page), refresh: () => refresh(page) });
   page.redraw = async (fresh) => {
     for (const stop of page.stops.splice(0)) stop();
     page.loadedAt = Date.now();
-    const wasHere = main.contains(document.activeElement);
-    fill(main, element("h1", {}, module.title?.(fresh, context) ?? route.title), module.draw(fresh, context));
-    if (wasHere) main.focus({ preventScroll: true });
+    page.isOld = false;
+    const heading = element("h1", {}, module.title?.(fresh, context) ?? route.title);
+    const kept = fillAnew(main, heading, module.draw(fresh, context));
+    if (!kept) main.focus({ preventScroll: true });
+    const whose = tenantLookedAt() && viewer.tenant?.name;
+    document.title = [heading.textContent, whose, "Purser"].filter(Boolean).join(" · ");
   };
   page.reload = () => module.load(context);
-  drawShell(shell, { refresh: renew });
   await page.redraw(data);
 }
 
@@ -102,10 +129,20 @@ function failed(page, error) {
   if (error.name === "AbortError" || shown !== page) return;
   if (error.code === "UNAUTHENTICATED") return signIn();
   if (error.code === "TENANT_REQUIRED" && !tenantLookedAt()) return go("/operator/tenants", { replace: true });
+  if (page.loadedAt && error.code !== "FORBIDDEN") return outdated(page, error);
   fill(
     main,
-    problemOf(error, () => show()),
+    problemOf(error, () => show({ top: 0 })),
   );
+}
+
+/** What is shown already stays, and says of when it is. */
+function outdated(page, error) {
+  if (!(error instanceof Failure)) console.error(error);
+  if (main.querySelector(".outdated")) return;
+  const since = `Not up to date: these figures are of ${moment(new Date(page.loadedAt))}. `;
+  const again = element("button", { type: "button", class: "quiet", onclick: () => refresh(page) }, "Try again");
+  main.prepend(element("p", { class: "banner near outdated", role: "status" }, since, again));
 }
 
 function signIn() {
@@ -114,7 +151,6 @@ function signIn() {
 }
 
 function leave() {
-  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   if (!shown) return;
   shown.aborting.abort();
   for (const stop of shown.stops) stop();
@@ -139,7 +175,7 @@ function isBusy() {
 
 /** There is news: draw anew, or as soon as nobody is in the middle of something. */
 function renew() {
-  if (shown && isBusy()) shown.loadedAt = 1;
+  if (shown && isBusy()) shown.isOld = true;
   else refresh(shown);
 }
 
@@ -147,8 +183,9 @@ function look() {
   if (document.visibilityState !== "visible" || !shown?.loadedAt) return;
   redrawNotices();
   if (isBusy()) return;
-  const age = Date.now() - shown.loadedAt;
-  if (age > (isLive() || !shown.stops.length ? OLDEST_WHILE_LIVE : OLDEST_WITHOUT)) refresh(shown);
+  // Clocks are set back, too.
+  const age = Math.abs(Date.now() - shown.loadedAt);
+  if (shown.isOld || age > (isLive() || !shown.stops.length ? OLDEST_WHILE_LIVE : OLDEST_WITHOUT)) refresh(shown);
 }
 
 document.addEventListener("click", (event) => {
@@ -157,9 +194,11 @@ document.addEventListener("click", (event) => {
   if (!link || !plain || link.target || link.origin !== location.origin || event.defaultPrevented) return;
   if (!routeOf(link.pathname)) return;
   event.preventDefault();
-  go(link.href);
+  if (!link.hash || link.pathname + link.search !== location.pathname + location.search) return go(link.href);
+  history.replaceState(history.state, "", link.hash);
+  arrive(null);
 });
-addEventListener("popstate", () => show());
+addEventListener("popstate", ({ state }) => show({ top: state?.top ?? 0 }));
 document.addEventListener("visibilitychange", look);
 setInterval(look, BETWEEN_LOOKS);
 on("ended", signIn);

@@ -1,10 +1,11 @@
 // The call log: every call of a month, newest first, narrowed by what the address names, each with its receipt.
 
 import { element, fill } from "/console/elements.js";
-import { count, moment, usd, words } from "/console/formats.js";
+import { count, usd, words } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { within } from "/console/graphql.js";
 import { lastDayOf } from "/console/months.js";
-import { action, card, form, pagedTable, tag } from "/console/parts.js";
+import { action, card, pagedTable, tag, when } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 
 /** A page of the log, for a document that has the variables $calls: UsageFilter! and $after: String. */
@@ -111,7 +112,7 @@ function tableOf(connection, { query, load, more, choices }) {
 function columnsOf({ agentRole, campaign }) {
   const [agents, campaigns] = [new Map(agentRole), new Map(campaign)];
   return [
-    { title: "When", cell: ({ occurredAt }) => element("time", { datetime: occurredAt }, moment(occurredAt)) },
+    { title: "When", cell: ({ occurredAt }) => when(occurredAt) },
     { title: "Call", main: true, cell: called },
     { title: "Kind", cell: ({ kind }) => KINDS[kind] },
     { title: "Agent", cell: (call) => agents.get(call.agentRole) ?? call.agentRole },

@@ -15,8 +15,9 @@ import { announce, element } from "/console/elements.js";
 import { addingExpense, deletedExpenses, EXPENSES, expenseList } from "/console/expenses.js";
 import { DAYS, dayOf, daysOf, filters } from "/console/filters.js";
 import { count, money, percent, usd } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { card, figures, form, table } from "/console/parts.js";
+import { card, figures, table } from "/console/parts.js";
 
 const ROWS = "rows { keys { value name } totals { costUsd calls } }";
 const COSTS = `query Campaign($campaign: String!, $from: Date, $to: Date, $usage: UsageFilter!, $other: UsageFilter!) {

@@ -3,8 +3,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { count, money, percent, usd } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { change, within } from "/console/graphql.js";
-import { action, bar, form, opener, status } from "/console/parts.js";
+import { action, bar, opener, status } from "/console/parts.js";
 
 /** What is asked of a campaign in both places. */
 export const CAMPAIGN = `campaign name client { id name } status pauseReason budgets { period cap spent usedPercent }

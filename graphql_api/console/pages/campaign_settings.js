@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { usd } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, DECIMAL, form, opener } from "/console/parts.js";
+import { action, opener } from "/console/parts.js";
 
 const answering = (operation, input) =>
   `mutation Set($input: ${input}!) { ${operation}(input: $input) { __typename ... on Refusal { code message } } }`;

@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { percent, usd } from "/console/formats.js";
+import { choice, form, POSITIVE, REFUSED } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { action, bar, card, choice, form, opener, POSITIVE, REFUSED, status, table, tag } from "/console/parts.js";
+import { action, bar, card, opener, status, table, tag } from "/console/parts.js";
 
 const MOST = 100;
 export const CAPS = `budgets(first: ${MOST}) { scope scopeId name period cap thresholds spent held usedPercent paused isDefault }`;

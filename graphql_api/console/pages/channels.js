@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { moment } from "/console/formats.js";
+import { choice, form, REFUSED } from "/console/forms.js";
 import { change, newKey } from "/console/graphql.js";
-import { action, card, choice, form, opener, REFUSED, shownOnce, table } from "/console/parts.js";
+import { action, card, opener, shownOnce, table } from "/console/parts.js";
 
 export const CHANNELS = "channels @include(if: $admin) { id kind name hint eventTypes actor createdAt }";
 const ADD = `mutation AddChannel($input: AddChannelInput!) {

@@ -39,6 +39,8 @@ async function show(plot, shown, figures) {
     if (!plot.isConnected) return;
     drawn.set(plot, shown);
     await redraw(plot);
+    // Left meanwhile: what Plotly has hung on to the window since then goes too.
+    if (!plot.isConnected) Plotly.purge(plot);
   } catch (error) {
     console.error(error);
     plot.remove();

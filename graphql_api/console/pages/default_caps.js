@@ -2,8 +2,9 @@
 
 import { announce } from "/console/elements.js";
 import { usd } from "/console/formats.js";
+import { form, POSITIVE, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, card, form, opener, POSITIVE, REFUSED, table } from "/console/parts.js";
+import { action, card, opener, table } from "/console/parts.js";
 
 export const DEFAULT_CAPS = "defaultBudgets @include(if: $operator) { agentRole period cap }";
 const SET = `mutation SetDefaultBudget($input: SetDefaultBudgetInput!) {

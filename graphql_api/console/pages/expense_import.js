@@ -2,8 +2,9 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { count, money, words } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { Failure, tenantLookedAt } from "/console/graphql.js";
-import { action, figures, form, opener, table, tag } from "/console/parts.js";
+import { action, figures, opener, table, tag } from "/console/parts.js";
 
 // Of a file of any size, so many rows are shown; what is wrong comes first.
 const MOST_SHOWN = 200;

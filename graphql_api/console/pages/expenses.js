@@ -3,9 +3,10 @@
 import { theirs } from "/console/campaign_parts.js";
 import { announce, element } from "/console/elements.js";
 import { dayOf } from "/console/filters.js";
-import { amount, day, moment, money, words } from "/console/formats.js";
+import { amount, day, money, words } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { DECIMAL, empty, form, opener, pagedTable, table, tag } from "/console/parts.js";
+import { empty, opener, pagedTable, table, tag, when } from "/console/parts.js";
 
 const FACTS = "kind money { amount currency } hours hourlyRate incurredOn description";
 /** What is asked of a page of expenses. */
@@ -108,6 +109,7 @@ export function expenseList({ campaign, expenses, days }, may, { refresh }) {
   const more = async (after) => (await ask(MORE, { campaign, ...days, after })).expenses;
   return pagedTable({
     caption: "Expenses",
+    stacked: true,
     columns,
     connection: expenses,
     more,
@@ -119,7 +121,7 @@ export function expenseList({ campaign, expenses, days }, may, { refresh }) {
 
 /** A button that shows what was deleted. */
 export function deletedExpenses(campaign) {
-  const ended = { title: "Deleted", cell: ({ deletedAt }) => moment(deletedAt) };
+  const ended = { title: "Deleted", cell: ({ deletedAt }) => when(deletedAt) };
   const columns = [...WHAT, ended, { title: "", cell: history }];
   const page = async (after) => (await ask(DELETED, { campaign, after })).expenses;
   return opener("Deleted expenses", "Deleted expenses", async () =>
@@ -203,7 +205,7 @@ function history({ id, kind, incurredOn }) {
 }
 
 const VERSIONS = [
-  { title: "When", cell: ({ changedAt }) => moment(changedAt) },
+  { title: "When", cell: ({ changedAt }) => when(changedAt) },
   { title: "Change", cell: ({ version, change: how }) => `${version}. ${words(how)}` },
   { title: "By", cell: ({ actor }) => theirs(actor) },
   ...WHAT,

@@ -1,8 +1,8 @@
 // Filters: what a list is narrowed by stands in the address, so that it can be linked, reloaded and gone back to.
 
 import { element } from "/console/elements.js";
+import { form } from "/console/forms.js";
 import { Failure } from "/console/graphql.js";
-import { form } from "/console/parts.js";
 
 /** A form whose `fields` are the parameters of the address by their names, with a way back to everything. */
 export function filters({ query, go }, fields) {

@@ -75,8 +75,9 @@ export function month(text) {
   return months.format(new Date(`${text.slice(0, 7)}-01T00:00:00Z`));
 }
 
-/** A code of the API in words: BUDGET_EXCEEDED is "Budget exceeded", and so is budget_exceeded. */
+/** A code of the API in words: BUDGET_EXCEEDED is "Budget exceeded", and so is budget_exceeded; llm_call is "LLM call". */
 export function words(code) {
-  const text = code.toLowerCase().replaceAll(/[_-]/g, " ");
+  const spaced = code.toLowerCase().replaceAll(/[_-]/g, " ");
+  const text = spaced.replaceAll(/\b(?:ai|api|llm|seo)\b/g, (letters) => letters.toUpperCase());
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -21,17 +21,25 @@ export function tenantLookedAt() {
   return new URLSearchParams(location.search).get("tenant");
 }
 
-/** The data of an answer. Throws Failure. `tenant`: another one than the address names. */
-export async function ask(query, variables = {}, { signal, tenant = tenantLookedAt() } = {}) {
-  const headers = { "content-type": "application/json" };
-  if (tenant) headers["purser-tenant"] = tenant;
-  let response;
+const LONGEST_WAIT = 60_000;
+
+/** What `fetch` answers, within a minute. Throws Failure where nothing comes. */
+export async function reached(address, { signal, ...options } = {}) {
+  const ends = [signal, AbortSignal.timeout(LONGEST_WAIT)].filter(Boolean);
   try {
-    response = await fetch("/graphql", { method: "POST", headers, body: JSON.stringify({ query, variables }), signal });
+    return await fetch(address, { ...options, signal: AbortSignal.any(ends) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("UNREACHABLE", "The server does not answer. Check the connection, then try again.");
   }
+}
+
+/** The data of an answer. Throws Failure. `tenant`: another one than the address names. */
+export async function ask(query, variables = {}, { signal, tenant = tenantLookedAt() } = {}) {
+  const headers = { "content-type": "application/json" };
+  if (tenant) headers["purser-tenant"] = tenant;
+  const body = JSON.stringify({ query, variables });
+  const response = await reached("/graphql", { method: "POST", headers, body, signal });
   const answer = await response.json().catch(() => {
     throw new Failure("UNREACHABLE", `The server answered with status ${response.status} and no data. Try again.`);
   });

@@ -13,7 +13,8 @@ const following = new Map();
 const listeners = { returned: new Set(), ended: new Set(), changed: new Set() };
 let socket = null;
 let ready = false;
-let wasReady = false;
+let live = false;
+let wasLive = false;
 let attempts = 0;
 let waiting = null;
 let pinging = null;
@@ -25,7 +26,7 @@ export function follow(query, variables, receive) {
   const id = String(++lastId);
   following.set(id, { query, variables, receive });
   if (ready) begin(id);
-  else connect();
+  else if (!waiting) connect();
   return () => {
     if (!following.delete(id)) return;
     if (ready) send({ id, type: "complete" });
@@ -35,7 +36,7 @@ export function follow(query, variables, receive) {
 
 /** Whether news arrive by themselves at the moment. */
 export function isLive() {
-  return ready;
+  return live;
 }
 
 /**
@@ -66,12 +67,16 @@ function connect() {
 function received(message) {
   clearTimeout(unanswered);
   if (message.type === "connection_ack") {
-    attempts = 0;
-    setReady(true);
+    ready = true;
     for (const id of following.keys()) begin(id);
-    if (wasReady) tell("returned");
-    wasReady = true;
-    pinging = setInterval(ping, BETWEEN_PINGS);
+    pinging = setInterval(stood, BETWEEN_PINGS);
+    ping();
+  } else if (message.type === "pong") {
+    // A pong says that whatever was subscribed before its ping has begun: from here on nothing is missed.
+    if (live) return;
+    setLive(true);
+    if (wasLive) tell("returned");
+    wasLive = true;
   } else if (message.type === "ping") {
     send({ type: "pong" });
   } else if (message.type === "next") {
@@ -82,6 +87,12 @@ function received(message) {
     // It tells of the tenant with which it began, so the next page, which may be another tenant's, must not find it open.
     if (!following.size) close();
   }
+}
+
+/** It has stood for a while. One that is taken and closed at once is not asked for at once. */
+function stood() {
+  attempts = 0;
+  ping();
 }
 
 /** A connection that was silently lost, as in a laptop's sleep, is found by asking. */
@@ -99,7 +110,8 @@ function lost(code) {
   socket = null;
   clearInterval(pinging);
   clearTimeout(unanswered);
-  setReady(false);
+  ready = false;
+  setLive(false);
   if (code === CREDENTIALS_ENDED) return tell("ended");
   if (!following.size) return;
   const wait = Math.min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** attempts++);
@@ -108,12 +120,14 @@ function lost(code) {
 
 function close() {
   clearTimeout(waiting);
+  waiting = null;
   clearInterval(pinging);
   clearTimeout(unanswered);
   const closing = socket;
   socket = null;
-  wasReady = false;
-  setReady(false);
+  ready = false;
+  wasLive = false;
+  setLive(false);
   closing?.close();
 }
 
@@ -126,9 +140,9 @@ function send(message) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
-function setReady(now) {
-  if (ready === now) return;
-  ready = now;
+function setLive(now) {
+  if (live === now) return;
+  live = now;
   tell("changed");
 }
 

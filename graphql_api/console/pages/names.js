@@ -1,8 +1,9 @@
 // Names: what people call the tenant's own things, which arrive as ids with its usage.
 
 import { announce, element } from "/console/elements.js";
+import { form, REFUSED } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { card, form, opener, pagedTable, REFUSED } from "/console/parts.js";
+import { card, opener, pagedTable } from "/console/parts.js";
 
 const PAGE = "edges { node { id name client } } pageInfo { hasNextPage endCursor }";
 export const NAMES = `scopeNames(kind: $kind, first: 20) { ${PAGE} }`;

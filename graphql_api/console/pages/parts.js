@@ -1,15 +1,8 @@
-// Parts that several pages are put together from: cards, tables, bars, forms, dialogs.
+// Parts that several pages are put together from: cards, tables, bars, buttons, dialogs.
 
-import { announce, element, fill } from "/console/elements.js";
-import { percent as percentText, words } from "/console/formats.js";
+import { announce, element, fill, uniqueId } from "/console/elements.js";
+import { exactMoment, moment, percent as percentText, words } from "/console/formats.js";
 import { Failure, newKey, Refusal } from "/console/graphql.js";
-
-let lastId = 0;
-
-/** An id of an element that another one names. */
-export function uniqueId(name) {
-  return `${name}-${++lastId}`;
-}
 
 /** A titled region of a page. `actions`: what stands beside the title. */
 export function card(title, { actions = [], wide = false } = {}, ...children) {
@@ -46,7 +39,7 @@ export function bar(percent, label) {
   const level = percent >= 100 ? "full" : percent >= 80 ? "near" : "fine";
   const filled = element("span", { class: ["filled", level] });
   filled.style.width = `${Math.min(100, Math.max(0, percent ?? 0))}%`;
-  const spoken = { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
+  const spoken = { role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 };
   const value = {
     "aria-valuenow": Math.min(100, Math.max(0, Math.round(percent ?? 0))),
     "aria-valuetext": percentText(percent),
@@ -81,6 +74,11 @@ const TONES = {
   CLOSED: "full",
 };
 
+/** A moment on one line, with its time zone for who points at it. Null: never. */
+export function when(text, never = "–") {
+  return text ? element("time", { datetime: text, title: exactMoment(text) }, moment(text)) : never;
+}
+
 /** What stands where there is nothing to show, and what to do about it. */
 export function empty(text, ...more) {
   return element("div", { class: "empty" }, element("p", {}, text), more);
@@ -113,8 +111,10 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
       ({ hasNextPage, endCursor } = page.pageInfo);
       const added = rowsOf(columns, nodes(page));
       body.append(...added);
-      announce(`${added.length} more rows`);
-      if (!hasNextPage) button.remove();
+      announce(added.length === 1 ? "One more row" : `${added.length} more rows`);
+      if (hasNextPage) return;
+      if (document.activeElement === document.body) shown.focus({ preventScroll: true });
+      button.remove();
     });
   }
   const shown = scrolled(caption, columns, body);
@@ -122,7 +122,9 @@ export function pagedTable({ caption, columns, connection, more, empty: nothing 
 }
 
 function scrolled(caption, columns, body) {
-  const heads = columns.map(({ title, number }) => element("th", { scope: "col", class: number && "number" }, title));
+  const heads = columns.map(({ title, number }) =>
+    title ? element("th", { scope: "col", class: number && "number" }, title) : element("td"),
+  );
   const head = element("thead", {}, element("tr", {}, heads));
   const made = element("table", {}, element("caption", { class: "unseen" }, caption), head, body);
   return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": caption }, made);
@@ -148,9 +150,13 @@ function rowsOf(columns, rows) {
  * A button that does something at the server; what goes wrong is said beside it. `act(key)`: `key` is the idempotency key,
  * the same until it is done. `sure`: what it brings about that cannot be taken back, asked before it is done.
  */
-export function action(label, act, { sure = null, prominent = false } = {}) {
+export function action(label, act, { sure = null, prominent = false, danger = false } = {}) {
   const problem = element("span", { class: "problem", role: "alert" });
-  const button = element("button", { type: "button", class: [!prominent && "quiet", sure && "danger"] }, label);
+  const button = element(
+    "button",
+    { type: "button", class: [!prominent && "quiet", (sure || danger) && "danger"] },
+    label,
+  );
   let key = newKey();
   const once = async () => {
     await act(key);
@@ -170,122 +176,10 @@ function askFirst(label, sure, act) {
         await act();
         close();
       },
-      { prominent: true },
+      { prominent: true, danger: true },
     ),
   );
 }
-
-/** What a form's mutation selects of a refusal: what is wrong with a field then stands beside it. */
-export const REFUSED = "... on Refusal { code message } ... on InvalidInput { fields { path message } }";
-
-/**
- * A form. `fields`: `{ name, label, type, value, required, options: [[value, text]], suggestions: [[value, text]], help,
- * ...attributes }`; a field without a value sends null, and one that is false is left out. `send(values, key)` does it: `key` is
- * the idempotency key, the same for the same values until an answer is known. `done(result)`: afterwards. What is refused
- * stands in the form, which keeps its values; beside its field where the API names one that is called so here too.
- */
-export function form({ fields, submit, send, done, inline = false }) {
-  const problem = element("p", { class: "problem", role: "alert" });
-  const button = element("button", { type: "submit" }, submit);
-  const controls = fields.filter(Boolean).map(control);
-  const made = element(
-    "form",
-    { class: ["form", inline && "inline"] },
-    controls.map(({ node }) => node),
-    button,
-    problem,
-  );
-  let unanswered = { values: null, key: null };
-  made.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const values = Object.fromEntries(controls.map(({ name, value }) => [name, value()]));
-    const written = JSON.stringify(values);
-    if (unanswered.values !== written) unanswered = { values: written, key: newKey() };
-    for (const { tell } of controls) tell("");
-    busy(button, problem, async () => {
-      let result;
-      try {
-        result = await send(values, unanswered.key);
-      } catch (error) {
-        throw besideFields(controls, error);
-      }
-      unanswered = { values: null, key: null };
-      await done(result, values);
-    });
-  });
-  return made;
-}
-
-/** The refusal that is left once what is wrong with a field stands beside it. */
-function besideFields(controls, error) {
-  const problems = error.refusal?.fields;
-  if (!problems) return error;
-  const others = problems.filter(({ path, message }) => {
-    const found = controls.find(({ name }) => name === path.split(/[.[]/)[0]);
-    found?.tell(message);
-    return !found;
-  });
-  controls.find(({ input }) => input.matches("[aria-invalid]"))?.input.focus();
-  if (others.length === problems.length) return error;
-  return new Refusal({ message: others.map(({ path, message }) => `${path}: ${message}`).join("; ") });
-}
-
-function control({ name, label, help, options, suggestions, type = "text", value, ...attributes }) {
-  const id = uniqueId(name);
-  const helpId = help && uniqueId("help");
-  const problemId = uniqueId("problem");
-  const list = suggestions && uniqueId("list");
-  const shared = { id, name, list, "aria-describedby": [helpId, problemId].filter(Boolean).join(" "), ...attributes };
-  let input;
-  if (options) {
-    const chosen = options.map(([code, text]) => element("option", { value: code, selected: code === value }, text));
-    input = element("select", shared, chosen);
-  } else if (type === "checkbox") {
-    input = element("input", { ...shared, type, checked: value });
-  } else {
-    input = element("input", { ...shared, type, value, autocomplete: attributes.autocomplete ?? "off" });
-  }
-  const read = () => (type === "checkbox" ? input.checked : input.value.trim() === "" ? null : input.value.trim());
-  const texts = [element("label", { for: id }, label), help && element("small", { id: helpId }, help)];
-  const known = suggestions?.map(([code, text]) => element("option", { value: code }, text));
-  const problem = element("small", { id: problemId, class: "problem" });
-  const tell = (message) => {
-    problem.textContent = message;
-    if (message) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
-  };
-  const parts = [
-    type === "checkbox" ? [input, ...texts] : [texts[0], input, texts[1]],
-    known && element("datalist", { id: list }, known),
-    problem,
-  ];
-  const node = element("div", { class: ["field", type === "checkbox" && "check"] }, parts);
-  return { name, input, value: read, tell, node };
-}
-
-/** A choice over the form that depends on it. `options`: [[value, text]]; `make(value)`: the form of a choice. */
-export function choice(label, options, make) {
-  const id = uniqueId("choice");
-  const place = element("div", {}, make(options[0][0]));
-  const chosen = options.map(([code, text]) => element("option", { value: code }, text));
-  const select = element("select", { id, onchange: () => fill(place, make(select.value)) }, chosen);
-  return element(
-    "div",
-    { class: "form" },
-    element("div", { class: "field" }, element("label", { for: id }, label), select),
-    place,
-  );
-}
-
-/** Attributes of a field for an amount: a decimal with at most nine fractional digits, as the API takes it. */
-export const DECIMAL = {
-  inputmode: "decimal",
-  pattern: "-?[0-9]+([.][0-9]{1,9})?",
-  title: "A decimal such as 12 or 0.25",
-};
-
-/** The same for an amount that cannot be below zero. */
-export const POSITIVE = { ...DECIMAL, pattern: "[0-9]+([.][0-9]{1,9})?" };
 
 /** A dialog over the page, open; it goes with Escape, and the focus goes back to where it was. Returns what closes it. */
 export function dialog(title, ...children) {
@@ -293,7 +187,8 @@ export function dialog(title, ...children) {
   const close = () => made.close();
   const closing = element("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "✕");
   const head = element("header", {}, element("h2", { id }, title), closing);
-  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children));
+  const said = element("div", { class: "said-here unseen", role: "status" });
+  const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children), said);
   made.addEventListener("close", () => made.remove());
   document.body.append(made);
   made.showModal();
@@ -350,8 +245,9 @@ export function problemOf(error, again = null) {
 }
 
 /** Do something with a button that waits meanwhile; say what went wrong in `problem`. */
-async function busy(button, problem, act) {
+export async function busy(button, problem, act) {
   if (button.disabled) return;
+  const hadFocus = document.activeElement === button;
   button.disabled = true;
   problem.textContent = "";
   try {
@@ -360,6 +256,8 @@ async function busy(button, problem, act) {
     problem.textContent = said(error);
   } finally {
     button.disabled = false;
+    // A button loses the focus while it waits.
+    if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
   }
 }
 

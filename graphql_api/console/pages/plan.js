@@ -2,8 +2,9 @@
 
 import { element, fill } from "/console/elements.js";
 import { amount, moment, money, usd, walletAmount, words } from "/console/formats.js";
+import { form, POSITIVE, REFUSED } from "/console/forms.js";
 import { ask, Refusal, within } from "/console/graphql.js";
-import { card, empty, figures, form, POSITIVE, REFUSED, table, tag } from "/console/parts.js";
+import { card, empty, figures, table, tag } from "/console/parts.js";
 import { cycleButton, planButton } from "/console/plan_changes.js";
 
 const PLAN_PARTS = "key name price { amount currency } allocations { walletKey unit amount } seats agents";

@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { moment, money } from "/console/formats.js";
+import { form, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, form, opener, REFUSED } from "/console/parts.js";
+import { action, opener } from "/console/parts.js";
 
 const CHANGE_PLAN = `mutation ChangePlan($input: ChangePlanInput!) {
   changePlan(input: $input) { ... on Tenant { plan { name } nextPlan { name } } ... on Refusal { code message } }

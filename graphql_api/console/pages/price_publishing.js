@@ -2,8 +2,9 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { count, moment, usd } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { action, DECIMAL, form, opener, table, tag } from "/console/parts.js";
+import { action, opener, table, tag } from "/console/parts.js";
 
 /** The figures of a price by their names in the API, and what people call them. */
 export const FIGURES = [

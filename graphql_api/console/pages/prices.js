@@ -2,8 +2,9 @@
 
 import { element } from "/console/elements.js";
 import { count, day, moment, usd } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { ask } from "/console/graphql.js";
-import { card, form, opener, pagedTable, tag } from "/console/parts.js";
+import { card, opener, pagedTable, tag, when } from "/console/parts.js";
 import { FIGURES, followPackage, tierOf, writePrice } from "/console/price_publishing.js";
 
 const PRICE = `provider model operation ${FIGURES.map(([name]) => name).join(" ")} contextAbove effectiveFrom effectiveTo`;
@@ -38,7 +39,7 @@ function differences(connection, context) {
       cell: ({ kind, kept }) => [KINDS[kind](), kept && element("div", {}, element("small", {}, "our own figure"))],
     },
     { title: "Ours → the package's, USD for 1,000,000 tokens", cell: ({ ours, theirs }) => steps(ours, theirs) },
-    { title: "From", cell: ({ effectiveFrom }) => moment(effectiveFrom) },
+    { title: "From", cell: ({ effectiveFrom }) => when(effectiveFrom) },
     { title: "Action", cell: (difference) => difference.theirs.length > 0 && followPackage(difference, context) },
   ];
   const more = async (after) => (await ask(MORE, { after }, { tenant: null })).priceDifferences;

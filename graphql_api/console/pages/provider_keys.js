@@ -2,8 +2,9 @@
 
 import { announce, element } from "/console/elements.js";
 import { moment, words } from "/console/formats.js";
+import { form, REFUSED } from "/console/forms.js";
 import { change } from "/console/graphql.js";
-import { action, card, form, opener, REFUSED, table, tag } from "/console/parts.js";
+import { action, card, opener, table, tag } from "/console/parts.js";
 
 export const PROVIDER_KEYS = `providers @include(if: $person) { slug name }
   providerKeys @include(if: $person) { provider hint createdAt actor used }`;

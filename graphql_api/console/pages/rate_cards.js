@@ -2,7 +2,8 @@
 
 import { element } from "/console/elements.js";
 import { moment, usd, walletAmount, words } from "/console/formats.js";
-import { card, figures, form, table, tag } from "/console/parts.js";
+import { form } from "/console/forms.js";
+import { card, figures, table, tag } from "/console/parts.js";
 
 const RATE_CARDS = `query RateCards {
   rateCard { version }

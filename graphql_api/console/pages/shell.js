@@ -1,8 +1,8 @@
 // The shell around every page: who looks at whose accounts, the way to the other pages, and what cannot wait.
 
-import { announce, element, fill } from "/console/elements.js";
-import { percent, usd, words } from "/console/formats.js";
-import { ask, Failure, tenantLookedAt, within } from "/console/graphql.js";
+import { announce, element, fill, fillAnew } from "/console/elements.js";
+import { count, percent, usd, words } from "/console/formats.js";
+import { ask, Failure, reached, tenantLookedAt, within } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 import { action } from "/console/parts.js";
 import { drawnFor, sessionEnded } from "/console/session.js";
@@ -39,11 +39,12 @@ const OPERATOR_PAGES = [
 let known = { whose: null, at: 0, coming: null };
 let stopFollowing = null;
 let followed = null;
+let drawn = null;
 
 /** Who looks, at whose accounts, and what cannot wait: asked once, and again when it is old or `anew`. */
 export function loadShell({ anew = false } = {}) {
   const whose = isOperating() ? "" : `tenant ${tenantLookedAt()}`;
-  if (anew || known.whose !== whose || Date.now() - known.at > YOUNG) {
+  if (anew || known.whose !== whose || Math.abs(Date.now() - known.at) > YOUNG) {
     const coming = isOperating() ? ask(OPERATORS_SHELL, {}, { tenant: null }) : ask(SHELL);
     known = { whose, at: Date.now(), coming };
     coming.catch(() => {
@@ -58,8 +59,14 @@ export function drawShell(shell, { refresh }) {
   const { viewer } = shell;
   drawnFor(viewer);
   document.body.classList.add("signed-in");
-  fill(document.getElementById("top"), menuButton(), brand(), whose(viewer), account(viewer));
-  drawMenu(viewer);
+  const now = JSON.stringify([viewer, isOperating(), tenantLookedAt()]);
+  if (drawn !== now) {
+    drawn = now;
+    fill(document.getElementById("top"), menuButton(), brand(), whose(viewer), account(viewer));
+    drawMenu(viewer);
+    markPlace();
+    drawState();
+  }
   drawNotices(shell);
   followNews(viewer, refresh);
 }
@@ -75,12 +82,13 @@ export async function redrawNotices() {
 }
 
 function drawNotices(shell) {
-  fill(document.getElementById("banners"), isOperating() ? null : notices(shell));
+  fillAnew(document.getElementById("banners"), isOperating() ? null : notices(shell));
 }
 
 /** Take it away, where nobody is signed in. */
 export function hideShell() {
   known.whose = null;
+  drawn = null;
   stopNews();
   document.body.classList.remove("signed-in");
   for (const id of ["top", "menu", "banners"]) fill(document.getElementById(id));
@@ -102,10 +110,31 @@ function menuButton() {
     { type: "button", class: "menu quiet", "aria-controls": "menu", "aria-expanded": "false" },
     "Menu",
   );
-  menu.classList.remove("open");
   button.addEventListener("click", () => button.setAttribute("aria-expanded", menu.classList.toggle("open")));
   return button;
 }
+
+/** Mark the page of the address in the menu, which closes where it is one that opens. */
+export function markPlace() {
+  closeMenu();
+  for (const link of document.querySelectorAll("#menu a")) {
+    const { pathname } = link;
+    const here = pathname === location.pathname || (pathname !== "/" && location.pathname.startsWith(`${pathname}/`));
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function closeMenu() {
+  document.getElementById("menu").classList.remove("open");
+  document.querySelector("#top .menu")?.setAttribute("aria-expanded", "false");
+}
+
+document.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape" || !document.querySelector("#menu.open")) return;
+  closeMenu();
+  document.querySelector("#top .menu").focus();
+});
 
 function whose({ role, tenant }) {
   if (!tenant || (role === "OPERATOR" && isOperating())) return element("span", { class: "whose" }, "All tenants");
@@ -119,26 +148,31 @@ function leaveTenant() {
 
 function account({ role, actor }) {
   const leave = async () => {
-    const answer = await fetch("/sign-out", { method: "POST" }).catch(() => null);
+    const answer = await reached("/sign-out", { method: "POST" }).catch(() => null);
     if (!answer?.ok) throw new Failure("UNREACHABLE", "You are still signed in: the server did not answer. Try again.");
     sessionEnded();
   };
-  const state = element("span", { class: "live", title: "Figures move by themselves while the connection stands." });
-  const draw = () => {
-    state.classList.toggle("on", isLive());
-    state.textContent = isLive() ? "Live" : "Not live";
-  };
-  on("changed", draw);
-  draw();
+  const state = element("span", { class: "live" });
   const who = element("span", { class: "who", title: actor }, words(role));
   return element("span", { class: "account" }, state, who, action("Sign out", leave));
 }
 
+function drawState() {
+  const state = document.querySelector("#top .live");
+  if (!state) return;
+  // Operators' own pages follow nothing.
+  state.hidden = isOperating();
+  state.classList.toggle("on", isLive());
+  state.textContent = isLive() ? "Live" : "Not live";
+  state.title = isLive() ? "Figures move by themselves." : "Figures are asked for anew every minute or so.";
+}
+
+on("changed", drawState);
+
 function drawMenu({ role, tenant }) {
   const item = ([path, title]) => {
-    const here = path === location.pathname || (path !== "/" && location.pathname.startsWith(`${path}/`));
     const href = path.startsWith("/operator/") ? path : within(path);
-    return element("li", {}, element("a", { href, "aria-current": here && "page" }, title));
+    return element("li", {}, element("a", { href }, title));
   };
   const group = (title, pages) => [element("h2", {}, title), element("ul", {}, pages.map(item))];
   const everything =
@@ -207,10 +241,17 @@ function named({ scope, scopeId, name, spent, cap, usedPercent }) {
   return `${who} at ${percent(usedPercent)} (${usd(spent)} of ${usd(cap)})`;
 }
 
+const opened = new Map();
+
+/** Several lines would take half of a phone's screen: there they stand folded, until the reader opens them. */
 function banner(tone, title, items) {
   if (!items.length) return null;
   const lines = items.map(([text, out]) => element("li", {}, text, ". ", out));
-  return element("div", { class: ["banner", tone] }, element("strong", {}, title), element("ul", {}, lines));
+  const open = opened.get(tone) ?? (items.length === 1 || !matchMedia("(max-width: 40rem)").matches);
+  const heading = element("summary", {}, `${title} (${count(items.length)})`);
+  const made = element("details", { class: ["banner", tone], open }, heading, element("ul", {}, lines));
+  heading.addEventListener("click", () => opened.set(tone, !made.open));
+  return made;
 }
 
 function link(path, text) {

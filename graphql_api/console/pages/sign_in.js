@@ -1,8 +1,9 @@
 // Sign in: with an API key, or by the tenant's identity provider. The demo offers its people.
 
 import { element } from "/console/elements.js";
-import { Failure } from "/console/graphql.js";
-import { action, card, form } from "/console/parts.js";
+import { form } from "/console/forms.js";
+import { Failure, reached } from "/console/graphql.js";
+import { action, card } from "/console/parts.js";
 
 const PROBLEMS = {
   "no-provider": "This tenant has no identity provider to sign in with here. Use an API key, or ask who runs Purser.",
@@ -78,12 +79,4 @@ async function enter(credential, next) {
     throw new Failure("UNAUTHENTICATED", message);
   }
   location.assign(OWN_PAGE.test(next) ? next : "/");
-}
-
-async function reached(address, options) {
-  try {
-    return await fetch(address, options);
-  } catch {
-    throw new Failure("UNREACHABLE", "The server does not answer. Check the connection, then try again.");
-  }
 }

@@ -4,7 +4,7 @@ import { KEYS, apiKeys as keysCard } from "/console/api_keys.js";
 import { BALANCE, balances } from "/console/balances.js";
 import { element } from "/console/elements.js";
 import { amount, count, moment, month, percent, usd, words } from "/console/formats.js";
-import { bar, card, figures, status, table } from "/console/parts.js";
+import { bar, card, figures, status, table, when } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 import { adjusting, decisions } from "/console/tenant_decisions.js";
 
@@ -132,7 +132,7 @@ function byTable(title, cell, rows) {
 function ledger(slug, wallets, entries) {
   const wallet = (entry) => wallets.find(({ id }) => id === entry.wallet);
   const columns = [
-    { title: "When", cell: ({ createdAt }) => moment(createdAt) },
+    { title: "When", cell: ({ createdAt }) => when(createdAt) },
     { title: "What", main: true, cell: ({ id, type }) => receiptButton(id, words(type), { tenant: slug }) },
     { title: "Wallet", cell: (entry) => words(wallet(entry).key) },
     { title: "Amount", number: true, cell: (entry) => amount(entry.amount, wallet(entry).unit) },

@@ -2,8 +2,9 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { amount, moment, money, words } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { action, DECIMAL, figures, form, opener } from "/console/parts.js";
+import { action, figures, opener } from "/console/parts.js";
 
 const PLANS = "query Plans { plans { key name price { amount currency } } }";
 const CHANGE_PLAN = `mutation ChangePlan($input: ChangePlanInput!) {

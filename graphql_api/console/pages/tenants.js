@@ -3,8 +3,9 @@
 import { creatingKey } from "/console/api_keys.js";
 import { element, fill } from "/console/elements.js";
 import { money, month, percent, usd, words } from "/console/formats.js";
+import { form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { bar, form, opener, pagedTable, status } from "/console/parts.js";
+import { bar, opener, pagedTable, status } from "/console/parts.js";
 
 const TENANTS = `query Tenants($search: String, $after: String) {
   tenantSpending(first: 25, search: $search, after: $after) {

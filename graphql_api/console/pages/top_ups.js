@@ -2,8 +2,9 @@
 
 import { announce, element, fill } from "/console/elements.js";
 import { moment, money, usd, walletAmount, words } from "/console/formats.js";
+import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
-import { action, card, DECIMAL, form, opener, status, table } from "/console/parts.js";
+import { action, card, opener, status, table, when } from "/console/parts.js";
 
 /** What is shown of a top-up. */
 export const TOP_UP =
@@ -75,7 +76,7 @@ async function pay(order, key) {
 }
 
 const ORDERS = (mayBuy) => [
-  { title: "When", cell: ({ createdAt }) => moment(createdAt) },
+  { title: "When", cell: ({ createdAt }) => when(createdAt) },
   {
     title: "What",
     main: true,

@@ -4,7 +4,7 @@ import { BALANCE, balances } from "/console/balances.js";
 import { element, fill } from "/console/elements.js";
 import { amount, moment, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
-import { card, pagedTable, table } from "/console/parts.js";
+import { card, pagedTable, table, when } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
 import { TOP_UP, topUps } from "/console/top_ups.js";
 
@@ -57,8 +57,8 @@ const LOTS = [
   { title: "Granted", number: true, cell: (lot) => amount(lot.granted, lot.unit) },
   { title: "Available", number: true, cell: (lot) => amount(lot.available, lot.unit) },
   { title: "Held", number: true, cell: (lot) => amount(lot.reserved, lot.unit) },
-  { title: "Since", cell: ({ grantedAt }) => moment(grantedAt) },
-  { title: "Ends", cell: ({ expiresAt }) => (expiresAt ? moment(expiresAt) : "Never") },
+  { title: "Since", cell: ({ grantedAt }) => when(grantedAt) },
+  { title: "Ends", cell: ({ expiresAt }) => when(expiresAt, "Never") },
 ];
 
 function ledger({ wallets, wallet }, { query, go }, moved) {
@@ -90,7 +90,7 @@ function ledger({ wallets, wallet }, { query, go }, moved) {
 
 function entriesTable(key, unit, connection) {
   const columns = [
-    { title: "When", cell: ({ createdAt }) => moment(createdAt) },
+    { title: "When", cell: ({ createdAt }) => when(createdAt) },
     { title: "What", main: true, cell: ({ id, type }) => receiptButton(id, words(type)) },
     { title: "Amount", number: true, cell: (entry) => amount(entry.amount, unit) },
     { title: "Available after", number: true, cell: ({ availableAfter }) => amount(availableAfter, unit) },
