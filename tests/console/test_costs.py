@@ -73,7 +73,7 @@ async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
     await expect(page.locator(".donut")).to_contain_text("55%")
     await expect(page.locator(".plot.bars")).to_contain_text("US$3.50")
     assert await serious_faults(page) == []
-    await page.locator("main summary").nth(1).click()
+    await page.locator(".chart summary").nth(1).click()
     figures = page.get_by_role("table", name=f"Spend by agent, {THIS_MONTH}").get_by_role("row")
     assert await figures.all_inner_texts() == ["Agent\tCost", "analyst\tUS$4.25", "writer\tUS$3.50"]
     await calls.get_by_role("button", name="gpt-4o-mini").click()
@@ -228,7 +228,7 @@ async def test_a_share_is_never_rounded_up_to_a_threshold_and_nothing_small_is_n
         await expect(row.locator(".bar span")).to_have_class(f"filled {level}")
     await expect(agents).to_contain_text("US$0.0000004")
     # The donut is of all that was spent, and a filter of the address shows although nobody is called so.
-    await page.locator("summary").nth(1).click()
+    await page.locator(".chart summary").nth(1).click()
     await expect(page.get_by_role("table", name=f"Spend by agent, {THIS_MONTH}")).to_contain_text("Without an agent")
     await expect(page.get_by_role("combobox", name="Agent", exact=True)).to_have_value("nobody")
 

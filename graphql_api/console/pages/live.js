@@ -87,21 +87,22 @@ function received(message) {
     const { data } = message.payload;
     if (data) following.get(message.id)?.receive(data);
   } else if (message.type === "error" || message.type === "complete") {
-    beginAnew(message.id, message.payload?.[0]?.extensions?.code === FELL_BEHIND ? SHORTEST_WAIT : LONGEST_WAIT);
+    if (message.payload?.[0]?.extensions?.code === FELL_BEHIND) beginAnew(message.id);
+    else following.delete(message.id);
     // It tells of the tenant with which it began, so the next page, which may be another tenant's, must not find it open.
     if (!following.size) close();
   }
 }
 
-/** The server has ended this one alone, as when it cannot tell what was missed: what is shown may be old. */
-function beginAnew(id, wait) {
+/** The server cannot tell what was missed of this one: what is shown may be old. */
+function beginAnew(id) {
   if (!following.has(id)) return;
   ended.add(id);
   setTimeout(() => {
     if (!ready || !ended.delete(id) || !following.has(id)) return;
     begin(id);
     tell("returned");
-  }, wait);
+  }, SHORTEST_WAIT);
 }
 
 /** It has stood for a while. One that is taken and closed at once is not asked for at once. */
