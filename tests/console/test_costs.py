@@ -73,7 +73,7 @@ async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
     await expect(page.locator(".donut")).to_contain_text("55%")
     await expect(page.locator(".plot.bars")).to_contain_text("US$3.50")
     assert await serious_faults(page) == []
-    await page.locator(".chart summary").nth(1).click()
+    await page.locator("main summary").nth(1).click()
     figures = page.get_by_role("table", name=f"Spend by agent, {THIS_MONTH}").get_by_role("row")
     assert await figures.all_inner_texts() == ["Agent\tCost", "analyst\tUS$4.25", "writer\tUS$3.50"]
     await calls.get_by_role("button", name="gpt-4o-mini").click()

@@ -105,13 +105,13 @@ async def test_a_price_is_published_after_both_stood_side_by_side_and_a_dry_run_
     await form.get_by_label("Provider (slug)").fill("openai")
     await press(form, "Compare")
     await press(form, "Publish the price")
-    await expect(form.get_by_role("status")).to_contain_text("Published: it holds from")
+    await expect(form.get_by_role("status").first).to_contain_text("Published: it holds from")
     await press(form, "What would re-rating come to?")
     row = form.get_by_role("row", name=slug)
     await expect(row).to_contain_text("US$2.50")
     await press(form, "Close")
     await page.get_by_label("Provider, model or operation").fill("of-the-tests")
-    await press(page, "Filter")
+    await press(page, "Show")
     await expect(page.get_by_role("table", name="Prices in force now")).to_contain_text("US$2.50")
     (dry_run,) = [question for question in watch.asked if question.name == "Rerate"]
     assert dry_run.variables["input"]["dryRun"] is True

@@ -249,6 +249,8 @@ async def test_a_connection_of_the_tenant_before_tells_nothing_of_the_next(
             if sent["type"] == "connection_init":
                 tenants.append(sent["payload"].get("purserTenant"))
                 opened.send(json.dumps({"type": "connection_ack"}))
+            elif sent["type"] == "ping":
+                opened.send(json.dumps({"type": "pong"}))
             elif sent["type"] == "subscribe" and tenants[-1] == first:
                 refused = {"type": "error", "id": sent["id"], "payload": [{"message": "too often"}]}
                 opened.send(json.dumps(refused))

@@ -245,10 +245,13 @@ def test_a_page_of_the_demo_comes_with_the_session_of_its_administrator(settings
     session = SessionCookie("http://127.0.0.1:8000")
     signs_in = DemoSignIn(settings, session)
 
-    def cookie(signs_in: DemoSignIn = signs_in, client: Any = ("127.0.0.1", 1), **headers: str) -> str | None:
+    def cookie(
+        signs_in: DemoSignIn = signs_in, client: Any = ("127.0.0.1", 1), http: str = "1.1", **headers: str
+    ) -> str | None:
         given = {"host": "localhost:8000"} | headers
         raw = [(name.replace("_", "-").encode(), text.encode()) for name, text in given.items()]
-        return signs_in.cookie(Request({"type": "http", "method": "GET", "headers": raw, "client": client}))
+        scope = {"type": "http", "method": "GET", "http_version": http, "headers": raw, "client": client}
+        return signs_in.cookie(Request(scope))
 
     admins = session.given(demo_tokens(settings)["admin"])
     for host in ("localhost:8000", "localhost", "127.0.0.1:8000", "[::1]:8000"):
@@ -259,6 +262,7 @@ def test_a_page_of_the_demo_comes_with_the_session_of_its_administrator(settings
     assert cookie(cookie="purser_session=psk_mine") is None, "who is signed in stays who they are"
     assert cookie(client=("192.0.2.7", 1)) is cookie(client=None) is None, "who writes Host as they like"
     assert cookie(forwarded="for=192.0.2.7") is cookie(via="1.1 proxy") is cookie(x_real_ip="192.0.2.7") is None
+    assert cookie(x_forwarded_proto="https") is cookie(http="1.0") is None, "proxies that say little, or nothing"
     for public_url in ("https://demo.example", "http://localhost.evil.example"):
         published = DemoSignIn(replace(settings, public_url=public_url), session)
         assert cookie(published) is None

@@ -187,7 +187,7 @@ export function dialog(title, ...children) {
   const close = () => made.close();
   const closing = element("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "✕");
   const head = element("header", {}, element("h2", { id }, title), closing);
-  const said = element("div", { class: "said-here unseen", role: "status" });
+  const said = element("div", { class: "said-here unseen", "aria-live": "polite" });
   const made = element("dialog", { "aria-labelledby": id }, head, element("div", { class: "body" }, children), said);
   made.addEventListener("close", () => made.remove());
   document.body.append(made);

@@ -1,8 +1,8 @@
 // Prices, for operators: what providers charge by our list, and where that differs from the package genai-prices.
 
 import { element } from "/console/elements.js";
+import { filters } from "/console/filters.js";
 import { count, day, moment, usd } from "/console/formats.js";
-import { form } from "/console/forms.js";
 import { ask } from "/console/graphql.js";
 import { card, opener, pagedTable, tag, when } from "/console/parts.js";
 import { FIGURES, followPackage, tierOf, writePrice } from "/console/price_publishing.js";
@@ -27,7 +27,6 @@ export function draw({ prices, priceDifferences }, context) {
 const KINDS = {
   CHANGED: tag.bind(null, "Differs", "near"),
   GONE: tag.bind(null, "Not in the package"),
-  NEW: tag.bind(null, "New"),
 };
 
 function differences(connection, context) {
@@ -95,7 +94,7 @@ function list(prices, context) {
   return card(
     "Price list",
     { actions: [opener("New price", "New price", () => writePrice(null, context), {})] },
-    searching(search, context),
+    filters(context, [{ name: "search", label: "Provider, model or operation", type: "search", maxlength: 100 }]),
     element(
       "p",
       { class: "faint" },
@@ -130,15 +129,4 @@ function pageOf(prices, start) {
   const end = start + SHOWN;
   const edges = prices.slice(start, end).map((node) => ({ node }));
   return { edges, pageInfo: { hasNextPage: end < prices.length, endCursor: end } };
-}
-
-function searching(search, { go }) {
-  return form({
-    inline: true,
-    submit: "Filter",
-    fields: [{ name: "search", label: "Provider, model or operation", type: "search", value: search, maxlength: 100 }],
-    send: async ({ search: text }) =>
-      go(text ? `/operator/prices?search=${encodeURIComponent(text)}` : "/operator/prices"),
-    done: () => {},
-  });
 }

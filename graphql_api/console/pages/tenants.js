@@ -2,6 +2,7 @@
 
 import { creatingKey } from "/console/api_keys.js";
 import { element, fill } from "/console/elements.js";
+import { filters } from "/console/filters.js";
 import { money, month, percent, usd, words } from "/console/formats.js";
 import { form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
@@ -27,7 +28,7 @@ export function draw({ tenantSpending }, context) {
     element(
       "div",
       { class: "toolbar" },
-      searching(search, context),
+      filters(context, [{ name: "search", label: "Name or slug", type: "search", maxlength: 100 }]),
       opener("New tenant", "New tenant", (close) => newTenant(close, context), {}),
     ),
     element(
@@ -43,17 +44,6 @@ export function draw({ tenantSpending }, context) {
       }),
     ),
   ];
-}
-
-function searching(search, { go }) {
-  return form({
-    inline: true,
-    submit: "Search",
-    fields: [{ name: "search", label: "Name or slug", type: "search", value: search, maxlength: 100 }],
-    send: async ({ search: wanted }) =>
-      go(wanted ? `/operator/tenants?search=${encodeURIComponent(wanted)}` : "/operator/tenants"),
-    done: () => {},
-  });
 }
 
 const COLUMNS = [
