@@ -80,6 +80,7 @@ async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
     await expect(page.get_by_role("dialog", name="Receipt")).to_contain_text("US$2.50")
 
 
+@pytest.mark.slow
 async def test_the_log_is_narrowed_without_asking_for_the_rest_again(
     page: Page, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:

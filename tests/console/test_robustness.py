@@ -1,5 +1,6 @@
 """Servers, connections and browsers that fail: what is shown stays, what was sent is done once, nothing is left behind."""
 
+import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from infra.services.callers import Role
@@ -101,6 +102,7 @@ async def test_an_expense_whose_answer_was_lost_is_booked_once(
     await expect(page.get_by_role("table", name="Expenses").get_by_role("row")).to_have_count(2)
 
 
+@pytest.mark.slow
 async def test_going_from_page_to_page_leaves_no_listeners_behind(page: Page, site: Site, signed_in: SignedIn) -> None:
     slug, _ = await site.tenant(credits="5")
     await signed_in(page, Role.ADMIN, slug)

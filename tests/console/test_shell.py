@@ -206,6 +206,7 @@ async def test_what_fell_behind_is_followed_anew_and_the_page_read_again(
     await expect(shown).to_contain_text("150 available")
 
 
+@pytest.mark.slow
 async def test_a_session_that_ends_or_becomes_anothers_does_so_in_all_tabs(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:

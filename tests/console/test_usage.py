@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
 
 from domain.holds import ModelName
@@ -60,6 +61,7 @@ async def test_a_balance_moves_by_itself_and_new_entries_are_offered(
     slug, caller = await site.tenant(credits="300", metered="50")
     await signed_in(page, Role.MEMBER, slug)
     await page.goto("/")
+    await expect(page.get_by_role("region", name="Credits", exact=True)).to_contain_text("300 available")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     for spent, left in (("45", "255"), ("200", "55"), ("55", "0")):
         await site.call(caller, spent)
@@ -100,6 +102,7 @@ async def test_what_ends_by_time_alone_leaves_the_balance_at_once(page: Page, si
     await expect(page.get_by_role("button", name="There are new entries")).to_be_visible()
 
 
+@pytest.mark.slow
 async def test_a_receipt_speaks_the_readers_locale(open_page: OpenPage, site: Site, signed_in: SignedIn) -> None:
     slug, _ = await site.tenant(metered="50")
     page = await open_page(locale="de-DE")
