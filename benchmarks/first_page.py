@@ -3,8 +3,8 @@
 `purser serve --demo` is a process of its own, and each visit a fresh browser context with nothing cached. The first visit
 begins as soon as the server says that it is ready. A page can be used when its cards stand: they are drawn in one turn,
 with their forms. Visits of a file of the same server that asks nothing (/console/icon.svg) alternate with them: what is
-more than that is what the page takes. The demo makes no calls meanwhile: the credits
-that the first page shows are those that the API tells.
+more than that is what the page takes. The demo makes no calls meanwhile: the credits that the first page shows are those
+that the API tells.
 """
 
 import argparse
