@@ -248,7 +248,7 @@ async def test_a_page_left_open_over_the_end_of_a_month_shows_the_new_one(
         while "Spending" not in wire.newest:
             await page.evaluate("new Promise(requestAnimationFrame)")
         told = wire.newest["Spending"]["usageRecorded"]
-        wire.tell("Spending", {"usageRecorded": {**told, "spending": {**told["spending"], "month": "9999-01"}}})
+        await wire.tell("Spending", {"usageRecorded": {**told, "spending": {**told["spending"], "month": "9999-01"}}})
     while watch.names().count("Costs") < 3:
         await page.evaluate("new Promise(requestAnimationFrame)")
     assert [asked.variables["key"] for asked in watch.asked if asked.name == "Costs"][1:] == [None, None]

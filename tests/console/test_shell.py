@@ -198,7 +198,7 @@ async def test_what_fell_behind_is_followed_anew_and_the_page_read_again(
     await page.goto("/")
     shown = page.get_by_role("region", name="Credits", exact=True)
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    wire.end("Balance credits", "FELL_BEHIND")
+    await wire.end("Balance credits", "FELL_BEHIND")
     await site.call(caller, "100")
     await page.clock.fast_forward("00:02")
     await expect(shown).to_contain_text("200 available")

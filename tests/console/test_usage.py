@@ -89,14 +89,14 @@ async def test_what_ends_by_time_alone_leaves_the_balance_at_once(page: Page, si
         await page.evaluate("new Promise(requestAnimationFrame)")
     told = wire.newest["Balance credits"]["walletBalance"]
     # The version is that of the newest entry: there is none yet.
-    wire.tell("Balance credits", {"walletBalance": {**told, "available": "120", "expired": "180"}})
+    await wire.tell("Balance credits", {"walletBalance": {**told, "available": "120", "expired": "180"}})
     await expect(shown).to_contain_text("120 available")
     await expect(shown).to_contain_text("Expired in all180")
     await expect(page.get_by_role("button", name="There are new entries")).to_be_hidden()
     older = {**told, "version": str(int(told["version"]) - 1), "available": "1"}
-    wire.tell("Balance credits", {"walletBalance": older})
+    await wire.tell("Balance credits", {"walletBalance": older})
     newer = {**told, "version": str(int(told["version"]) + 1), "available": "-5", "debt": "5"}
-    wire.tell("Balance credits", {"walletBalance": newer})
+    await wire.tell("Balance credits", {"walletBalance": newer})
     await expect(shown).to_contain_text("-5 available")
     await expect(shown).to_contain_text("Owed5")
     await expect(page.get_by_role("button", name="There are new entries")).to_be_visible()

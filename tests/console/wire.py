@@ -1,6 +1,8 @@
 """The page's websocket with a hand on it: what the server would say only once in a while can be said at once."""
 
+import asyncio
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ class Wire:
     ("News", "Balance credits"), the id and what was told last."""
 
     ids: dict[str, str] = field(default_factory=dict)
+    _begun: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     newest: dict[str, dict[str, Any]] = field(default_factory=dict)
     _socket: WebSocketRoute | None = None
 
@@ -20,12 +23,14 @@ class Wire:
         """To be called before the page is opened."""
         await page.route_web_socket("**/graphql", self._take)
 
-    def tell(self, followed: str, data: dict[str, Any]) -> None:
+    async def tell(self, followed: str, data: dict[str, Any]) -> None:
         """Tell the page something as the server would."""
+        await self._begun[followed].wait()
         self._send({"id": self.ids[followed], "type": "next", "payload": {"data": data}})
 
-    def end(self, followed: str, code: str) -> None:
+    async def end(self, followed: str, code: str) -> None:
         """End one of its subscriptions with an error."""
+        await self._begun[followed].wait()
         errors = [{"message": "It has ended.", "extensions": {"code": code}}]
         self._send({"id": self.ids[followed], "type": "error", "payload": errors})
 
@@ -41,7 +46,9 @@ class Wire:
             said = json.loads(message)
             if said["type"] == "subscribe":
                 name = said["payload"]["query"].split()[1].split("(")[0]
-                self.ids[" ".join([name, *said["payload"]["variables"].values()])] = said["id"]
+                followed = " ".join([name, *said["payload"]["variables"].values()])
+                self.ids[followed] = said["id"]
+                self._begun[followed].set()
             server.send(message)
 
         def answered(message: str | bytes) -> None:
