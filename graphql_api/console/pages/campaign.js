@@ -3,7 +3,6 @@
 import {
   CAMPAIGN,
   entered,
-  mayChange,
   spentOfCaps,
   standing,
   stillUnpriced,
@@ -18,6 +17,7 @@ import { count, money, percent, usd } from "/console/formats.js";
 import { form } from "/console/forms.js";
 import { change } from "/console/graphql.js";
 import { card, figures, table } from "/console/parts.js";
+import { mayChange } from "/console/session.js";
 
 const ROWS = "rows { keys { value name } totals { costUsd calls } }";
 const COSTS = `query Campaign($campaign: String!, $from: Date, $to: Date, $usage: UsageFilter!, $other: UsageFilter!) {

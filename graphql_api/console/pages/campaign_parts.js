@@ -6,6 +6,7 @@ import { count, money, percent, usd } from "/console/formats.js";
 import { form } from "/console/forms.js";
 import { change, within } from "/console/graphql.js";
 import { action, bar, opener, status } from "/console/parts.js";
+import { mayChange } from "/console/session.js";
 
 /** What is asked of a campaign in both places. */
 export const CAMPAIGN = `campaign name client { id name } status pauseReason budgets { period cap spent usedPercent }
@@ -21,9 +22,6 @@ const REASONS = {
   manual_pause: "Paused by hand.",
   deactivated: "Taken out of use.",
 };
-
-/** Whether the viewer may change anything: members look. */
-export const mayChange = ({ role }) => role === "ADMIN" || role === "OPERATOR";
 
 /** Somebody's own text, in whichever direction it is written. */
 export function theirs(text) {

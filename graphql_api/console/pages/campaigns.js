@@ -4,7 +4,6 @@ import {
   CAMPAIGN,
   campaignAddress,
   entered,
-  mayChange,
   spentOfCaps,
   standing,
   stillUnpriced,
@@ -18,6 +17,7 @@ import { DAYS, daysOf, filters } from "/console/filters.js";
 import { count, money, usd } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { card, pagedTable } from "/console/parts.js";
+import { mayChange } from "/console/session.js";
 
 const CAMPAIGNS = `query Campaigns($from: Date, $to: Date, $after: String) {
   campaignCostsList(from: $from, to: $to, first: 20, after: $after) {

@@ -6,6 +6,7 @@ import { form, POSITIVE, REFUSED } from "/console/forms.js";
 import { ask, Refusal, within } from "/console/graphql.js";
 import { card, empty, figures, table, tag } from "/console/parts.js";
 import { cycleButton, planButton } from "/console/plan_changes.js";
+import { mayChange } from "/console/session.js";
 
 const PLAN_PARTS = "key name price { amount currency } allocations { walletKey unit amount } seats agents";
 const PLAN = `query Plan {
@@ -32,7 +33,7 @@ const MOST_DELIVERABLES = 100;
 export const load = ({ ask }) => ask(PLAN);
 
 export function draw({ tenant, plans, bundles, rateCard }, { viewer, refresh }) {
-  const may = viewer.role === "ADMIN" || viewer.role === "OPERATOR";
+  const may = mayChange(viewer);
   return element(
     "div",
     { class: "stacked" },

@@ -29,3 +29,6 @@ tabs.addEventListener("message", ({ data }) => {
 });
 // By the browser's button comes back what was shown before, whoever may see it now.
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+
+/** Whether a viewer is offered to change what is a tenant's: the API decides, and refuses everybody else. */
+export const mayChange = ({ role }) => role === "ADMIN" || role === "OPERATOR";

@@ -9,6 +9,7 @@ import { element } from "/console/elements.js";
 import { IDENTITY_PROVIDERS, identityProviders } from "/console/identity_providers.js";
 import { kindOfNames, NAMES, names } from "/console/names.js";
 import { PROVIDER_KEYS, providerKeys } from "/console/provider_keys.js";
+import { mayChange } from "/console/session.js";
 
 // Workers may not read who else has keys, only administrators read channels and API keys, and operators the rest.
 const SETTINGS = `query Settings($admin: Boolean!, $person: Boolean!, $operator: Boolean!, $kind: NamedKind!) {
@@ -25,14 +26,15 @@ const SETTINGS = `query Settings($admin: Boolean!, $person: Boolean!, $operator:
 /** What is asked depends on the viewer's role, so this page waits for it. */
 export const needsViewer = true;
 
-export function load({ ask, viewer: { role }, query }) {
-  const roles = { admin: mayChange(role), person: role !== "SERVICE", operator: role === "OPERATOR" };
+export function load({ ask, viewer, query }) {
+  const { role } = viewer;
+  const roles = { admin: mayChange(viewer), person: role !== "SERVICE", operator: role === "OPERATOR" };
   return ask(SETTINGS, { ...roles, kind: kindOfNames(query) });
 }
 
 export function draw(data, context) {
   const { role, tenant } = context.viewer;
-  const may = mayChange(role);
+  const may = mayChange(context.viewer);
   return element(
     "div",
     { class: "stacked" },
@@ -45,5 +47,3 @@ export function draw(data, context) {
     role === "OPERATOR" && [identityProviders(data, tenant.slug, context), defaultCaps(data, context)],
   );
 }
-
-const mayChange = (role) => role === "ADMIN" || role === "OPERATOR";

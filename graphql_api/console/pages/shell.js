@@ -5,7 +5,7 @@ import { count, percent, usd, words } from "/console/formats.js";
 import { ask, Failure, reached, tenantLookedAt, within } from "/console/graphql.js";
 import { follow, isLive, on } from "/console/live.js";
 import { action } from "/console/parts.js";
-import { drawnFor, sessionEnded } from "/console/session.js";
+import { drawnFor, mayChange, sessionEnded } from "/console/session.js";
 
 const MOST = 20;
 const VIEWER = "viewer { role actor tenant { slug name plan { name } } }";
@@ -189,20 +189,20 @@ function drawMenu({ role, tenant }) {
 
 /** What stands above every page: first what is paused, then what will be, each with the way out. */
 function notices({ viewer, pauses, budgets, wallets }) {
-  const mayChange = viewer.role === "ADMIN" || viewer.role === "OPERATOR";
+  const may = mayChange(viewer);
   const dry = wallets.filter(({ status }) => status === "EXHAUSTED");
   const low = wallets.filter(({ status }) => status === "WARNING");
   const near = budgets.filter(({ paused }) => !paused);
   return [
     banner("full", "Paused", [
-      ...pauses.map((pause) => [pausedText(pause), wayOut(pause, mayChange)]),
+      ...pauses.map((pause) => [pausedText(pause), wayOut(pause, may)]),
       ...(pauses.length === MOST ? [[`these are the first ${MOST}`, "There may be more."]] : []),
-      ...dry.map((wallet) => [`nothing is left of ${left(wallet)}`, refill(wallet, mayChange)]),
+      ...dry.map((wallet) => [`nothing is left of ${left(wallet)}`, refill(wallet, may)]),
     ]),
     banner("near", "Nearly used up", [
-      ...near.map((budget) => [named(budget), caps(mayChange)]),
+      ...near.map((budget) => [named(budget), caps(may)]),
       ...(budgets.length === MOST ? [[`these are of the ${MOST} of which most is used`, "There may be more."]] : []),
-      ...low.map((wallet) => [left(wallet), refill(wallet, mayChange)]),
+      ...low.map((wallet) => [left(wallet), refill(wallet, may)]),
     ]),
   ];
 }
@@ -220,23 +220,22 @@ function pausedText({ scope, scopeId, name, pauseReason }) {
   return `${who}: ${REASONS[pauseReason] ?? words(pauseReason ?? "by hand").toLowerCase()}`;
 }
 
-function wayOut({ scope, scopeId, pauseReason }, mayChange) {
-  if (pauseReason?.includes("budget")) return caps(mayChange);
-  if (!mayChange) return "An administrator can resume it.";
+function wayOut({ scope, scopeId, pauseReason }, may) {
+  if (pauseReason?.includes("budget")) return caps(may);
+  if (!may) return "An administrator can resume it.";
   if (pauseReason === "metered_empty") return link("/#top-up", "Top up, then activate it");
   if (scope === "CAMPAIGN") return link(`/campaigns/${encodeURIComponent(scopeId)}`, "Resume it");
   if (scope === "AGENT") return link("/settings#agents", "Resume it");
   return "Ask who runs Purser to resume it.";
 }
 
-const caps = (mayChange) =>
-  mayChange ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap.";
+const caps = (may) => (may ? link("/settings#caps", "Raise the cap") : "An administrator can raise the cap.");
 const left = ({ key, usedPercent }) => `${words(key).toLowerCase()} (${percent(usedPercent)} used)`;
 
 /** Credits and prepaid balance can be bought; a bucket is as large as the plan makes it. */
-function refill({ key }, mayChange) {
+function refill({ key }, may) {
   if (!BOUGHT.includes(key)) return link("/plan", "See the plans");
-  return mayChange ? link("/#top-up", "Top up") : "An administrator can top up.";
+  return may ? link("/#top-up", "Top up") : "An administrator can top up.";
 }
 
 function named({ scope, scopeId, name, spent, cap, usedPercent }) {

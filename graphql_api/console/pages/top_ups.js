@@ -5,6 +5,7 @@ import { moment, money, usd, walletAmount, words } from "/console/formats.js";
 import { DECIMAL, form } from "/console/forms.js";
 import { ask, change } from "/console/graphql.js";
 import { action, card, opener, status, table, when } from "/console/parts.js";
+import { mayChange } from "/console/session.js";
 
 /** What is shown of a top-up. */
 export const TOP_UP =
@@ -20,8 +21,7 @@ const RECHARGE = `mutation SetAutoRecharge($input: SetAutoRechargeInput!) {
 
 /** The card of what was bought and how to buy more. `moved`: tells when a balance has changed. */
 export function topUps({ wallets, topUps: orders, returned, acceptsPayments }, context, moved) {
-  const { role } = context.viewer;
-  const mayBuy = role === "ADMIN" || role === "OPERATOR";
+  const mayBuy = mayChange(context.viewer);
   const metered = wallets.find(({ kind }) => kind === "METERED");
   const rows = orders.edges.map(({ node }) => node);
   const made = card(
