@@ -89,6 +89,7 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     await follow_reads(page)
     await page.goto("/plan")
     banners = page.get_by_role("region", name="Notices")
+    await expect(page.get_by_role("heading", name="Plan", level=1)).to_be_visible()
     await expect(banners).to_contain_text(f"campaign {spring} at 84")
     assert await unread(page) == []
     assert await fits_its_width(page)

@@ -103,7 +103,9 @@ async function loadPage(page, route, coming) {
     document.title = [heading.textContent, whose, "Purser"].filter(Boolean).join(" · ");
   };
   page.reload = () => module.load(context);
+  const overtaken = page.isOld;
   await page.redraw(data);
+  if (overtaken) await refresh(page);
 }
 
 /** Whose clock it is by which pages tell moments: the tenant's months and days are of its own time zone. */
@@ -118,7 +120,7 @@ function following(page) {
   };
 }
 
-/** Load and draw anew what is shown; a page that is loading does it anyway. */
+/** Load and draw anew what is shown. */
 async function refresh(page) {
   if (!page || shown !== page || !page.reload) return;
   try {
@@ -179,9 +181,9 @@ function isBusy() {
   return document.querySelector("dialog[open]") || (main.contains(active) && active.matches("input, select, textarea"));
 }
 
-/** There is news: draw anew, or as soon as nobody is in the middle of something. */
+/** There is news: draw anew, or as soon as the page has come and nobody is in the middle of something. */
 function renew() {
-  if (shown && isBusy()) shown.isOld = true;
+  if (shown && (!shown.reload || isBusy())) shown.isOld = true;
   else refresh(shown);
 }
 
