@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import Attribution
 from domain.budgets import Budget, BudgetKey, BudgetPeriod
 from domain.controls import BudgetState
-from domain.holds import ModelName
+from domain.holds import Estimate, ModelName
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.refusals import BudgetScope

@@ -8,14 +8,14 @@ Amounts are nano-units, quantities nano, costs nano-dollars.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from domain import budgets, funds, ledger, prices, rates
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution, is_identifier
 from domain.attribution import problems as attribution_problems
 from domain.books import Books
 from domain.budgets import BudgetRefusal, Level, TaskRoom
-from domain.holds import ModelName
+from domain.holds import NO_ESTIMATE, Estimate, ModelName
 from domain.money import NANO
 from domain.prices import NO_TOKENS, Price, Tokens
 from domain.rates import ChargeType, Rate, RateCard, RouteClass
@@ -33,17 +33,6 @@ from domain.refusals import (
 from domain.tenants import Tenant, TenantStatus
 from domain.usage import MOST_COST, MOST_COUNT, Route
 from domain.wallets import METERED_KEY, BucketType, Unit, Wallet, WalletKind
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the caller expects the whole reservation to use: tokens, or the provider's cost itself."""
-
-    tokens: Tokens | None = None
-    cost: int | None = None
-
-
-NO_ESTIMATE: Final = Estimate()
 
 
 @dataclass(frozen=True, slots=True)

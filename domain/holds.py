@@ -6,12 +6,13 @@ Route, rate card, prices, budgets and budget month are those of the moment of th
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.attribution import Attribution
 from domain.budget_steps import Counted
 from domain.ledger import Draw
+from domain.prices import Tokens
 from domain.refusals import ReservationState
 from domain.usage import Route
 
@@ -30,6 +31,27 @@ class ModelName:
     provider: str
     model: str | None = None
     operation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the caller expects the whole reservation to use: tokens, or the provider's cost itself."""
+
+    tokens: Tokens | None = None
+    cost: int | None = None
+
+
+NO_ESTIMATE: Final = Estimate()
+
+
+class Extension(NamedTuple):
+    """What was asked for when running work was given more time (`ttl_seconds` from `at` on) or more room; `ended` is when it
+    would have ended before."""
+
+    at: datetime
+    ttl_seconds: int | None
+    estimate: Estimate
+    ended: datetime | None
 
 
 class Hold(NamedTuple):
@@ -59,6 +81,7 @@ class Reservation(NamedTuple):
     `held_usd` is what budgets held for it in all, `remaining_usd` what is left of that; `max_cost_usd` its task cap.
     `charges` (wallet key, nano-units), `cost_usd` and `settled_events` are known once it is consumed; the cost is
     None while a model of it has no price. `counted` says for its receipt what it held and spent in which budgets.
+    `estimate`, `extensions` and `made` (nano, None as reserved) are what was asked for: a back-test asks for it again.
     """
 
     id: UUID
@@ -83,6 +106,9 @@ class Reservation(NamedTuple):
     settled_events: tuple[UUID, ...] = ()
     ended_at: datetime | None = None
     counted: tuple[Counted, ...] = ()
+    estimate: Estimate = NO_ESTIMATE
+    extensions: tuple[Extension, ...] = ()
+    made: int | None = None
 
     @property
     def known_cost(self) -> int | None:

@@ -12,7 +12,7 @@ from domain import budget_steps
 from domain.attribution import NOBODY, Attribution
 from domain.budget_steps import BudgetStep, Measure
 from domain.budgets import CounterKey
-from domain.holds import ModelName, Reservation
+from domain.holds import NO_ESTIMATE, Estimate, ModelName, Reservation
 from domain.ledger import Entry, EntryType
 from domain.money import NANO, format_amount
 from domain.rates import ChargeType, Rate, RateCard
@@ -48,12 +48,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a refused reserve asked for; `quantity` is nano."""
+    """What a refused reserve asked for; `quantity` is nano. The keys tell a request that was sent again."""
 
     feature: str
     quantity: int
     model: ModelName | None = None
     attribution: Attribution = NOBODY
+    estimate: Estimate = NO_ESTIMATE
+    task_key: str | None = None
+    idempotency_key: str = ""
 
 
 MOST_BUDGETS: Final = 100

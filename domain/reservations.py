@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import admission, budget_steps, budgets, funds, ledger, rates
-from domain.admission import NO_ESTIMATE, Admission, Estimate, Wish
+from domain.admission import Admission, Wish
 from domain.attribution import IDENTIFIER_RULE, is_identifier, is_text
 from domain.books import Books, Changes, Decision, Event, Request, paused, seen
 from domain.budgets import BudgetRefusal, BudgetWarning, Level, TaskRoom
-from domain.holds import Hold, Reservation, TaskKey
+from domain.holds import NO_ESTIMATE, Estimate, Extension, Hold, Reservation, TaskKey
 from domain.ledger import Voucher
 from domain.prices import Tokens
 from domain.rates import ChargeType, RateCard, RateCards
@@ -172,6 +172,7 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         now,
         None if admitted.capacity else now + timedelta(seconds=command.ttl_seconds),
         counted=(budget_steps.held(admitted.levels, book.month, admitted.cost),),
+        estimate=wish.estimate,
     )
     changes = Changes(
         wallets=tuple(wallets),
@@ -348,6 +349,10 @@ def _extended(
         remaining_usd=reservation.remaining_usd + cost,
         expires_at=expires_at,
         counted=budget_steps.holding_more(reservation.counted, cost),
+        extensions=(
+            *reservation.extensions,
+            Extension(now, command.ttl_seconds, command.estimate, reservation.expires_at),
+        ),
     )
     changes = Changes(
         wallets=tuple(wallets),

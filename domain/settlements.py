@@ -104,6 +104,7 @@ def consume(books: Books, command: Consume, now: datetime) -> Decision[Consumed 
         cost_usd=None if recorded.unpriced else recorded.cost,
         settled_events=tuple(event.id for event in events),
         ended_at=now,
+        made=command.quantity,
         counted=(*reservation.counted, budget_steps.spent(levels, reservation.month, spent)),
     )
     events, amendments = _with_charges(settled, card, events, charges, entries)

@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 
 from domain import admission, budgets, ids, reservations
-from domain.admission import Estimate
+from domain.holds import Estimate
 from domain.holds import Reservation as Stored
 from domain.prices import Tokens
 from domain.refusals import BudgetScope, FieldProblem, ReservationState

@@ -2,8 +2,8 @@
 
 import strawberry
 
-from domain.admission import NO_ESTIMATE, Estimate, Wish
-from domain.holds import ModelName
+from domain.admission import Wish
+from domain.holds import NO_ESTIMATE, Estimate, ModelName
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.reservations import DEFAULT_TTL

@@ -14,21 +14,18 @@ INSERT INTO audit_event (tenant_id, id, occurred_at, actor, role, operation, sub
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
 
 
-async def record(connection: Connection, *events: AuditEvent, at: datetime) -> None:
-    """Write what was decided, in this order. The caller's transaction makes it, or it never was."""
+async def record(connection: Connection, event: AuditEvent, at: datetime) -> None:
+    """Write what was decided. The caller's transaction makes it, or it never was."""
     assert connection.is_in_transaction(), "the record commits with what it tells of"
-    # Ids that grow with the order of the events: what is decided at one moment is told in turn.
-    identifiers = sorted([new_id(at) for _ in events])
-    for identifier, event in zip(identifiers, events, strict=True):
-        await connection.execute(
-            _RECORD,
-            event.tenant_id,
-            identifier,
-            at,
-            event.actor,
-            event.role,
-            event.operation,
-            event.subject,
-            orjson.dumps(dict(event.details)).decode(),
-            event.idempotency_key,
-        )
+    await connection.execute(
+        _RECORD,
+        event.tenant_id,
+        new_id(at),
+        at,
+        event.actor,
+        event.role,
+        event.operation,
+        event.subject,
+        orjson.dumps(dict(event.details)).decode(),
+        event.idempotency_key,
+    )

@@ -90,7 +90,8 @@ class OpenBooks:
 
 @dataclass(slots=True)
 class Batch:
-    """All that a batch has read and will write. `changed_*` hold the keys of what differs from the database."""
+    """All that a batch has read and will write. `now` is the moment of the decision that is made; the sets hold the keys of
+    what differs from the database."""
 
     now: datetime
     tenants: dict[UUID, OpenBooks] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class Batch:
     entries: list[Entry] = field(default_factory=list)
     usage: list[tuple[UUID, UsageEvent]] = field(default_factory=list)
     amendments: list[tuple[UUID, Amendment]] = field(default_factory=list)
-    used_keys: list[tuple[UUID, Operation, str, Used]] = field(default_factory=list)
+    used_keys: list[tuple[UUID, Operation, str, Used, datetime]] = field(default_factory=list)
     events: list[tuple[UUID, Event]] = field(default_factory=list)
     seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
     names: list[tuple[UUID, Named]] = field(default_factory=list)
@@ -115,7 +116,7 @@ class Batch:
     top_ups: set[tuple[UUID, UUID]] = field(default_factory=set)
     recharges: set[tuple[UUID, str]] = field(default_factory=set)
     counted_batches: list[tuple[UUID, CountedBatch]] = field(default_factory=list)
-    audit_events: list[AuditEvent] = field(default_factory=list)
+    audit_events: list[tuple[AuditEvent, datetime]] = field(default_factory=list)
 
     def apply(self, tenant_id: UUID, changes: Changes) -> None:
         """Make a decision's changes part of the books that the next one sees, and of what is written."""
@@ -130,7 +131,7 @@ class Batch:
             self.counters.add((tenant_id, counter.key))
         for operation, key_text, used in changes.used_keys:
             books.used_keys[operation, key_text] = used
-            self.used_keys.append((tenant_id, operation, key_text, used))
+            self.used_keys.append((tenant_id, operation, key_text, used, self.now))
         self.entries.extend(changes.entries)
         for event in changes.usage:
             if event.usage.source is not None and event.usage.event_id is not None:

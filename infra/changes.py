@@ -77,8 +77,8 @@ async def write(connection: Connection, batch: Batch) -> None:
         await connection.execute(WRITE_COUNTED_BATCH, tenant_id, counted.recorded_at, new_id(batch.now), steps)
     if batch.events:
         await _write_events(connection, batch)
-    if batch.audit_events:
-        await audit_log.record(connection, *batch.audit_events, at=batch.now)
+    for event, at in batch.audit_events:
+        await audit_log.record(connection, event, at=at)
 
 
 async def register(connection: Connection, seen: Iterable[tuple[UUID, str, str, str | None]]) -> None:
@@ -98,8 +98,8 @@ async def _write_facts(connection: Connection, batch: Batch) -> None:
             columns = fixed_columns(tenant_id, reservation) + holding_columns(reservation)
             reservations.append(columns + settling_columns(reservation))
     keys = [
-        (tenant_id, operation, key, used.hash, used.result_id, batch.now)
-        for tenant_id, operation, key, used in batch.used_keys
+        (tenant_id, operation, key, used.hash, used.result_id, at)
+        for tenant_id, operation, key, used, at in batch.used_keys
     ]
     usage_keys = [
         (tenant_id, event.usage.source, event.usage.event_id, event.id)

@@ -4,8 +4,8 @@ It neither opens nor commits the transaction: `infra.group_commit` does, for man
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain import funds, reservations, subscriptions
@@ -29,6 +29,9 @@ from infra.transaction import Connection
 
 SYSTEM: Final = "system"
 MOST_REGISTERED: Final = 100_000
+# No two decisions about a tenant have the same moment, so that all that is kept tells their order. Deciding one takes longer
+# than this: no batch's last moment lies ahead of the clock when the next one begins.
+_NEXT: Final = timedelta(microseconds=1)
 
 Clock = Callable[[], datetime]
 Listener = Callable[[Sequence[tuple[UUID, Event]]], None]
@@ -42,6 +45,13 @@ class CycleDue(Exception):
 def utc_now() -> datetime:
     """The clock at the outer edge."""
     return datetime.now(UTC)
+
+
+class Decided(NamedTuple):
+    """What a command was answered, and the moment at which it was decided."""
+
+    answer: Answer
+    at: datetime
 
 
 class Deciding:
@@ -61,17 +71,20 @@ class Deciding:
         """The catalog as this process knows it; each batch first takes in what was published."""
         return self._catalogs.current
 
-    async def run(self, connection: Connection, commands: Sequence[Command]) -> tuple[list[Answer], Batch]:
-        """Decide the commands in order and write what they change. Call `committed` once it is committed."""
+    async def run(self, connection: Connection, commands: Sequence[Command]) -> tuple[list[Decided], Batch]:
+        """Decide the commands in order, each at a moment of its own, and write what they change. Call `committed` once it is
+        committed."""
         batch = await self._open(connection, [command.request.tenant_id for command in commands])
         await self._fill(connection, batch, commands)
         views = {tenant_id: self._view(batch, tenant_id) for tenant_id in batch.tenants}
-        answers: list[Answer] = []
+        answers: list[Decided] = []
         for command in commands:
+            if answers:
+                batch.now += _NEXT
             tenant_id = command.request.tenant_id
             view = views.get(tenant_id)
             if view is None:
-                answers.append(NotFound("tenant"))
+                answers.append(Decided(NotFound("tenant"), batch.now))
                 continue
             decision = decide(view, command, batch.now)
             while reservations.lacks_room(decision.answer) and await self._expire_due(
@@ -85,7 +98,7 @@ class Deciding:
                 views[tenant_id] = self._view(batch, tenant_id)
             if decision.changes.events:
                 await self._follow(connection, batch, tenant_id, decision.changes.events)
-            answers.append(decision.answer)
+            answers.append(Decided(decision.answer, batch.now))
         await self._write(connection, batch)
         return answers, batch
 
@@ -285,4 +298,4 @@ def _log(batch: Batch, command: Command, decision: Decision[Answer]) -> None:
     if decision.changes.used_keys or decision.changes.amendments:
         event = event_of(command, decision.answer)
         if event is not None:
-            batch.audit_events.append(event)
+            batch.audit_events.append((event, batch.now))

@@ -19,10 +19,10 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.decisions import Answer, Command
+from domain.decisions import Command
 from domain.recordings import Recording
 from domain.tenants import Tenant
-from infra.deciding import Deciding
+from infra.deciding import Decided, Deciding
 from infra.transaction import UNANSWERED, Connection, transaction
 
 LARGEST_BATCH: Final = 256
@@ -48,7 +48,7 @@ class Overloaded(Exception):
 @dataclass(slots=True)
 class _Waiting:
     command: Command
-    answer: asyncio.Future[Answer]
+    decided: asyncio.Future[Decided]
 
 
 class GroupCommit:
@@ -61,7 +61,7 @@ class GroupCommit:
         self.deciding = deciding
         self._lanes = [_Lane(pool, deciding, largest_batch) for _ in range(lanes)]
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
+    def submit(self, command: Command) -> asyncio.Future[Decided]:
         """Queue a command; its future answers after the commit. Raises Overloaded where the queue is full."""
         return self._lane_of(command.request.tenant_id).submit(command)
 
@@ -102,19 +102,19 @@ class _Lane:
         self._worker: asyncio.Task[None] | None = None
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
+    def submit(self, command: Command) -> asyncio.Future[Decided]:
         self.require_room(1)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        decided: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         tenant_id = command.request.tenant_id
         queue = self._queues.get(tenant_id)
         if queue is None:
             queue = self._queues[tenant_id] = deque()
             self._turns.append(tenant_id)
-        queue.append(_Waiting(command, answer))
+        queue.append(_Waiting(command, decided))
         self._waiting += 1
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return answer
+        return decided
 
     def require_room(self, commands: int) -> None:
         if self._waiting + commands > MOST_WAITING:
@@ -157,14 +157,14 @@ class _Lane:
                 await self._settle(waiting[middle:])
                 return
             for item in waiting:
-                if not item.answer.done():
-                    item.answer.set_exception(error)
+                if not item.decided.done():
+                    item.decided.set_exception(error)
             return
         for item, answer in zip(waiting, answers, strict=True):
-            if not item.answer.done():
-                item.answer.set_result(answer)
+            if not item.decided.done():
+                item.decided.set_result(answer)
 
-    async def _commit_surely(self, commands: list[Command]) -> list[Answer]:
+    async def _commit_surely(self, commands: list[Command]) -> list[Decided]:
         attempt = 1
         recordings: dict[int, Recording] = {}
         unheard = False
@@ -188,14 +188,15 @@ class _Lane:
                 self._deciding.changed({command.request.tenant_id for command in commands})
             return answers
 
-    async def _commit(self, commands: list[Command], recordings: dict[int, Recording]) -> list[Answer]:
+    async def _commit(self, commands: list[Command], recordings: dict[int, Recording]) -> list[Decided]:
         if self._connection is None:
             self._connection = await self._pool.acquire()
         async with transaction(self._connection):
             answers, batch = await self._deciding.run(self._connection, commands)
-            for index, answer in enumerate(answers):
+            for index, (answer, at) in enumerate(answers):
                 if isinstance(answer, Recording):
-                    answers[index] = await self._as_told(self._connection, commands[index], answer, recordings, index)
+                    told = await self._as_told(self._connection, commands[index], answer, recordings, index)
+                    answers[index] = Decided(told, at)
         self._deciding.committed(batch)
         return answers
 

@@ -19,7 +19,7 @@ import orjson
 from domain.holds import ModelName
 from domain.receipts import Asked
 from domain.refusals import Refusal
-from infra.reservation_rows import attribution_json, attribution_of
+from infra.reservation_rows import attribution_json, attribution_of, estimate_fields, estimate_of
 from infra.reservation_rows import json as json_of
 from infra.transaction import UNANSWERED
 
@@ -102,10 +102,15 @@ class RefusalLog:
 def asked_json(asked: Asked) -> str:
     """What was asked for, as it is stored."""
     model = None if asked.model is None else (asked.model.provider, asked.model.model, asked.model.operation)
-    return json_of((asked.feature, asked.quantity, model, attribution_json(asked.attribution)))
+    work = (asked.feature, asked.quantity, model, attribution_json(asked.attribution))
+    return json_of((*work, estimate_fields(asked.estimate), asked.task_key, asked.idempotency_key))
 
 
 def asked_of(text: str) -> Asked:
     """The other way round."""
-    feature, quantity, model, attribution = orjson.loads(text)
-    return Asked(feature, quantity, None if model is None else ModelName(*model), attribution_of(attribution))
+    feature, quantity, model, attribution, *more = orjson.loads(text)
+    name, whose = None if model is None else ModelName(*model), attribution_of(attribution)
+    if not more:  # kept before there were back-tests
+        return Asked(feature, quantity, name, whose)
+    estimate, task_key, idempotency_key = more
+    return Asked(feature, quantity, name, whose, estimate_of(estimate), task_key, idempotency_key)

@@ -17,9 +17,9 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import Attribution
-from domain.holds import ModelName
+from domain.holds import Estimate, ModelName
 from domain.money import MILLION, format_amount
 from domain.prices import Price, Tokens
 from domain.reservations import Granted

@@ -1,6 +1,7 @@
 """Rows of `reservation`: read into values, and written as columns."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,15 +10,26 @@ import orjson
 
 from domain.attribution import NOBODY, Attribution
 from domain.budget_steps import Counted, Measure
-from domain.holds import NOTHING_RECORDED, Hold, ModelName, Recorded, Reservation, TaskKey
+from domain.holds import (
+    NO_ESTIMATE,
+    NOTHING_RECORDED,
+    Estimate,
+    Extension,
+    Hold,
+    ModelName,
+    Recorded,
+    Reservation,
+    TaskKey,
+)
 from domain.ledger import Draw
+from domain.prices import Tokens
 from domain.refusals import ReservationState
 from domain.usage import Route
 
 RESERVATION_COLUMNS: Final = """r.tenant_id, r.id, r.state, r.feature, r.task_feature, r.task_key, r.route, r.quantity,
     r.rate_card, r.provider, r.model, r.operation, r.attribution, r.month, r.holds, r.held_usd, r.remaining_usd,
     r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at,
-    r.steps"""
+    r.steps, r.asked"""
 
 _MEASURES: Final = {measure.value: measure for measure in Measure}
 # What every change may touch, in the order of `settling_columns`.
@@ -30,6 +42,7 @@ SETTLING_COLUMNS: Final = (
     ("settled_events", "jsonb"),
     ("ended_at", "timestamptz"),
     ("steps", "jsonb"),
+    ("asked", "jsonb"),
 )
 # What only an extension changes, in the order of `holding_columns`.
 HOLDING_COLUMNS: Final = (
@@ -85,6 +98,7 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         expires_at,
         ended_at,
         steps,
+        asked,
     ) = row
     return tenant_id, Reservation(
         identifier,
@@ -109,7 +123,26 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         () if settled_events is None else tuple([UUID(hex=event) for event in orjson.loads(settled_events)]),
         ended_at,
         () if steps is None else tuple([counted_of(counted) for counted in orjson.loads(steps)]),
+        *(() if asked is None else _asked_of(*orjson.loads(asked))),
     )
+
+
+def _asked_of(
+    estimate: list[Any] | None, extensions: list[tuple[str, int | None, list[Any] | None, str | None]], made: int | None
+) -> tuple[Estimate, tuple[Extension, ...], int | None]:
+    """What was asked for, the other way round than `_asked_json`."""
+    extended = tuple(
+        [
+            Extension(
+                datetime.fromisoformat(at),
+                ttl_seconds,
+                estimate_of(more),
+                None if ended is None else datetime.fromisoformat(ended),
+            )
+            for at, ttl_seconds, more, ended in extensions
+        ]
+    )
+    return estimate_of(estimate), extended, made
 
 
 def _recorded(events: int, cost: int, results: int | None, unpriced: int) -> Recorded:
@@ -162,7 +195,33 @@ def settling_columns(reservation: Reservation) -> tuple[Any, ...]:
         json([event.hex for event in reservation.settled_events]) if reservation.settled_events else None,
         reservation.ended_at,
         json([tuple(counted) for counted in reservation.counted]) if reservation.counted else None,
+        _asked_json(reservation),
     )
+
+
+def _asked_json(reservation: Reservation) -> str | None:
+    estimate, extensions, made = reservation.estimate, reservation.extensions, reservation.made
+    if estimate == NO_ESTIMATE and not extensions and made is None:
+        return None
+    extended = [(at, ttl_seconds, estimate_fields(more), ended) for at, ttl_seconds, more, ended in extensions]
+    return json((estimate_fields(estimate), extended, made))
+
+
+def estimate_fields(estimate: Estimate) -> tuple[Any, ...] | None:
+    """An estimate as it stands in JSON; None: none was given."""
+    if estimate == NO_ESTIMATE:
+        return None
+    tokens = estimate.tokens
+    counts = (tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.reasoning) if tokens else None
+    return counts, estimate.cost
+
+
+def estimate_of(fields: list[Any] | None) -> Estimate:
+    """The other way round."""
+    if fields is None:
+        return NO_ESTIMATE
+    tokens, cost = fields
+    return Estimate(None if tokens is None else Tokens(*tokens), cost)
 
 
 def attribution_json(attribution: Attribution) -> str:

@@ -107,7 +107,7 @@ class UsageIngest:
                 if attempt <= PATIENT_AFTER:
                     await connection.execute(IMPATIENT)
                 post = sums.post(request, now, named)
-                (answer,), batch = await self._deciding.run(connection, [post])
+                ((answer, _),), batch = await self._deciding.run(connection, [post])
                 assert isinstance(answer, Posted), "the tenant was there a moment ago"
                 if not answer.fits:
                     raise Unfit

@@ -13,9 +13,9 @@ from secrets import token_hex
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import Attribution
-from domain.holds import ModelName
+from domain.holds import Estimate, ModelName
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.reservations import Granted

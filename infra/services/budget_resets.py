@@ -57,6 +57,6 @@ async def reset_budgets(application: Application, at: datetime, *, stop_at: date
 async def _reset(application: Application, tenant_id: UUID, keys: Sequence[ScopeKey]) -> int:
     system = Caller(tenant_id, Role.OPERATOR, SYSTEM)
     command = ResetBudgets(request_of(system, Operation.RESET_BUDGETS, "", ()), tuple(keys))
-    answer = await application.group_commit.submit(command)
+    answer, _ = await application.group_commit.submit(command)
     assert isinstance(answer, BudgetsReset), answer
     return len(answer.keys)

@@ -1,6 +1,7 @@
 """Commands on their way: how a service asks the group commit and hands a refusal on."""
 
 from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
@@ -8,11 +9,12 @@ from uuid import UUID
 import orjson
 
 from domain.books import Operation, Request
-from domain.decisions import Answer, Command
+from domain.decisions import Command
 from domain.receipts import Asked
 from domain.refusals import FieldProblem, InvalidInput, Refusal
 from domain.reservations import Reserve, key_problems
 from infra.application import Application
+from infra.deciding import Decided
 from infra.identifiers import new_id
 from infra.services.callers import Caller, Refused
 
@@ -39,27 +41,32 @@ def start(
 
 
 def refused(
-    application: Application, tenant_id: UUID, operation: str, refusal: Refusal, asked: Asked | None = None
+    application: Application,
+    tenant_id: UUID,
+    operation: str,
+    refusal: Refusal,
+    asked: Asked | None = None,
+    at: datetime | None = None,
 ) -> Refused:
-    """A refusal with its id, kept for its receipt."""
-    now = application.clock()
-    identifier = new_id(now)
-    application.refusals.add(tenant_id, identifier, operation, refusal, now, asked)
+    """A refusal with its id, kept for its receipt and for back-tests; `at`: when it was decided, else now."""
+    at = at or application.clock()
+    identifier = new_id(at)
+    application.refusals.add(tenant_id, identifier, operation, refusal, at, asked)
     return Refused(refusal, identifier)
 
 
 async def _outcome(
-    application: Application, success: type[Success], command: Command, answer: Awaitable[Answer]
+    application: Application, success: type[Success], command: Command, decided: Awaitable[Decided]
 ) -> Success | Refused:
-    outcome, request = await answer, command.request
+    (outcome, at), request = await decided, command.request
     if isinstance(outcome, success):
         return outcome
     assert isinstance(outcome, Refusal), f"{request.operation} answered {type(outcome).__name__}"
     asked = None
     if isinstance(command, Reserve):
-        wish = command.wish
-        asked = Asked(wish.feature, wish.quantity, wish.model, wish.attribution)
-    return refused(application, request.tenant_id, request.operation, outcome, asked)
+        wish, keys = command.wish, (command.task_key, request.idempotency_key)
+        asked = Asked(wish.feature, wish.quantity, wish.model, wish.attribution, wish.estimate, *keys)
+    return refused(application, request.tenant_id, request.operation, outcome, asked, at)
 
 
 def _as_bytes(asked: object) -> bytes:

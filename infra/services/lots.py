@@ -43,6 +43,6 @@ async def expire_lots(application: Application, at: datetime, *, stop_at: dateti
 async def _expire(application: Application, tenant_id: UUID, wallet_keys: Sequence[str]) -> int:
     system = Caller(tenant_id, Role.OPERATOR, SYSTEM)
     command = ExpireLots(request_of(system, Operation.EXPIRE_LOTS, "", ()), tuple(wallet_keys))
-    answer = await application.group_commit.submit(command)
+    answer, _ = await application.group_commit.submit(command)
     assert isinstance(answer, LotsExpired), answer
     return answer.wallets

@@ -64,7 +64,7 @@ async def recharge(application: Application, tenant_id: UUID, wallet_key: str = 
         return None
     system = Caller(tenant_id, Role.OPERATOR, SYSTEM)
     request = request_of(system, Operation.RECHARGE, wallet_key, ())
-    answer = await application.group_commit.submit(Recharge(request, wallet_key, new_id(application.clock())))
+    answer, _ = await application.group_commit.submit(Recharge(request, wallet_key, new_id(application.clock())))
     if not isinstance(answer, Due):
         return None
     return await charge(application, gateway, tenant_id, answer.top_up)

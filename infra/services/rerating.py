@@ -192,7 +192,7 @@ async def _selected(run: _Run, tenant_id: UUID, after: Place | None) -> Sequence
 
 async def _submit(application: Application, commands: Sequence[Rerate]) -> list[Answer]:
     """One after the other: others' commands go between them."""
-    return [await application.group_commit.submit(command) for command in commands]
+    return [(await application.group_commit.submit(command)).answer for command in commands]
 
 
 async def _foresee(application: Application, commands: Sequence[Rerate]) -> list[Answer]:

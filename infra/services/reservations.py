@@ -8,10 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain import admission, reservations
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.books import Operation
-from domain.holds import ModelName
+from domain.holds import NO_ESTIMATE, Estimate, ModelName
 from domain.prices import Tokens
 from domain.refusals import FieldProblem, InvalidInput, Refusal
 from domain.reservations import Extend, Granted, Preview, Release, Released, Reserve
@@ -80,7 +80,7 @@ async def extend(
     idempotency_key: str,
     reservation_id: UUID,
     ttl_seconds: int | None = None,
-    estimate: Estimate = admission.NO_ESTIMATE,
+    estimate: Estimate = NO_ESTIMATE,
 ) -> Granted | Refused:
     """More time (from now), more room, or both."""
     asked = (reservation_id, ttl_seconds, *_estimate(estimate))

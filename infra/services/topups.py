@@ -114,7 +114,7 @@ async def settle(
     system = Caller(tenant_id, Role.OPERATOR, SYSTEM)
     request = request_of(system, Operation.SETTLE_TOP_UP, top_up_id.hex, ())
     command = SettleTopUp(request, top_up_id, facts, new_id(application.clock()), checkout_url)
-    answer = await application.group_commit.submit(command)
+    answer, _ = await application.group_commit.submit(command)
     if isinstance(answer, NotFound):
         return None
     assert isinstance(answer, Ordered), answer

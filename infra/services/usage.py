@@ -107,7 +107,7 @@ async def _record(
         if large:
             with suppress(Unfit):
                 return await application.usage_ingest.record(request, reported)
-        answer = await application.group_commit.submit(command)
+        answer, _ = await application.group_commit.submit(command)
     else:
         async with (
             application.readers.of(request.tenant_id).acquire() as connection,

@@ -7,8 +7,9 @@ from typing import Final
 
 from playwright.async_api import BrowserContext
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import NOBODY, Attribution
+from domain.holds import Estimate
 from domain.settlements import Consumed
 from graphql_api.app import create_app
 from graphql_api.serving import configuration

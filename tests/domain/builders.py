@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain import decisions, funds, ledger, reservations, subscriptions
 from domain.adjustments import AdjustWallet
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Books, Changes, Decision, Event, EventType, Operation, Request, Used
 from domain.budgets import (
@@ -29,7 +29,7 @@ from domain.catalog import Catalog
 from domain.controls import DeactivateScope, NameScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.cycles import Allocation
 from domain.decisions import Answer, Command
-from domain.holds import Hold, ModelName, Reservation, TaskKey
+from domain.holds import Estimate, Hold, ModelName, Reservation, TaskKey
 from domain.ids import public, uuid7
 from domain.ledger import Entry, EntryType, Posting, Voucher
 from domain.money import Money, format_amount, parse_amount

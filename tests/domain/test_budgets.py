@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import budgets
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Event, EventType, Operation
 from domain.budgets import (
@@ -26,6 +26,7 @@ from domain.budgets import (
     ScopeKind,
     ScopeStatus,
 )
+from domain.holds import Estimate
 from domain.refusals import BudgetExceeded, BudgetScope, ScopePaused
 from domain.reservations import Granted, Reserve
 from tests.domain.builders import (

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.adjustments import Adjusted, AdjustWallet, Grant
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.books import NO_CHANGES, Operation, Used
 from domain.budgets import Scope, ScopeKey, ScopeKind, ScopeStatus
 from domain.controls import (
@@ -22,7 +22,7 @@ from domain.controls import (
     SetBudget,
 )
 from domain.decisions import Command, Success, decide
-from domain.holds import Reservation
+from domain.holds import Estimate, Reservation
 from domain.recharges import Due, Recharge, RechargeState, SetAutoRecharge
 from domain.refusals import Conflict, IdempotencyKeyReused, InsufficientFunds, Refusal, ReservationState
 from domain.reservations import Extend, Granted, Release, Released, Reserve

@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 
 from domain import admission, reservations
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import IDENTIFIER_RULE, NOBODY, Attribution
 from domain.books import EventType
 from domain.budgets import ScopeKey, ScopeKind
-from domain.holds import ModelName, Reservation, TaskKey
+from domain.holds import Estimate, ModelName, Reservation, TaskKey
 from domain.money import format_amount
 from domain.prices import Tokens
 from domain.rates import ChargeType, RateCards

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey
 from domain.controls import BudgetState
-from domain.holds import Reservation
+from domain.holds import Estimate, Reservation
 from domain.ids import NIL
 from domain.ledger import Draw, Entry, EntryType, Repayment, Voucher
 from domain.money import NANO, format_amount

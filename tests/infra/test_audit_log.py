@@ -80,8 +80,8 @@ async def test_a_commit_that_fails_leaves_neither_the_decision_nor_its_record(
     # And the other way round: the record is written, and then the rest of the commit fails.
     genuine = audit_log.record
 
-    async def recorded_in_vain(connection: Any, *events: AuditEvent, at: Any) -> None:
-        await genuine(connection, *events, at=at)
+    async def recorded_in_vain(connection: Any, event: AuditEvent, at: Any) -> None:
+        await genuine(connection, event, at=at)
         await broken()
 
     async with nothing_moves(application):

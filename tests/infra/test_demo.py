@@ -11,14 +11,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.agent_budgets import AgentStatus
 from domain.alerts import AlertKind
 from domain.attribution import Attribution
 from domain.budgets import ScopeKey, ScopeKind
 from domain.controls import ScopeState
 from domain.expenses import Cac, CacStatus, cac
-from domain.holds import ModelName
+from domain.holds import Estimate, ModelName
 from domain.margins import MarginDimension
 from domain.money import NANO, Money
 from domain.prices import Tokens

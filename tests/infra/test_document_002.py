@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from domain import ids
-from domain.admission import Estimate, Wish
-from domain.holds import ModelName, Reservation
+from domain.admission import Wish
+from domain.holds import Estimate, ModelName, Reservation
 from domain.money import NANO
 from domain.prices import Tokens
 from domain.refusals import InsufficientFunds

@@ -19,6 +19,7 @@ from domain.reservations import Granted, Release, Released, Reserve
 from domain.settlements import Consumed
 from infra import deciding, group_commit
 from infra.application import Application, open_application
+from infra.deciding import Decided
 from infra.group_commit import Overloaded
 from infra.services import budgets, reservations, settlements, usage
 from infra.services.callers import Caller, Refused
@@ -145,7 +146,7 @@ async def test_a_full_queue_answers_overloaded_and_works_on(
     one_more = reserve_command(caller, "one too many")
     with pytest.raises(Overloaded):
         waiting.append(application.group_commit.submit(one_more))
-    assert all(isinstance(answer, Granted) for answer in await asyncio.gather(*waiting))
+    assert all(isinstance(decided.answer, Granted) for decided in await asyncio.gather(*waiting))
     await reserved(application, caller, "one too many")
     assert await count(application, "reservation") == 6
 
@@ -170,13 +171,18 @@ async def test_a_caller_that_goes_away_cancels_nothing(
     await audit(application)
 
 
+def was_granted(outcome: Decided | BaseException) -> bool:
+    return isinstance(outcome, Decided) and isinstance(outcome.answer, Granted)
+
+
 async def test_a_tenant_that_does_not_exist_hurts_no_neighbour(application: Application, caller: Caller) -> None:
     nobody = Caller(fresh_id(), caller.role, caller.actor)
-    answers = await asyncio.gather(
+    decided = await asyncio.gather(
         application.group_commit.submit(reserve_command(caller, "1")),
         application.group_commit.submit(reserve_command(nobody, "2")),
         application.group_commit.submit(reserve_command(caller, "3")),
     )
+    answers = [answer for answer, _ in decided]
     assert isinstance(answers[0], Granted)
     assert answers[1] == NotFound("tenant")
     assert isinstance(answers[2], Granted)
@@ -198,7 +204,7 @@ async def test_a_command_that_fails_hurts_no_neighbour(
     outcomes = await asyncio.gather(
         *[application.group_commit.submit(command) for command in commands], return_exceptions=True
     )
-    assert [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, Granted)] == [17]
+    assert [index for index, outcome in enumerate(outcomes) if not was_granted(outcome)] == [17]
     assert isinstance(outcomes[17], ZeroDivisionError)
     assert await count(application, "reservation") == 59
     assert await balance(application, caller, "credits") == ("270", "30", "0")
@@ -216,7 +222,7 @@ async def test_a_value_that_postgresql_refuses_hurts_no_neighbour(application: A
     outcomes = await asyncio.gather(
         *[application.group_commit.submit(command) for command in commands], return_exceptions=True
     )
-    assert [isinstance(outcome, Granted) for outcome in outcomes] == [True] * 5 + [False] * 3 + [True] * 15
+    assert [was_granted(outcome) for outcome in outcomes] == [True] * 5 + [False] * 3 + [True] * 15
     assert isinstance(outcomes[5], asyncpg.PostgresError)
     assert isinstance(outcomes[6], asyncpg.PostgresError)
     assert await balance(application, caller, "credits") == ("280", "20", "0")

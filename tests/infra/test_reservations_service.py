@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import Attribution
 from domain.budgets import BudgetKey, BudgetPeriod, ScopeKey, ScopeKind
-from domain.holds import ModelName
+from domain.holds import Estimate, ModelName
 from domain.money import NANO
 from domain.refusals import (
     BudgetExceeded,

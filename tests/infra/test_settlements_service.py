@@ -3,9 +3,9 @@
 import asyncio
 import json
 
-from domain.admission import Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import Attribution
-from domain.holds import Reservation
+from domain.holds import Estimate, Reservation
 from domain.money import NANO
 from domain.refusals import IdempotencyKeyReused, InsufficientFunds, InvalidInput, ReservationEnded, ReservationState
 from domain.reservations import Granted, Released

@@ -16,13 +16,13 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.adjustments import AdjustWallet, Grant
-from domain.admission import NO_ESTIMATE, Estimate, Wish
+from domain.admission import Wish
 from domain.attribution import NOBODY, Attribution
 from domain.books import Operation, Request
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, ScopeKey, ScopeKind
 from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.decisions import Command, KeyedCommand
-from domain.holds import ModelName
+from domain.holds import NO_ESTIMATE, Estimate, ModelName
 from domain.ids import uuid7
 from domain.money import NANO, Money, parse_amount
 from domain.payments import Dispute, DisputeStatus, Outcome, PaymentFacts, Refund, RefundStatus

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -79,9 +79,9 @@ class Rules:
         self.keeper.wallets = {key: empty_wallet(key) for key in WALLET_KEYS}
         self.keeper.scopes[TENANT_SCOPE] = Scope(TENANT_SCOPE)
 
-    def decide(self, command: Command, clock: Clock) -> Answer:
+    def decide(self, command: Command, now: datetime) -> Answer:
         """What overdue reservations hold goes back before work is refused for lack of room; ids are registered."""
-        keeper, now = self.keeper, clock.now
+        keeper = self.keeper
         keeper.open(now, command)
         decision = decisions.decide(keeper.books(now), command, now)
         if reservations.lacks_room(decision.answer) and keeper.expire_overdue(now, command):
@@ -148,17 +148,18 @@ async def play(
             if step.command is not None:
                 waiting.append((step, application.group_commit.submit(step.command)))
                 continue
-            await settle(rules, clock, waiting)
+            await settle(rules, waiting)
             rules.keeper.open(clock.now)
             assert await expire_due(application, rules.keeper.tenant.id) == len(rules.keeper.expire_overdue(clock.now))
-        await settle(rules, clock, waiting)
+        await settle(rules, waiting)
 
 
-async def settle(rules: Rules, clock: Clock, waiting: list[tuple[Step, Any]]) -> None:
+async def settle(rules: Rules, waiting: list[tuple[Step, Any]]) -> None:
     """Every answer of the services is that of the rules."""
     for step, answer in waiting:
         assert step.command is not None
-        assert comparable(await answer) == rules.decide(step.command, clock), step
+        answered, at = await answer
+        assert comparable(answered) == rules.decide(step.command, at), step
     waiting.clear()
 
 
