@@ -45,13 +45,13 @@ NO_ESTIMATE: Final = Estimate()
 
 
 class Extension(NamedTuple):
-    """What was asked for when running work was given more time (`ttl_seconds` from `at` on) or more room; `ended` is when it
-    would have ended before."""
+    """Running work was given more time (`ttl_seconds` from `at` on; None: no more) or room for so much more provider cost
+    (nano-dollars); `until` is when it would have ended before."""
 
     at: datetime
     ttl_seconds: int | None
-    estimate: Estimate
-    ended: datetime | None
+    cost: int
+    until: datetime | None
 
 
 class Hold(NamedTuple):
@@ -81,7 +81,7 @@ class Reservation(NamedTuple):
     `held_usd` is what budgets held for it in all, `remaining_usd` what is left of that; `max_cost_usd` its task cap.
     `charges` (wallet key, nano-units), `cost_usd` and `settled_events` are known once it is consumed; the cost is
     None while a model of it has no price. `counted` says for its receipt what it held and spent in which budgets.
-    `estimate`, `extensions` and `made` (nano, None as reserved) are what was asked for: a back-test asks for it again.
+    `extensions` and `made` (the quantity that was really made, nano; None: as reserved) let a back-test ask for the same again.
     """
 
     id: UUID
@@ -106,7 +106,6 @@ class Reservation(NamedTuple):
     settled_events: tuple[UUID, ...] = ()
     ended_at: datetime | None = None
     counted: tuple[Counted, ...] = ()
-    estimate: Estimate = NO_ESTIMATE
     extensions: tuple[Extension, ...] = ()
     made: int | None = None
 

@@ -172,7 +172,6 @@ def reserve(books: Books, command: Reserve, now: datetime) -> Decision[Granted |
         now,
         None if admitted.capacity else now + timedelta(seconds=command.ttl_seconds),
         counted=(budget_steps.held(admitted.levels, book.month, admitted.cost),),
-        estimate=wish.estimate,
     )
     changes = Changes(
         wallets=tuple(wallets),
@@ -351,7 +350,7 @@ def _extended(
         counted=budget_steps.holding_more(reservation.counted, cost),
         extensions=(
             *reservation.extensions,
-            Extension(now, command.ttl_seconds, command.estimate, reservation.expires_at),
+            Extension(now, command.ttl_seconds, cost, reservation.expires_at),
         ),
     )
     changes = Changes(

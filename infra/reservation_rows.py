@@ -128,21 +128,16 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
 
 
 def _asked_of(
-    estimate: list[Any] | None, extensions: list[tuple[str, int | None, list[Any] | None, str | None]], made: int | None
-) -> tuple[Estimate, tuple[Extension, ...], int | None]:
-    """What was asked for, the other way round than `_asked_json`."""
-    extended = tuple(
-        [
-            Extension(
-                datetime.fromisoformat(at),
-                ttl_seconds,
-                estimate_of(more),
-                None if ended is None else datetime.fromisoformat(ended),
-            )
-            for at, ttl_seconds, more, ended in extensions
-        ]
-    )
-    return estimate_of(estimate), extended, made
+    extensions: list[tuple[str, int | None, int, str | None]], made: int | None
+) -> tuple[tuple[Extension, ...], int | None]:
+    """The other way round than `_asked_json`."""
+    extended = [
+        Extension(
+            datetime.fromisoformat(at), ttl_seconds, cost, None if until is None else datetime.fromisoformat(until)
+        )
+        for at, ttl_seconds, cost, until in extensions
+    ]
+    return tuple(extended), made
 
 
 def _recorded(events: int, cost: int, results: int | None, unpriced: int) -> Recorded:
@@ -200,11 +195,9 @@ def settling_columns(reservation: Reservation) -> tuple[Any, ...]:
 
 
 def _asked_json(reservation: Reservation) -> str | None:
-    estimate, extensions, made = reservation.estimate, reservation.extensions, reservation.made
-    if estimate == NO_ESTIMATE and not extensions and made is None:
+    if not reservation.extensions and reservation.made is None:
         return None
-    extended = [(at, ttl_seconds, estimate_fields(more), ended) for at, ttl_seconds, more, ended in extensions]
-    return json((estimate_fields(estimate), extended, made))
+    return json(([tuple(extension) for extension in reservation.extensions], reservation.made))
 
 
 def estimate_fields(estimate: Estimate) -> tuple[Any, ...] | None:

@@ -11,7 +11,7 @@ DESCRIPTION = "what a back-test replays"
 KEPT = """
 ALTER TABLE reservation ADD COLUMN asked jsonb;
 COMMENT ON COLUMN reservation.asked IS
-    'Estimate, extensions and the quantity really made; null: none of them, or before they were kept.';
+    'Extensions and the quantity really made, for back-tests; null: neither, or from before they were kept.';
 CREATE INDEX usage_event_recorded ON usage_event USING brin (recorded_at);
 COMMENT ON INDEX usage_event_recorded IS
     'A back-test looks for what was recorded in a month, whenever it happened; rows come in about that order.';
