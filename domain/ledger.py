@@ -83,7 +83,7 @@ class Entry(NamedTuple):
 
 
 # granted, available, reserved, consumed, expired
-_MOVES: Final[dict[EntryType, tuple[int, int, int, int, int]]] = {
+MOVES: Final[dict[EntryType, tuple[int, int, int, int, int]]] = {
     EntryType.ALLOCATED: (1, 1, 0, 0, 0),
     EntryType.TOPPED_UP: (1, 1, 0, 0, 0),
     EntryType.ADJUSTED: (1, 1, 0, 0, 0),
@@ -251,7 +251,7 @@ def _bytes(
 
 
 def _post(wallet: Wallet, entry_type: EntryType, amount: int, draws: tuple[Draw, ...], voucher: Voucher) -> Posting:
-    move = _MOVES[entry_type]
+    move = MOVES[entry_type]
     amounts = dict(draws)
     assert sum(amounts.values()) == amount
     lots = tuple([_moved(lot, move, amounts[lot.id]) if lot.id in amounts else lot for lot in wallet.lots])

@@ -7,6 +7,7 @@ difference; a downgrade, a new anchor and a new zone hold from the next cycle (d
 
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from typing import Final
 from uuid import UUID
 
 from domain import ids, ledger
@@ -18,6 +19,8 @@ from domain.plans import Plan
 from domain.refusals import FieldProblem, Refusal, no_plan
 from domain.tenants import Tenant, TenantStatus, running_cycle
 from domain.wallets import BucketType, LotSource, Wallet
+
+_GRANTED: Final = "plan:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,13 @@ def cycle_problems(anchor_day: int | None) -> tuple[FieldProblem, ...]:
     if anchor_day is None or 1 <= anchor_day <= 31:
         return ()
     return (FieldProblem("anchorDay", "must be 1 to 31; a month that is shorter starts on its last day"),)
+
+
+def granted_by(reference: str) -> str | None:
+    """The key of the plan that a ledger entry was booked for, by its reference; None: no plan's grant."""
+    if not reference.startswith(_GRANTED):
+        return None
+    return reference.removeprefix(_GRANTED).partition(":")[0]
 
 
 def coming_plan(books: Books, now: datetime) -> Plan:
@@ -176,7 +186,7 @@ def _grant(wallet: Wallet, step: int, cycle: Cycle, lot_id: UUID, voucher: Vouch
 
 
 def _reference(plan: Plan, cycle: Cycle) -> str:
-    return f"plan:{plan.key}:{cycle.start.isoformat()}"
+    return f"{_GRANTED}{plan.key}:{cycle.start.isoformat()}"
 
 
 def _subscribed(tenant: Tenant) -> Decision[Subscribed | Refusal]:

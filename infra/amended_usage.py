@@ -1,4 +1,5 @@
-"""Usage events as they are now: with their amendments, of which re-rating adds some. It changes no event."""
+"""Usage events as they are now: with their amendments, of which re-rating adds some, or as they were recorded. It changes no
+event."""
 
 from typing import Final
 
@@ -34,6 +35,10 @@ BY_ID: Final = WITH_AMENDMENTS.format(
             AND occurred_at >= asked.millisecond AND occurred_at < asked.millisecond + interval '1 millisecond' LIMIT 1
     ) e"""
 )
+
+# As they were recorded, without what was added since.
+AS_RECORDED: Final = """
+SELECT u.*, 0 AS amendments, NULL AS added_charges FROM ({events}) u"""
 
 
 def event_of(row: asyncpg.Record) -> UsageEvent:

@@ -106,7 +106,7 @@ class Batch:
     usage: list[tuple[UUID, UsageEvent]] = field(default_factory=list)
     amendments: list[tuple[UUID, Amendment]] = field(default_factory=list)
     used_keys: list[tuple[UUID, Operation, str, Used, datetime]] = field(default_factory=list)
-    events: list[tuple[UUID, Event]] = field(default_factory=list)
+    events: list[tuple[UUID, Event, datetime]] = field(default_factory=list)
     seen: dict[tuple[UUID, Seen], None] = field(default_factory=dict)
     names: list[tuple[UUID, Named]] = field(default_factory=list)
     new_wallets: list[Wallet] = field(default_factory=list)
@@ -182,7 +182,7 @@ class Batch:
             self.budgets[tenant_id, key] = budget
         self._apply_amendments(tenant_id, books, changes.amendments)
         for message in changes.events:
-            self.events.append((tenant_id, message))
+            self.events.append((tenant_id, message, self.now))
 
     def _apply_amendments(self, tenant_id: UUID, books: OpenBooks, amendments: Iterable[Amendment]) -> None:
         for amendment in amendments:

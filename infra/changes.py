@@ -174,12 +174,12 @@ async def _write_scopes(connection: Connection, batch: Batch) -> None:
 
 async def _write_events(connection: Connection, batch: Batch) -> None:
     # Ids that grow with the order of the events: a pause and its end, decided at one moment, are told in turn.
-    identifiers = sorted([new_id(batch.now) for _ in batch.events])
+    identifiers = sorted([new_id(at) for _, _, at in batch.events])
     rows = [
-        (tenant_id, identifier, event.type, json(dict(event.payload)))
-        for identifier, (tenant_id, event) in zip(identifiers, batch.events, strict=True)
+        (tenant_id, identifier, event.type, json(dict(event.payload)), at)
+        for identifier, (tenant_id, event, at) in zip(identifiers, batch.events, strict=True)
     ]
-    await connection.execute(WRITE_OUTBOX, *_columns(rows, 4), batch.now)
+    await connection.execute(WRITE_OUTBOX, *_columns(rows, 5))
 
 
 def _amounts(holder: Wallet | Lot) -> tuple[int, int, int, int, int]:

@@ -195,8 +195,9 @@ class Deciding:
             self._registered.clear()
         self._registered.update(batch.seen)
         if batch.events:
+            told = [(tenant_id, event) for tenant_id, event, _ in batch.events]
             for listen in self.listeners:
-                listen(batch.events)
+                listen(told)
         # A recharge says below which balance its wallet is low, and so in which status.
         self._hint(WALLETS, {place[0] for place in batch.wallets} | {place[0] for place in batch.recharges})
         self._hint(USAGE, {place[0] for place in batch.usage} | {place[0] for place in batch.amendments})

@@ -249,5 +249,6 @@ WRITE_COUNTED_BATCH: Final = (
 )
 WRITE_OUTBOX: Final = """
 INSERT INTO outbox (tenant_id, id, type, payload, created_at)
-SELECT v.tenant_id, v.id, v.type, v.payload::jsonb, $5
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS v (tenant_id, id, type, payload)"""
+SELECT v.tenant_id, v.id, v.type, v.payload::jsonb, v.created_at
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+    AS v (tenant_id, id, type, payload, created_at)"""

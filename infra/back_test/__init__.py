@@ -1,0 +1,1 @@
+"""Back-tests: a month's facts as the books keep them (`opening`, `history`), played under assumptions (`scenario`)."""

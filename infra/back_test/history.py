@@ -1,0 +1,233 @@
+"""History: the facts of a month in the order of their moments, read as they are needed from one snapshot.
+
+Reservations tell when work was admitted, extended and ended; usage, which calls were reported when; the log of refusals, what
+was refused. The rest (money, caps, pauses) was gathered for the opening.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+from asyncpg.cursor import CursorFactory
+
+from domain.attribution import Attribution
+from domain.holds import Estimate, Reservation
+from domain.ids import milliseconds_of, uuid7
+from domain.periods import month_key
+from domain.receipts import Asked
+from domain.refusals import RefusalCode, ReservationState
+from domain.usage import Route, UsageEvent
+from infra.amended_usage import AS_RECORDED, event_of
+from infra.back_test.facts import Corrected, Denied, Ended, Expired, Extended, Fact, Recorded, Reserved
+from infra.back_test.opening import ROWS_AT_ONCE, Opening
+from infra.identifiers import EPOCH, MILLISECOND
+from infra.refusal_log import asked_of
+from infra.reservation_rows import RESERVATION_COLUMNS, attribution_of, reservation_of
+from infra.transaction import Connection
+
+# Ids are made when a request arrives, which may wait a while for its decision.
+_WAITING: Final = timedelta(hours=1)
+_RESERVED: Final = f"""
+SELECT {RESERVATION_COLUMNS} FROM reservation r
+WHERE tenant_id = $1 AND id >= $4 AND id < $5 AND created_at >= $2 AND created_at < $3 ORDER BY created_at, id"""
+# What happened about when it was recorded is found by when it happened, the rest by the index on when it was recorded.
+_USAGE: Final = AS_RECORDED.format(
+    events="""
+    SELECT * FROM usage_event WHERE tenant_id = $1 AND occurred_at >= $2::timestamptz - interval '1 day'
+        AND occurred_at < $3::timestamptz + interval '1 day' AND recorded_at >= $2 AND recorded_at < $3
+    UNION ALL
+    SELECT * FROM usage_event WHERE tenant_id = $1 AND occurred_at < $2::timestamptz - interval '1 day'
+        AND recorded_at >= $2 AND recorded_at < $3
+    ORDER BY recorded_at, id"""
+)
+_BATCHES: Final = (
+    "SELECT recorded_at, id FROM usage_batch WHERE tenant_id = $1 AND recorded_at >= $2 AND recorded_at < $3"
+)
+_REFUSED: Final = """
+SELECT created_at, code, figures, asked,
+    EXISTS (SELECT FROM idempotency_key k WHERE (k.tenant_id, k.operation, k.key) = (r.tenant_id, 'reserve', asked ->> 6))
+    OR EXISTS (SELECT FROM task t WHERE (t.tenant_id, t.feature, t.key) = (r.tenant_id, asked ->> 0, asked ->> 5)) AS again
+FROM refusal r
+WHERE tenant_id = $1 AND operation = 'reserve' AND id >= $4 AND id < $5 AND created_at >= $2 AND created_at < $3
+    AND asked IS NOT NULL AND code = ANY($6) ORDER BY created_at, id"""
+_CORRECTED: Final = """
+SELECT a.recorded_at, a.occurred_at, a.cost, a.counted, a.unpriced, a.route, a.reservation_id, e.under_reservation,
+    a.campaign, a.agent_role, a.tags, r.attribution, r.month
+FROM usage_amendment a
+JOIN usage_event e ON (e.tenant_id, e.occurred_at, e.id) = (a.tenant_id, a.occurred_at, a.event_id)
+LEFT JOIN reservation r ON r.tenant_id = a.tenant_id AND r.id = a.reservation_id
+WHERE a.tenant_id = $1 AND a.event_id IS NOT NULL AND a.recorded_at >= $2 AND a.recorded_at < $3
+ORDER BY a.recorded_at, a.id"""
+_RANK_OF_USAGE: Final = 4
+# What the books and the rules decide; what a client got wrong is no question of caps or prices.
+_DECIDED: Final = [
+    RefusalCode.INSUFFICIENT_FUNDS.value,
+    RefusalCode.BUDGET_EXCEEDED.value,
+    RefusalCode.SCOPE_PAUSED.value,
+    RefusalCode.UNKNOWN_FEATURE.value,
+    RefusalCode.UNPRICED_MODEL.value,
+    RefusalCode.PLAN_LIMIT.value,
+]
+
+
+class _Group:
+    """Calls that were recorded at one moment, and not taken yet by the consume that reported them."""
+
+    def __init__(self, at: datetime, events: dict[UUID, UsageEvent]) -> None:
+        self.at = at
+        self.events = events
+
+    def take(self, ids: Sequence[UUID]) -> tuple[UsageEvent, ...]:
+        """Those of these ids."""
+        return tuple([self.events.pop(identifier) for identifier in ids if identifier in self.events])
+
+
+class History:
+    """Reads a month's facts, each when its turn comes; what is read ahead is bounded."""
+
+    def __init__(self, connection: Connection, opening: Opening) -> None:
+        self._connection = connection
+        self._opening = opening
+        self._heap: list[tuple[datetime, int, int, Fact | _Group, AsyncIterator[Fact | _Group] | None]] = []
+        self._numbers = count()
+        self._group: _Group | None = None
+        self._posted: dict[datetime, datetime] = {}
+
+    async def facts(self) -> AsyncIterator[Fact]:
+        """Every fact, in order."""
+        opening, span = self._opening, (self._opening.tenant.id, self._opening.start, self._opening.end)
+        for recorded_at, identifier in await self._connection.fetch(_BATCHES, *span):
+            self._posted[recorded_at] = _moment(identifier)
+        for real in opening.ends:
+            self._await_end(real)
+        sources = (self._known(), self._reserved(), self._usage(), self._refused(), self._corrected())
+        source: AsyncIterator[Fact | _Group] | None
+        for source in sources:
+            await self._advance(source)
+        while self._heap:
+            at, _, _, item, source = heappop(self._heap)
+            if isinstance(item, _Group):
+                for fact in self._recorded(item):
+                    if fact.at > at:
+                        self._push(fact)
+                    else:
+                        yield fact
+            else:
+                yield self._completed(item)
+                if isinstance(item.what, Reserved):
+                    self._await_end(item.what.reservation)
+            if source is not None:
+                await self._advance(source)
+
+    def _push(self, item: Fact | _Group, source: AsyncIterator[Fact | _Group] | None = None) -> None:
+        rank = item.rank if isinstance(item, Fact) else _RANK_OF_USAGE
+        heappush(self._heap, (item.at, rank, next(self._numbers), item, source))
+
+    async def _advance(self, source: AsyncIterator[Fact | _Group]) -> None:
+        item = await anext(source, None)
+        if item is not None:
+            self._push(item, source)
+            if isinstance(item, _Group):
+                self._group = item
+
+    def _await_end(self, real: Reservation) -> None:
+        """What follows from a reservation within the month."""
+        opening = self._opening
+        for extension in real.extensions:
+            if opening.start <= extension.at < opening.end:
+                self._push(Fact(extension.at, Extended(real, extension)))
+        at = real.ended_at
+        if at is not None and at < opening.end:
+            expired = real.state is ReservationState.EXPIRED
+            self._push(Fact(at, Expired(real.id) if expired else Ended(real, ())))
+
+    def _completed(self, fact: Fact) -> Fact:
+        """A consume with the calls that it reported."""
+        what, group = fact.what, self._group
+        if not isinstance(what, Ended) or group is None or group.at != fact.at:
+            return fact
+        return Fact(fact.at, Ended(what.reservation, group.take(what.reservation.settled_events)))
+
+    def _recorded(self, group: _Group) -> Iterator[Fact]:
+        """What of a group no consume reported: by itself, or as a large batch, which counts when it is posted."""
+        posted_at = self._posted.get(group.at)
+        events = tuple(group.events.values())
+        if posted_at is not None:
+            large = tuple([event for event in events if event.steps is None and event.reservation_id is None])
+            events = tuple([event for event in events if event not in large])
+            if large:
+                yield Fact(max(posted_at, group.at), Recorded(large, at_once=True))
+        if events:
+            yield Fact(group.at, Recorded(events))
+
+    async def _known(self) -> AsyncIterator[Fact]:
+        for fact in self._opening.facts:
+            yield fact
+
+    async def _reserved(self) -> AsyncIterator[Fact]:
+        async for row in self._rows(_RESERVED, *self._ids()):
+            _, reservation = reservation_of(row)
+            yield Fact(reservation.created_at, Reserved(reservation))
+
+    async def _usage(self) -> AsyncIterator[_Group]:
+        group: _Group | None = None
+        async for row in self._rows(_USAGE):
+            event = event_of(row)
+            if group is not None and group.at != event.recorded_at:
+                yield group
+                group = None
+            if group is None:
+                group = _Group(event.recorded_at, {})
+            group.events[event.id] = event
+        if group is not None:
+            yield group
+
+    async def _refused(self) -> AsyncIterator[Fact]:
+        async for at, code, figures, asked, again in self._rows(_REFUSED, *self._ids(), _DECIDED):
+            what = Denied(_asked(asked, orjson.loads(figures)), RefusalCode(code), orjson.loads(figures), again)
+            yield Fact(at, what)
+
+    async def _corrected(self) -> AsyncIterator[Fact]:
+        zone = self._opening.tenant.zone
+        async for row in self._rows(_CORRECTED):
+            at, occurred_at, cost, counted, unpriced, route, reservation_id, under, campaign, role, tags, *terms = row
+            if under:
+                attribution, month = attribution_of(terms[0]), terms[1]
+            else:
+                pairs = () if tags is None else tuple(sorted(orjson.loads(tags).items()))
+                attribution = Attribution(campaign=campaign, agent_role=role, tags=pairs)
+                month = month_key(occurred_at, zone)
+            yield Fact(at, Corrected(reservation_id, attribution, month, cost, counted, unpriced, Route(route)))
+
+    def _rows(self, query: str, *more: object) -> "CursorFactory[asyncpg.Record]":
+        opening = self._opening
+        span = (opening.tenant.id, opening.start, opening.end)
+        return self._connection.cursor(query, *span, *more, prefetch=ROWS_AT_ONCE)
+
+    def _ids(self) -> tuple[UUID, UUID]:
+        opening = self._opening
+        return _id_of(opening.start - _WAITING), _id_of(opening.end + _WAITING)
+
+
+def _asked(text: str, figures: dict[str, Any]) -> Asked:
+    """What a refused reserve asked for. Of one from before back-tests only its refusal tells what it would have cost."""
+    asked = asked_of(text)
+    if not asked.idempotency_key and figures.get("requested") and "cap" in figures:
+        return replace(asked, estimate=Estimate(cost=figures["requested"]))
+    return asked
+
+
+def _id_of(moment: datetime) -> UUID:
+    return uuid7((moment - EPOCH) // MILLISECOND, 0)
+
+
+def _moment(identifier: UUID) -> datetime:
+    """The moment that an id of ours was made of, to the microsecond (`infra.identifiers.new_id`)."""
+    fraction = identifier.int >> 64 & 0xFFF
+    return EPOCH + milliseconds_of(identifier) * MILLISECOND + timedelta(microseconds=-(-fraction * 1_000 // 4_096))

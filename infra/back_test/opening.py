@@ -1,0 +1,252 @@
+"""Opening: a tenant's books as they were when a month began, worked out from what stands today and what was added since.
+
+Wallets and their lots go back entry by entry (`domain.hindsight`); on the way it is noted what only the ledger knows of the
+month: the money that no work moved, and when reservations that were settled late had expired.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from domain import hindsight, subscriptions
+from domain.budgets import Budget, BudgetKey, CounterKey, Scope, ScopeKey, counter_keys
+from domain.budgets import Counter as BudgetCounter
+from domain.catalog import Catalog
+from domain.cycles import Allocation
+from domain.holds import Hold, Recorded, Reservation, TaskKey
+from domain.ids import uuid7
+from domain.ledger import Draw, Entry, EntryType
+from domain.periods import cycle_of
+from domain.refusals import ReservationState
+from domain.rerating import REFERENCE as CORRECTION
+from domain.tenants import Tenant
+from domain.usage import UsageEvent
+from domain.wallets import Lot, Wallet, in_burn_order
+from infra.amended_usage import AS_RECORDED, event_of
+from infra.back_test.facts import Expired, Fact, Moved
+from infra.batch import OpenBooks
+from infra.deciding import SYSTEM
+from infra.identifiers import EPOCH, MILLISECOND
+from infra.ledger_rows import ENTRY_COLUMNS, entry_of
+from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
+from infra.transaction import Connection
+from infra.wallet_rows import LOT_COLUMNS, WALLET_COLUMNS, lot_of, wallet_of
+
+ROWS_AT_ONCE: Final = 1_000
+# Work that runs longer than this holds a wallet, whose entries name it.
+LONGEST: Final = timedelta(days=40)
+_WALLETS: Final = f"SELECT {WALLET_COLUMNS} FROM wallet w WHERE tenant_id = $1 ORDER BY key"
+_LOTS: Final = f"SELECT {LOT_COLUMNS} FROM lot l WHERE tenant_id = $1 AND wallet_id = $2"
+_ENTRIES: Final = f"""
+SELECT {ENTRY_COLUMNS} FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2 ORDER BY sequence DESC"""
+_GRANT_BEFORE: Final = """
+SELECT reference FROM ledger_entry
+WHERE tenant_id = $1 AND wallet_id = $2 AND reference LIKE 'plan:%' AND created_at < $3 ORDER BY sequence DESC LIMIT 1"""
+_ALLOCATIONS: Final = """
+SELECT DISTINCT ON (wallet_key) wallet_key, cycle_start, amount FROM allocation
+WHERE tenant_id = $1 AND cycle_start < $2 ORDER BY wallet_key, cycle_start DESC"""
+_RESERVATIONS: Final = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE tenant_id = $1 AND created_at < $2"
+# Capacity, which never expires, is looked for where it ends.
+_OPEN_THEN: Final = f"""
+{_RESERVATIONS} AND id >= $3 AND ended_at >= $2
+UNION ALL
+{_RESERVATIONS} AND state = 'HELD' AND (remaining_usd > 0 OR expires_at IS NOT NULL)"""
+_NAMED: Final = f"{_RESERVATIONS} AND ended_at >= $2 AND id = ANY($3::uuid[])"
+_RECORDED_BEFORE: Final = AS_RECORDED.format(
+    events="""SELECT * FROM usage_event WHERE tenant_id = $1 AND reservation_id = ANY($2::uuid[])
+        AND under_reservation AND recorded_at < $3 AND occurred_at > $4"""
+)
+
+
+@dataclass(slots=True)
+class Opening:
+    """The books at `start`, and what the ledger tells of [start, end). `closing` is what wallets really held at `end`:
+    granted, available, reserved, consumed and expired by key. `held` says what open work holds in each counter."""
+
+    tenant: Tenant
+    month: str
+    start: datetime
+    end: datetime
+    wallets: dict[str, Wallet] = field(default_factory=dict)
+    closing: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reservations: dict[UUID, Reservation] = field(default_factory=dict)
+    ends: list[Reservation] = field(default_factory=list)
+    tasks: dict[TaskKey, UUID] = field(default_factory=dict)
+    held: defaultdict[CounterKey, int] = field(default_factory=lambda: defaultdict(int))
+    counters: dict[CounterKey, BudgetCounter] = field(default_factory=dict)
+    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
+    budgets: dict[BudgetKey, Budget] = field(default_factory=dict)
+    defaults: dict[BudgetKey, Budget] = field(default_factory=dict)
+    allocations: dict[str, Allocation] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    entries: int = 0
+
+    def fill(self, books: OpenBooks) -> None:
+        """Begin books with it."""
+        books.wallets.update(self.wallets)
+        books.reservations.update(self.reservations)
+        books.tasks.update(self.tasks)
+        books.counters.update(self.counters)
+        books.scopes.update(self.scopes)
+        books.budgets.update(self.budgets)
+        books.defaults.update(self.defaults)
+        books.allocations.update(self.allocations)
+
+
+class _Past:
+    """What one pass over the ledger, newest first, finds out about reservations: those that began too long ago to be found
+    otherwise, and by lot what later extensions hold in (reservation, wallet key)."""
+
+    def __init__(self, extended: Iterable[Reservation], since: UUID) -> None:
+        self.since = since
+        self.named: set[UUID] = set()
+        self.moments = {(found.id, extension.at) for found in extended for extension in found.extensions}
+        self.extended: defaultdict[tuple[UUID, str], Counter[UUID]] = defaultdict(Counter)
+
+    def note(self, wallet_key: str, entry: Entry) -> None:
+        """An entry of the month."""
+        reservation_id = entry.voucher.reservation_id
+        if reservation_id is None:
+            return
+        if reservation_id < self.since:
+            self.named.add(reservation_id)
+        if entry.type is EntryType.RESERVED and (reservation_id, entry.voucher.at) in self.moments:
+            self.extended[reservation_id, wallet_key].update(dict(entry.draws))
+
+
+async def read(connection: Connection, opening: Opening, catalog: Catalog) -> None:
+    """Work out wallets, open reservations and the plan; caps and pauses are `controls`'."""
+    tenant_id, start = opening.tenant.id, opening.start
+    since = uuid7((start - LONGEST - EPOCH) // MILLISECOND, 0)
+    found = [reservation_of(row)[1] for row in await connection.fetch(_OPEN_THEN, tenant_id, start, since)]
+    past = _Past(found, since)
+    references: list[str] = []
+    for row in await connection.fetch(_WALLETS, tenant_id):
+        wallet = wallet_of(row[:])
+        await _go_back(connection, opening, wallet, past)
+        reference = await connection.fetchval(_GRANT_BEFORE, tenant_id, wallet.id, start)
+        if reference is not None:
+            references.append(reference)
+    opening.facts.sort(key=lambda fact: (fact.at, fact.rank))
+    for row in await connection.fetch(_ALLOCATIONS, tenant_id, start):
+        opening.allocations[row[0]] = Allocation(*row)
+    _subscribe(opening, references, catalog)
+    rows = await connection.fetch(_NAMED, tenant_id, start, list(past.named))
+    await _open(connection, opening, [*found, *[reservation_of(row)[1] for row in rows]], past)
+
+
+async def _go_back(connection: Connection, opening: Opening, wallet: Wallet, past: _Past) -> None:
+    start, end = opening.start, opening.end
+    lots = [lot_of(row[:]) for row in await connection.fetch(_LOTS, wallet.tenant_id, wallet.id)]
+    known: dict[UUID, Lot] = {lot.id: lot for lot in lots if lot is not None}
+    # Only the lots of one entry are looked at in each step back.
+    bare = wallet._replace(lots=())
+    closing: tuple[int, ...] | None = None
+    newest_first: list[Fact] = []
+    async for row in connection.cursor(_ENTRIES, wallet.tenant_id, wallet.id, prefetch=ROWS_AT_ONCE):
+        entry = entry_of(row[:])
+        at = entry.voucher.at
+        if at < end and closing is None:
+            closing = _figures(bare)
+        if at < start:
+            break
+        opening.entries += 1
+        touched = {draw.lot_id for draw in entry.draws} | {repaid.lot_id for repaid in entry.repayments}
+        if entry.repayments:
+            touched.add(wallet.id)
+        if at < end:
+            past.note(wallet.key, entry)
+            newest_first.extend(_facts(wallet.key, entry, known[entry.draws[0].lot_id]))
+        bare = hindsight.before(bare._replace(lots=tuple([known[lot_id] for lot_id in touched])), entry)
+        known.update({lot.id: lot for lot in bare.lots})
+    opening.closing[wallet.key] = _figures(bare) if closing is None else closing
+    opening.facts.extend(reversed(newest_first))
+    open_lots = tuple([lot for lot in known.values() if lot.is_open])
+    bare = bare._replace(lots=())
+    opening.wallets[wallet.key] = bare._replace(lots=in_burn_order(bare, open_lots))
+
+
+def _facts(wallet_key: str, entry: Entry, lot: Lot) -> Iterator[Fact]:
+    """What the month's entry tells that nothing else does."""
+    voucher = entry.voucher
+    if entry.type is EntryType.RELEASED and voucher.actor == SYSTEM and voucher.reservation_id is not None:
+        yield Fact(voucher.at, Expired(voucher.reservation_id))
+    by_work = entry.type in (EntryType.RESERVED, EntryType.RELEASED, EntryType.CONSUMED)
+    if not by_work or (entry.type is EntryType.CONSUMED and voucher.reference == CORRECTION):
+        yield Fact(voucher.at, Moved(wallet_key, entry, lot))
+
+
+def _subscribe(opening: Opening, references: list[str], catalog: Catalog) -> None:
+    """The plan that granted last before the month began, and the cycle that ran then."""
+    tenant = opening.tenant
+    newest = max(references, key=lambda reference: reference.split(":", 2)[2], default="")
+    key = subscriptions.granted_by(newest) or tenant.plan
+    plan = catalog.plan(tenant.region, key, opening.start) or catalog.plan(tenant.region, key, opening.end)
+    starts = [allocation.cycle_start for allocation in opening.allocations.values()]
+    opening.tenant = replace(
+        tenant,
+        plan=key,
+        unlimited_plan=tenant.unlimited_plan if plan is None or key == tenant.plan else plan.unlimited,
+        cycle=cycle_of(max(starts), tenant.cycle_anchor_day, tenant.zone) if starts else None,
+        next_plan=None,
+    )
+
+
+async def _open(connection: Connection, opening: Opening, found: list[Reservation], past: _Past) -> None:
+    if not found:
+        return
+    earliest = min(reservation.created_at for reservation in found) - timedelta(days=1)
+    recorded: defaultdict[UUID | None, list[UsageEvent]] = defaultdict(list)
+    ids = [reservation.id for reservation in found]
+    for row in await connection.fetch(_RECORDED_BEFORE, opening.tenant.id, ids, opening.start, earliest):
+        event = event_of(row)
+        recorded[event.reservation_id].append(event)
+    for reservation in found:
+        then = _as_it_was(reservation, recorded[reservation.id], past, opening.start)
+        for key in counter_keys(then.attribution, then.month):
+            opening.held[key] += then.remaining_usd
+        if reservation.ended_at is not None or reservation.expires_at is not None:
+            opening.reservations[then.id] = then
+            opening.ends.append(reservation)
+            if then.task is not None:
+                opening.tasks[then.task] = then.id
+
+
+def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start: datetime) -> Reservation:
+    """A reservation that was open when the month began, with what it held and what was recorded under it by then."""
+    later = [extension for extension in real.extensions if extension.at >= start]
+    holds: list[Hold] = []
+    for hold in real.holds:
+        since = past.extended[real.id, hold.wallet_key]
+        draws = [Draw(lot_id, amount - since[lot_id]) for lot_id, amount in hold.draws if amount > since[lot_id]]
+        holds.append(Hold(hold.wallet_key, sum([draw.amount for draw in draws]), tuple(draws)))
+    held = real.held_usd - sum([extension.cost for extension in later])
+    spent = sum([event.priced.cost or event.counted or 0 for event in recorded])
+    results = [event.usage.results for event in recorded if event.usage.results is not None]
+    return real._replace(
+        state=ReservationState.HELD,
+        holds=tuple(hold for hold in holds if hold.amount),
+        held_usd=held,
+        remaining_usd=max(0, held - spent),
+        expires_at=later[0].until if later else real.expires_at,
+        recorded=Recorded(
+            len(recorded),
+            sum([event.priced.cost or 0 for event in recorded]),
+            sum(results) if results else None,
+            sum([event.priced.cost is None for event in recorded]),
+        ),
+        charges=(),
+        cost_usd=None,
+        settled_events=(),
+        ended_at=None,
+        counted=real.counted[:1],
+        extensions=tuple([extension for extension in real.extensions if extension.at < start]),
+        made=None,
+    )
+
+
+def _figures(wallet: Wallet) -> tuple[int, ...]:
+    return wallet.granted, wallet.available, wallet.reserved, wallet.consumed, wallet.expired
