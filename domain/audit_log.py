@@ -21,6 +21,11 @@ from domain.subscriptions import ChangePlan, SetCycle
 from domain.tenancy import CloseTenant, RenameTenant, ResumeTenant, SuspendTenant
 from domain.topups import Ordered, StartTopUp
 
+# What is decided beside the commands.
+SET_DEFAULT_BUDGET: Final = "setDefaultBudget"
+SET_PROVIDER_KEY: Final = "setProviderKey"
+REMOVE_PROVIDER_KEY: Final = "removeProviderKey"
+
 Detail: TypeAlias = tuple[str, str | int | bool | None]
 
 # Commands that people decide: the others are work, payments and jobs.

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from domain.audit_log import REMOVE_PROVIDER_KEY, SET_DEFAULT_BUDGET, SET_PROVIDER_KEY
 from domain.books import EventType, Operation, Request
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, Scope, ScopeKey, ScopeKind, ScopeStatus
 from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
@@ -27,8 +28,6 @@ from domain.tenancy import CloseTenant, ResumeTenant, SuspendTenant
 from domain.tenants import TenantStatus
 from infra.back_test.facts import Control, Decided, DefaultCap, Fact, OwnKey, PlanChosen, Stopped, What
 from infra.back_test.opening import Opening
-from infra.services.budgets import SET_DEFAULT_BUDGET
-from infra.services.provider_keys import REMOVE_KEY, SET_KEY
 from infra.transaction import Connection
 
 T = TypeVar("T")
@@ -53,8 +52,8 @@ _DECIDED: Final = [
     Operation.SUSPEND_TENANT.value,
     Operation.RESUME_TENANT.value,
     Operation.CLOSE_TENANT.value,
-    SET_KEY,
-    REMOVE_KEY,
+    SET_PROVIDER_KEY,
+    REMOVE_PROVIDER_KEY,
 ]
 # "UTC unless set" (PRODUCT.md 1).
 _FIRST_ZONE: Final[tzinfo] = ZoneInfo("UTC")
@@ -116,8 +115,8 @@ def _facts(tenant_id: UUID, at: datetime, operation: str, subject: str, text: st
     """What the audit log tells of a decision, as the decision that it was."""
     kind, _, identifier = subject.partition(":")
     details: dict[str, Any] = orjson.loads(text)
-    if operation in (SET_KEY, REMOVE_KEY):
-        yield Fact(at, OwnKey(identifier, operation == SET_KEY))
+    if operation in (SET_PROVIDER_KEY, REMOVE_PROVIDER_KEY):
+        yield Fact(at, OwnKey(identifier, operation == SET_PROVIDER_KEY))
         return
     if operation == Operation.CHANGE_PLAN:
         yield Fact(at, PlanChosen(details["plan"]))

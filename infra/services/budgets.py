@@ -1,9 +1,7 @@
 """Budgets: caps that tenants and operators set."""
 
-from typing import Final
-
 from domain import controls
-from domain.audit_log import AuditEvent, budget_subject
+from domain.audit_log import SET_DEFAULT_BUDGET, AuditEvent, budget_subject
 from domain.books import Operation
 from domain.budgets import Budget, BudgetKey
 from domain.controls import BudgetState, RemoveBudget, SetBudget
@@ -16,8 +14,6 @@ from infra.services.callers import Caller, Refused
 from infra.services.commands import request_of, start
 from infra.statements import REMOVE_BUDGET, WRITE_BUDGET
 from infra.transaction import transaction
-
-SET_DEFAULT_BUDGET: Final = "setDefaultBudget"
 
 
 async def set_budget(

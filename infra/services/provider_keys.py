@@ -9,7 +9,7 @@ from typing import Final
 
 from domain.admission import closed_as
 from domain.attribution import is_identifier
-from domain.audit_log import AuditEvent
+from domain.audit_log import REMOVE_PROVIDER_KEY, SET_PROVIDER_KEY, AuditEvent
 from domain.refusals import NotFound, Refusal, invalid
 from domain.tenants import TenantStatus
 from infra.application import Application
@@ -23,8 +23,6 @@ SHORTEST: Final = 8
 LONGEST: Final = 4096
 HINT_CHARACTERS: Final = 4
 
-SET_KEY: Final = "setProviderKey"
-REMOVE_KEY: Final = "removeProviderKey"
 
 _LOCK: Final = "SELECT status FROM tenant WHERE id = $1 FOR UPDATE"
 _WRITE: Final = """
@@ -51,7 +49,7 @@ async def set_provider_key(
     """Keep a tenant's key at a provider, in the place of the one before. From then on it counts in admissions."""
     refusal = await _refusal(application, provider, key)
     if refusal is not None:
-        return refused(application, caller.tenant_id, SET_KEY, refusal)
+        return refused(application, caller.tenant_id, SET_PROVIDER_KEY, refusal)
     tenant_id = caller.tenant_id
     sealed = await application.vault.seal(key, tenant_id, provider)
     view = ProviderKeyView(provider, key[-HINT_CHARACTERS:], caller.actor, application.clock(), used=True)
@@ -61,22 +59,22 @@ async def set_provider_key(
         if closed is None:
             await connection.execute(_WRITE, tenant_id, provider, sealed, view.hint, view.actor, view.created_at)
             await connection.execute(_COUNTS, tenant_id, provider)
-            await record(connection, _event(caller, SET_KEY, provider), at=view.created_at)
-    return view if closed is None else refused(application, tenant_id, SET_KEY, closed)
+            await record(connection, _event(caller, SET_PROVIDER_KEY, provider), at=view.created_at)
+    return view if closed is None else refused(application, tenant_id, SET_PROVIDER_KEY, closed)
 
 
 async def remove_provider_key(application: Application, caller: Caller, provider: str) -> ProviderKeyView | Refused:
     """Forget a tenant's key, also where it does not count; answers what it was."""
     if not is_identifier(provider):
-        return refused(application, caller.tenant_id, REMOVE_KEY, NotFound("provider key"))
+        return refused(application, caller.tenant_id, REMOVE_PROVIDER_KEY, NotFound("provider key"))
     async with application.writers.acquire() as connection, transaction(connection):
         await connection.execute(_LOCK, caller.tenant_id)
         row = await connection.fetchrow(_REMOVE, caller.tenant_id, provider)
         await connection.execute(_COUNTS_NO_MORE, caller.tenant_id, provider)
         if row is not None:
-            await record(connection, _event(caller, REMOVE_KEY, provider), at=application.clock())
+            await record(connection, _event(caller, REMOVE_PROVIDER_KEY, provider), at=application.clock())
     if row is None:
-        return refused(application, caller.tenant_id, REMOVE_KEY, NotFound("provider key"))
+        return refused(application, caller.tenant_id, REMOVE_PROVIDER_KEY, NotFound("provider key"))
     provider, hint, actor, created_at = row
     return ProviderKeyView(provider, hint, actor, created_at, used=False)
 
