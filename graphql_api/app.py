@@ -21,6 +21,7 @@ from graphql_api.expense_uploads import expense_uploads
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
 from graphql_api.session_cookie import SessionCookie
+from graphql_api.statements import statement_routes
 from graphql_api.usage_lines import usage_lines
 from graphql_api.webhooks import payment_webhook
 from graphql_api.websocket import WebsocketEndpoint
@@ -79,6 +80,7 @@ def create_app(
         Route("/healthz", health),
         Route("/usage", usage_lines(application, keyring), methods=["POST"]),
         Route("/expenses", expense_uploads(application, keyring, session), methods=["POST"]),
+        *statement_routes(application, keyring, session),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
         *sign_in_routes(application, keyring, session, demo_sign_in),
         *console_routes(demo_sign_in),

@@ -13,18 +13,17 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import IO, Final, TypeVar
 from uuid import UUID
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import override
+from starlette.responses import Response
 
 from graphql_api import errors, uploads
+from graphql_api.downloads import Download
 from graphql_api.errors import ErrorCode, RequestError, bad_input
 from graphql_api.expense_verdicts import as_document, report_document
 from graphql_api.http import HttpError, address_of, authenticated, credentials_in
@@ -82,7 +81,13 @@ def expense_uploads(
                 if isinstance(report, Refused):
                     return _refusal(report)
                 status = 422 if order.apply and not report.written else 200
-                return _Told(report, verdicts, status, kept.pop_all())
+                return Download(
+                    _pieces(report, verdicts),
+                    kept.pop_all(),
+                    media_type="application/x-ndjson",
+                    silence=SECONDS_OF_SILENCE,
+                    status=status,
+                )
             except HttpError as error:
                 return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
             except RequestError as error:
@@ -109,24 +114,6 @@ async def _judged(
 def _refusal(refused: Refused) -> Response:
     refusal = refused.refusal
     return uploads.failed(409, RequestError(ErrorCode.BAD_USER_INPUT, refusal.message), refusal=refusal.code.value)
-
-
-class _Told(StreamingResponse):
-    """The report and the verdicts. `kept`, the sender's place and the file of verdicts, is let go when they are sent, or
-    when nobody takes them."""
-
-    def __init__(self, report: ImportReport, verdicts: IO[bytes], status: int, kept: ExitStack) -> None:
-        super().__init__(_pieces(report, verdicts), status, media_type="application/x-ndjson")
-        self._kept = kept
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def taken(message: Message) -> None:
-            async with asyncio.timeout(SECONDS_OF_SILENCE):
-                await send(message)
-
-        with self._kept, suppress(TimeoutError, ClientDisconnect):
-            await super().__call__(scope, receive, taken)
 
 
 async def _pieces(report: ImportReport, verdicts: IO[bytes]) -> AsyncIterator[bytes]:
