@@ -116,8 +116,10 @@ def _download(
     )
 
 
-async def statement_pieces(application: Application, statement: Statement, form: Form) -> AsyncIterator[bytes]:
-    """The whole statement, in pieces of about _PIECE bytes."""
+async def statement_pieces(
+    application: Application, statement: Statement, form: Form, show: Callable[[int], object] = int
+) -> AsyncIterator[bytes]:
+    """The whole statement, in pieces of about _PIECE bytes. `show` hears how many more entries are written."""
     written = WRITERS[form]
     piece = bytearray(BEGINNINGS[form].encode() + written([opening_record(statement)]))
     async for entries in entries_of(application, statement):
@@ -127,6 +129,7 @@ async def statement_pieces(application: Application, statement: Statement, form:
                 yield bytes(piece)
                 piece.clear()
             await asyncio.sleep(0)
+        show(len(entries))
     yield bytes(piece + written([closing_record(statement)]))
 
 

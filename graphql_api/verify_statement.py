@@ -224,20 +224,19 @@ def rows_of(file: TextIO) -> Iterator[tuple[int, Row]]:
     """The records of a file with the numbers of their lines, whichever form it has. One that cannot be read has a "problem"."""
     lines = lines_of(file)
     first = next(lines, "")
-    everything = itertools.chain([first], lines)
     if first.startswith("{"):
-        for number, line in enumerate(everything, 1):
+        for number, line in enumerate(itertools.chain([first], lines), 1):
             yield number, row_of_json(line)
         return
+    if first.rstrip("\r\n") != ",".join(COLUMNS):
+        raise NoStatementError("this is no statement: a CSV file of one begins with the line " + ",".join(COLUMNS))
     csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(everything, strict=True)
+    reader = csv.reader(lines, strict=True)
     try:
-        if next(reader, []) != COLUMNS:
-            raise NoStatementError("this is no statement: a CSV file of one begins with the line " + ",".join(COLUMNS))
         for cells in reader:
-            yield reader.line_num, row_of_csv(cells)
+            yield reader.line_num + 1, row_of_csv(cells)
     except csv.Error as error:
-        raise NoStatementError(f"line {reader.line_num}: this is no CSV: {error}") from error
+        raise NoStatementError(f"line {reader.line_num + 1}: this is no CSV: {error}") from error
 
 
 def row_of_json(line: str) -> Row:
