@@ -20,6 +20,10 @@ timeZone and madeAt are covered by no hash, and are shown as what the file claim
 
 Verify the file as it was downloaded: a spreadsheet that saves it may round amounts and rewrite texts.
 
+HOW TO READ IT. `entry` computes a hash from an entry's fields. `Verification._accept` is what must hold of an entry in its
+place, `_open`, `_close` and `_join` what must hold of the lines around. All else there finds out what happened where it does
+not hold: whatever the guess, a line that is not accepted is a fault.
+
 Exit codes: 0 all of it holds; 1 it does not, and each fault is named; 2 it is no statement, or cannot be read.
 """
 
@@ -343,9 +347,7 @@ class Verification:
         self._close(window[0] if window else None, opening)
         if len(window) > 1:
             more = window[1]
-            self.fault(
-                "added", self.tip, f"something stands after the line that closes the statement (line {more.number})"
-            )
+            self.fault("added", self.tip, f"something stands after the closing line (line {more.number})")
 
     def _without_opening(self, line: Line) -> None:
         if line.kind != "entry":
@@ -359,37 +361,33 @@ class Verification:
     def _open(self, opening: Line) -> None:
         row, sequence = opening.row or {}, opening.sequence or 0
         if self.statements:
-            if opening.owner != self.owner:
-                self.fault("joint", sequence, "this statement is of another wallet than the one before it")
-            elif sequence > self.tip:
-                self.fault("joint", self.tip + 1, f"{spelled(self.tip + 1, sequence)} missing between two statements")
-            elif sequence < self.tip:
-                self.fault(
-                    "joint",
-                    sequence,
-                    f"this statement begins after entry {sequence}, the one before it ends with {self.tip}",
-                )
-            elif (self.hashes is not None and opening.hash not in self.hashes) or self.balances not in (
-                None,
-                opening.balances,
-            ):
-                self.fault(
-                    "joint", sequence, f"this statement tells of another entry {sequence} than the one before it"
-                )
+            self._join(opening, sequence)
         else:
             self.first = sequence
         if sequence == 0 and (opening.hash != ZEROS or any(opening.balances)):
             self.fault("opening", 0, "the opening line is wrong: before entry 1 everything is zero")
         if sequence > 0 and not row["from"]:
-            self.fault(
-                "cut off", 1, f"{spelled(1, sequence)} missing: the statement says that it begins with the ledger"
-            )
+            self.fault("cut off", 1, f"{spelled(1, sequence)} missing: it says that it begins with the ledger")
         last, head = int(row["lastSequence"]), int(row["headSequence"])
         if not sequence <= last <= head or (not row["to"] and last != head):
             self.fault("opening", last, "the opening line is wrong: its numbers do not fit each other")
         self.statements.append(row)
         self.tip, self.hashes, self.balances, self.owner = sequence, {opening.hash}, opening.balances, opening.owner
         self._compare_with_heads(sequence, {opening.hash})
+
+    def _join(self, opening: Line, sequence: int) -> None:
+        """Whether a statement begins where the one before it ended."""
+        fits = self.hashes is not None and opening.hash in self.hashes and self.balances in (None, opening.balances)
+        if opening.owner != self.owner:
+            self.fault("joint", sequence, "this statement is of another wallet than the one before it")
+        elif sequence > self.tip:
+            self.fault("joint", self.tip + 1, f"{spelled(self.tip + 1, sequence)} missing between two statements")
+        elif sequence < self.tip:
+            self.fault(
+                "joint", sequence, f"a statement begins after entry {sequence}, the one before ends with {self.tip}"
+            )
+        elif not fits:
+            self.fault("joint", sequence, f"two statements tell different things of entry {sequence}")
 
     def _take(self, line: Line, following: Line | None, after_that: Line | None) -> None:
         """Put an entry in its place, or say what is wrong with it. The two lines after it help to tell what happened."""
@@ -424,10 +422,7 @@ class Verification:
         """An entry whose content has another hash than it names. The line after it tells its place, as it has its hash."""
         place = self.tip + 1
         hashes = {known for known in (line.hash, line.computed) if known and HASH.fullmatch(known)}
-        knows = (
-            following is not None and (following.intact or following.kind == "closing") and following.previous in hashes
-        )
-        if following is not None and knows and (following.sequence or 0) > place + 1:
+        if following is not None and following.previous in hashes and (following.sequence or 0) > place + 1:
             place = (following.sequence or 0) - 1
             self._missing.append((self.tip + 1, place - 1))
         self.fault("altered", place, f"entry {place} was altered ({said_of(line)})")
@@ -475,9 +470,7 @@ class Verification:
         if self.entries == 1:
             self.fault("opening", before, f"the opening line does not have the hash that entry {before + 1} follows")
         else:
-            self.fault(
-                "altered", before, f"entry {before} was altered and hashed anew: entry {before + 1} follows another"
-            )
+            self.fault("altered", before, f"entry {before} was altered and hashed anew: the next one follows another")
         return {line.hash}
 
     def _accept(self, line: Line, known: set[str]) -> None:
@@ -489,9 +482,7 @@ class Verification:
         if self.balances is not None:
             moved = tuple([figure + times * line.amount for figure, times in zip(self.balances, MOVES[line.type])])
             if moved != line.balances:
-                self.fault(
-                    "balance", sequence, f"the balances after entry {sequence} are not those before it and its move"
-                )
+                self.fault("balance", sequence, f"the balances after entry {sequence} do not follow from its move")
         granted, *others = line.balances
         if granted != sum(others) or line.drawn != line.amount:
             self.fault("balance", sequence, f"the figures of entry {sequence} do not add up")
@@ -507,15 +498,9 @@ class Verification:
             self._moved[line.sequence] = self.tip
             self._compare_with_heads(line.sequence, {line.hash})
         elif line.sequence == self.tip and self.hashes is not None and line.hash not in self.hashes:
-            self.fault(
-                "added", self.tip, f"an entry was added after entry {self.tip}, with its number (line {line.number})"
-            )
+            self.fault("added", self.tip, f"an entry was added after entry {self.tip} (line {line.number})")
         else:
-            self.fault(
-                "repeated",
-                line.sequence,
-                f"entry {line.sequence} stands twice: also after entry {self.tip} (line {line.number})",
-            )
+            self.fault("repeated", line.sequence, f"entry {line.sequence} stands twice: also after entry {self.tip}")
 
     def _found(self, sequence: int) -> bool:
         """Take a number off those that are missing."""
@@ -531,9 +516,7 @@ class Verification:
         last = self.tip
         if closing is None or closing.kind != "closing":
             last = max(last, int(opening.row["lastSequence"]) if opening and opening.row else 0)
-            self.fault(
-                "cut off", self.tip + 1, f"the closing line is missing: the statement breaks off after entry {self.tip}"
-            )
+            self.fault("cut off", self.tip + 1, f"the closing line is missing: it breaks off after entry {self.tip}")
         else:
             last = (closing.sequence or 1) - 1
         if last > self.tip:
@@ -571,29 +554,19 @@ class Verification:
     def _compare_with_closing(self, closing: Line, opening: Line | None, last: int) -> None:
         if last < self.tip:
             self.fault(
-                "added",
-                last,
-                f"{spelled(last + 1, self.tip)} there, after entry {last} with which the statement closes",
+                "added", last, f"{spelled(last + 1, self.tip)} there, after entry {last}, which is to be the last"
             )
-        elif last == self.tip:
-            if self.hashes is not None and closing.previous not in self.hashes:
-                self.fault(
-                    "altered",
-                    last,
-                    f"entry {last} was altered and hashed anew: the closing line has another hash for it",
-                )
-            elif self.balances not in (None, closing.balances):
-                self.fault("closing", last, "the closing line has other balances than the last entry")
+        elif last == self.tip and self.hashes is not None and closing.previous not in self.hashes:
+            self.fault("altered", last, f"entry {last} was altered and hashed anew: the closing line has another hash")
+        elif last == self.tip and self.balances not in (None, closing.balances):
+            self.fault("closing", last, "the closing line has other balances than the last entry")
         if closing.owner != self.owner:
             self.fault("closing", last, "the closing line names another tenant or wallet")
         if opening is not None and opening.row is not None:
             row = opening.row
             if int(row["lastSequence"]) != last:
-                self.fault(
-                    "cut off",
-                    last + 1,
-                    f"the opening line announces entries up to {row['lastSequence']}, the closing line says {last}",
-                )
+                announced = row["lastSequence"]
+                self.fault("cut off", last + 1, f"the closing line says entry {last}, the opening line {announced}")
             elif int(row["headSequence"]) == last and row["headHash"] != closing.previous:
                 self.fault("opening", last, "the opening line has another hash for the head than the closing line")
         self.hashes, self.balances = {closing.previous}, closing.balances
@@ -601,20 +574,14 @@ class Verification:
     def _compare_with_heads(self, sequence: int, hashes: set[str]) -> None:
         if sequence in self._heads and self._heads.pop(sequence) not in hashes:
             self.fault(
-                "head",
-                sequence,
-                f"entry {sequence} has another hash than the head that you gave: it, or one before it, is not what it was",
+                "head", sequence, f"entry {sequence} is not the head that you gave: it was altered, or one before it"
             )
 
     def finish(self) -> None:
         """When all files are read: what was noted must have been there."""
         for sequence in sorted(self._heads):
-            where = "cut off after" if sequence > self.tip else "not in"
-            self.fault(
-                "head",
-                sequence,
-                f"entry {sequence}, the head that you gave, is {where} what was verified ({self.first} to {self.tip})",
-            )
+            message = f"entry {sequence}, the head that you gave, is not among the entries {self.first} to {self.tip}"
+            self.fault("head", sequence, message + (": the tail was cut off" if sequence > self.tip else ""))
 
 
 def spelled(low: int, high: int) -> str:
@@ -630,11 +597,17 @@ def said_of(line: Line) -> str:
 # ---- What is told --------------------------------------------------------------------------------------------------
 
 
+def plain(text: str) -> str:
+    """A text of the file as it can do no harm on a terminal."""
+    return text[:80] if text.isprintable() and text.isascii() else ascii(text[:80])
+
+
 def as_text(verification: Verification, broken: str) -> Iterator[str]:
     """The result for people."""
     for row in filter(None, verification.statements):
-        period = f"from {row['from'] or 'the beginning'} to {row['to'] or 'the newest entry'}"
-        yield f"Wallet {row['walletKey']} ({row['wallet']}, unit {row['unit']}) of {row['tenant']}, {period}, made at {row['madeAt']}"
+        of = {name: plain(row[name]) for name in OPENING}
+        yield f"Wallet {of['walletKey']} ({of['wallet']}, unit {of['unit']}) of {of['tenant']}, made at {of['madeAt']},"
+        yield f"  from {of['from'] or 'the beginning'} to {of['to'] or 'the newest entry'}"
     yield f"Read {verification.entries} entries."
     for fault in verification.faults:
         yield f"FAULT: {fault.message}."
@@ -645,10 +618,10 @@ def as_text(verification: Verification, broken: str) -> Iterator[str]:
         return
     chain_hash = next(iter(verification.hashes or {ZEROS}))
     if verification.first:
-        yield f"It begins after entry {verification.first}: that nothing was changed before, only an earlier statement shows."
+        yield f"It begins after entry {verification.first}: what was before, an earlier statement shows."
     yield f"Every hash and balance holds, without a gap, up to entry {verification.tip}."
     yield f"Its head is {verification.tip}:{chain_hash}"
-    yield "Compare it with the head that you noted, or with what the API says; give that with --head. What came later is not in it."
+    yield "Compare it with a head that you noted, or that the API tells: --head does. What came later is not in it."
 
 
 def as_document(verification: Verification, broken: str) -> dict[str, Any]:
@@ -702,22 +675,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program; the exit code."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("verify_statement.py", description=__doc__, formatter_class=form)
-    parser.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help="statements, CSV or JSON lines, successive ones in order; - is standard input",
-    )
-    parser.add_argument(
-        "--head",
-        type=head,
-        action="append",
-        default=[],
-        metavar="SEQUENCE:HASH",
-        help="an entry that must be there with this hash; as often as you like",
-    )
+    files = "statements as CSV or JSON lines, successive ones in their order; - is standard input"
+    heads = "an entry that must be there with this hash; give as many as you like"
+    parser.add_argument("files", nargs="+", metavar="FILE", help=files)
+    parser.add_argument("--head", type=head, action="append", default=[], metavar="SEQUENCE:HASH", help=heads)
     parser.add_argument("--json", action="store_true", help="tell the result as JSON")
     given = parser.parse_args(arguments)
+    if len({sequence for sequence, _ in set(given.head)}) < len(set(given.head)):
+        parser.error("--head: an entry has one hash")
     verification, broken = verify(opened(given.files), dict(given.head))
     if given.json:
         print(json.dumps(as_document(verification, broken), indent=2))
