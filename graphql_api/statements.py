@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route, request_response
 
+from domain.attribution import is_identifier
 from domain.periods import is_month, month_span
 from domain.rollups import day_named
 from domain.statements import Statement, closing_record, entry_record, opening_record
@@ -77,7 +78,9 @@ def _statements(
                 form, start, end = await _asked(application, caller, request)
                 kept.enter_context(_place(readers, caller.tenant_id))
                 wallet_key: str = request.path_params["wallet"]
-                statement = await open_statement(application, caller.tenant_id, wallet_key, start, end)
+                statement = None
+                if is_identifier(wallet_key):
+                    statement = await open_statement(application, caller.tenant_id, wallet_key, start, end)
                 if statement is None:
                     raise HttpError(404, ErrorCode.BAD_USER_INPUT, f"there is no wallet {wallet_key[:80]!r}")
                 return _download(application, statement, form, request, kept.pop_all())

@@ -233,7 +233,7 @@ def rows_of(file: TextIO) -> Iterator[tuple[int, Row]]:
             yield number, row_of_json(line)
         return
     if first.rstrip("\r\n") != ",".join(COLUMNS):
-        raise NoStatementError("this is no statement: a CSV file of one begins with the line " + ",".join(COLUMNS))
+        raise NoStatementError(f"this is no statement: as CSV one begins with the line {','.join(COLUMNS[:5])},...")
     csv.field_size_limit(LONGEST_LINE)
     reader = csv.reader(lines, strict=True)
     try:

@@ -5,7 +5,7 @@ be, so they are read page by page, and a reader that is slow keeps neither a con
 """
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -19,15 +19,20 @@ from infra.transaction import BEGIN_READING, Connection, transaction
 ENTRIES_AT_A_TIME: Final = 1_000
 # Rows that are read into entries without letting others have their turn: less than a millisecond's worth.
 ENTRIES_AT_ONCE: Final = 50
+# Entries are numbered in the order of their times, but for what the clocks of several machines differ.
+MOST_THAT_CLOCKS_DIFFER: Final = timedelta(hours=1)
 
 _BALANCES: Final = "granted_after, available_after, reserved_after, consumed_after, expired_after"
 _WALLET: Final = """
 SELECT w.id, w.unit, t.time_zone, w.sequence, w.head_hash, w.granted, w.available, w.reserved, w.consumed, w.expired
 FROM wallet w JOIN tenant t ON t.id = w.tenant_id
 WHERE w.tenant_id = $1 AND w.key = $2"""
-_FIRST_SINCE: Final = """
-SELECT sequence FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2 AND created_at >= $3
+_MADE_AT: Final = """
+SELECT created_at FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2 AND sequence >= $3
 ORDER BY sequence LIMIT 1"""
+_FIRST_SINCE: Final = """
+SELECT sequence FROM ledger_entry
+WHERE tenant_id = $1 AND wallet_id = $2 AND sequence >= $3 AND created_at >= $4 ORDER BY sequence LIMIT 1"""
 _STANDING: Final = f"""
 SELECT sequence, hash, {_BALANCES} FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2 AND sequence = $3"""
 _ENTRIES: Final = f"""
@@ -70,7 +75,8 @@ async def _before(
     connection: Connection, tenant_id: UUID, wallet_id: UUID, moment: datetime, head: Standing
 ) -> Standing:
     """Where the chain stood before the first entry of this moment or later."""
-    first: int | None = await connection.fetchval(_FIRST_SINCE, tenant_id, wallet_id, moment)
+    start = await _not_long_before(connection, tenant_id, wallet_id, moment, head)
+    first: int | None = await connection.fetchval(_FIRST_SINCE, tenant_id, wallet_id, start, moment)
     if first is None:
         return head
     if first == 1:
@@ -79,3 +85,18 @@ async def _before(
     assert row is not None, f"entry {first - 1} of wallet {wallet_id} exists"
     sequence, chain_hash, *balances = row
     return Standing._make((sequence, chain_hash, tuple(balances)))
+
+
+async def _not_long_before(
+    connection: Connection, tenant_id: UUID, wallet_id: UUID, moment: datetime, head: Standing
+) -> int:
+    """A number before which no entry is of this moment or later, found by halves: there is no index by time."""
+    low, high = 1, head.sequence + 1
+    while low < high:
+        middle = (low + high) // 2
+        made_at: datetime | None = await connection.fetchval(_MADE_AT, tenant_id, wallet_id, middle)
+        if made_at is None or made_at >= moment - MOST_THAT_CLOCKS_DIFFER:
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -100,6 +100,8 @@ async def test_who_may_read_a_statement_and_what_is_refused(clients: Clients, ht
     own, foreign = [(await get(each, "/statements/credits.jsonl")).text for each in (clients.member, clients.stranger)]
     assert json.loads(own.splitlines()[0])["tenant"] != json.loads(foreign.splitlines()[0])["tenant"]
     assert error_of(await get(clients.stranger, "/statements/metered.csv"))[0] == 404
+    for wallet_key in ("a%00b", "%ff", "%ED%A0%80", "x" * 5_000):
+        assert error_of(await get(clients.member, f"/statements/{wallet_key}.csv"))[0] == 404
     assert error_of(await get(clients.member, "/statements/credits.xlsx"))[0] == 404
     for parameters, named in (
         ("month=2026-13", "month"),
@@ -151,8 +153,11 @@ async def test_months_of_the_tenants_time_zone_follow_each_other_without_a_gap(
         caller = await open_tenant(application, time_zone="Asia/Kolkata", credits="30")
         await reserved(application, caller, "the last second of October")
         clock.advance(1)
-        for number in range(3):
-            await reserved(application, caller, f"November {number}")
+        await reserved(application, caller, "the first of November")
+        clock.advance(-2)
+        await reserved(application, caller, "by another machine's clock it is October")
+        clock.advance(2)
+        await reserved(application, caller, "November")
         clock.advance(days=70)
 
         async def statement(month: str) -> str:
