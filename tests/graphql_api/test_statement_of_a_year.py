@@ -104,5 +104,7 @@ async def test_neither_the_server_nor_the_verifier_needs_more_memory_for_more_en
     began = time.monotonic()
     *told, most = await asyncio.to_thread(measured, file)
     told_by_the_way(f"verifier: {time.monotonic() - began:.1f} s, at most {int(most) / 1024:.0f} MB")
-    assert f"Read {ENTRIES + 1} entries." in told
+    # The server's own jobs may have booked something before.
+    (read,) = [int(line.split()[1]) for line in told if line.startswith("Read ")]
+    assert read > ENTRIES
     assert int(most) / 1024 < MEGABYTES_MORE
