@@ -1,5 +1,6 @@
 """The verifier of statements: whatever is changed in one is found and named, and what was not changed holds."""
 
+import ast
 import io
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from domain import ledger
 from domain.ledger import Entry, EntryType, Posting, Voucher, chain_hash, entry_bytes
 from domain.statements import (
+    BALANCES,
     BEGINNING,
     COLUMNS,
     Record,
@@ -23,9 +25,12 @@ from domain.statements import (
 from domain.wallets import LotSource
 from graphql_api import verify_statement
 from graphql_api.statement_lines import BEGINNINGS, WRITERS, Form
+from graphql_api.statements import VERIFIER
 from tests.domain.builders import NOW, empty_wallet, nano, number
 
 LENGTH = 7
+# What the entries or the other lines show to be wrong. The rest of the opening line is what the file claims.
+COVERED = ["record", "sequence", "hash", *BALANCES, "tenant", "wallet", "format", "lastSequence"]
 FIELDS = COLUMNS[: COLUMNS.index("format")]
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.sampled_from(
     ["=1+1", "'", "''=", "-2", "two\r\nlines", 'a "quoted", text', "\r", "\n", "＝x", "\ufeff", "\u2028", "a\tb", "'a"]
@@ -262,3 +267,30 @@ def test_a_beginning_that_was_cut_off_is_found(entries: tuple[Entry, ...], form:
     noted = {first - 1: entries[first - 2].hash.hex(), 1: entries[0].hash.hex()}
     found = verified(statement_of(entries, first), form=form, heads=noted)
     assert found.faults == ([] if first == 2 else [("head", 1)])
+
+
+@many
+@given(ledgers(), forms, st.lists(st.integers(0, LENGTH + 1), max_size=LENGTH + 4))
+def test_lines_in_any_other_order_or_number_never_hold(
+    entries: tuple[Entry, ...], form: Form, places: list[int]
+) -> None:
+    records = statement_of(entries)
+    if places != list(range(LENGTH + 2)):
+        assert verified([records[at] for at in places], form=form).anything
+
+
+@many
+@given(ledgers(), forms, st.sampled_from(COVERED), st.booleans(), st.data())
+def test_an_altered_opening_or_closing_line_is_found(
+    entries: tuple[Entry, ...], form: Form, name: str, opens: bool, data: st.DataObject
+) -> None:
+    records = statement_of(entries, 2, LENGTH - 1)
+    at = 0 if opens or name not in records[-1] else -1
+    altered = {name: data.draw(st.sampled_from(["1", "77", "", "-1", "f" * 64, f"ten_{number(3).hex}", "opening"]))}
+    if records[at][name] not in altered.values():
+        records[at] = {**records[at], **altered}
+        assert verified(records, form=form).anything
+
+
+def test_it_runs_on_python_3_9() -> None:
+    ast.parse(VERIFIER.read_text(), feature_version=(3, 9))
