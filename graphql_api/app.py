@@ -80,10 +80,10 @@ def create_app(
         Route("/healthz", health),
         Route("/usage", usage_lines(application, keyring), methods=["POST"]),
         Route("/expenses", expense_uploads(application, keyring, session), methods=["POST"]),
-        *statement_routes(application, keyring, session),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
         *sign_in_routes(application, keyring, session, demo_sign_in),
         *console_routes(demo_sign_in),
+        *statement_routes(application, keyring, session),
     ]
     running: list[RunningEndpoint] = []
     if mcp is not None:

@@ -1,45 +1,55 @@
-"""Downloads: answers that are made while they are taken, and may be far larger than memory.
+"""Downloads: answers that are made on disk, a part at a time, and sent as they are taken.
 
-Only some are taken at once, and who takes none of one for a while is let go. What breaks off in the middle ends without the
-end that HTTP gives to whole answers, so that nobody takes it for one.
+Who takes nothing for a while is let go, and with it what was kept for the answer.
 """
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, suppress
+from typing import IO, Final
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+SECONDS_OF_SILENCE: Final = 30.0
+PIECE: Final = 64 * 1024
+
 
 class Download(StreamingResponse):
-    """An answer in pieces. `kept`, such as its place among others, is let go when they are sent, or when nobody has taken any
-    for so many seconds of `silence`. `seconds` None: it may take as long as somebody takes it."""
+    """`kept`, such as the place of the one who asked and the file that is sent, is let go when all is sent, or when nobody
+    takes it. Where the pieces end in an error the answer breaks off: it is not taken for a whole one."""
 
     def __init__(
         self,
         pieces: AsyncIterator[bytes],
         kept: ExitStack,
-        *,
         media_type: str,
-        silence: float,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
-        seconds: float | None = None,
     ) -> None:
-        super().__init__(pieces, status, headers, media_type)
+        super().__init__(pieces, status, headers, media_type=media_type)
         self._kept = kept
-        self._silence = silence
-        self._seconds = seconds
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def taken(message: Message) -> None:
-            async with asyncio.timeout(self._silence):
+            async with asyncio.timeout(SECONDS_OF_SILENCE):
                 await send(message)
 
         with self._kept, suppress(TimeoutError, ClientDisconnect):
-            async with asyncio.timeout(self._seconds):
-                await super().__call__(scope, receive, taken)
+            await super().__call__(scope, receive, taken)
+
+
+def spooled() -> IO[bytes]:
+    """A file that is gone when it is closed; small ones stay in memory."""
+    return tempfile.SpooledTemporaryFile(max_size=PIECE)
+
+
+async def pieces_of(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """What a file holds, from its beginning."""
+    file.seek(0)
+    while piece := file.read(PIECE):
+        yield piece

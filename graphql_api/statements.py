@@ -44,7 +44,6 @@ from infra.services.callers import Caller
 MOST_AT_ONCE: Final = 8
 # No tenant may keep the others waiting.
 MOST_OF_A_TENANT: Final = 2
-SECONDS_OF_SILENCE: Final = 30.0
 SECONDS_IN_ALL: Final = 3_600.0
 VERIFIER: Final = Path(__file__).with_name("verify_statement.py")
 # Pieces of this size are compressed beside the loop.
@@ -106,15 +105,17 @@ def _download(
     if request.method == "HEAD":
         kept.close()
         return Response(headers=headers, media_type=MEDIA_TYPES[form])
-    pieces = statement_pieces(application, statement, form)
-    return Download(
-        pieces,
-        kept,
-        media_type=MEDIA_TYPES[form],
-        silence=SECONDS_OF_SILENCE,
-        headers=headers,
-        seconds=SECONDS_IN_ALL,
-    )
+    pieces = _within(SECONDS_IN_ALL, statement_pieces(application, statement, form))
+    return Download(pieces, kept, MEDIA_TYPES[form], headers=headers)
+
+
+async def _within(seconds: float, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, for as long as this. Raises TimeoutError."""
+    ends = asyncio.get_running_loop().time() + seconds
+    async for piece in pieces:
+        yield piece
+        if asyncio.get_running_loop().time() > ends:
+            raise TimeoutError
 
 
 async def statement_pieces(

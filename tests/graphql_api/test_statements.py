@@ -16,8 +16,8 @@ import pytest
 
 from domain.ledger import Entry
 from domain.statements import Statement
+from graphql_api import downloads, verify_statement
 from graphql_api import statements as face
-from graphql_api import verify_statement
 from graphql_api.statement_lines import Form
 from graphql_api.statements import period, statement_pieces
 from infra.application import Application, open_application
@@ -229,13 +229,22 @@ async def test_a_statement_that_breaks_off_does_not_look_whole(
     assert ("cut off", 2) in faults_of(arrived.decode())
 
 
+async def test_a_statement_that_takes_too_long_ends_without_its_end(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "_PIECE", 1)
+    monkeypatch.setattr(face, "SECONDS_IN_ALL", -1.0)
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        await get(clients.member, "/statements/credits.csv")
+
+
 @pytest.mark.slow
 async def test_who_takes_nothing_is_let_go_and_gives_its_place_back(
     clients: Clients, application: Application, acme: Caller, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await grow(application, acme, 40_000)
     monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
-    monkeypatch.setattr(face, "SECONDS_OF_SILENCE", 3.0)
+    monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 3.0)
     url = httpx.URL(api_url)
 
     async def deaf() -> asyncio.StreamWriter:
@@ -258,7 +267,7 @@ async def test_who_takes_nothing_is_let_go_and_gives_its_place_back(
     assert (await get(clients.stranger, "/statements/credits.csv")).status_code == 200, "each tenant has its share"
     await freed()
     second = await deaf()
-    monkeypatch.setattr(face, "SECONDS_OF_SILENCE", 600.0)
+    monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 600.0)
     second.transport.abort()
     await freed()
     first.close()
