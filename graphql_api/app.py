@@ -21,6 +21,7 @@ from graphql_api.expense_uploads import expense_uploads
 from graphql_api.http import GraphQLEndpoint
 from graphql_api.schema import create_schema
 from graphql_api.session_cookie import SessionCookie
+from graphql_api.statements import statement_routes
 from graphql_api.usage_lines import usage_lines
 from graphql_api.webhooks import payment_webhook
 from graphql_api.websocket import WebsocketEndpoint
@@ -82,6 +83,7 @@ def create_app(
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
         *sign_in_routes(application, keyring, session, demo_sign_in),
         *console_routes(demo_sign_in),
+        *statement_routes(application, keyring, session),
     ]
     running: list[RunningEndpoint] = []
     if mcp is not None:

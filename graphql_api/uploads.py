@@ -6,7 +6,7 @@ Only some senders are listened to at once, and one that says nothing for a while
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,20 +31,26 @@ _SECONDS_TO_WAIT: Final = b"1"
 Header = tuple[bytes, bytes]
 
 
-@contextmanager
-def place(senders: Counter[UUID], tenant_id: UUID, what: str, *, most: int, most_of_a_tenant: int) -> Iterator[None]:
+def place(
+    senders: Counter[UUID], tenant_id: UUID, what: str, *, most: int, most_of_a_tenant: int
+) -> AbstractContextManager[None]:
     """One of the places for senders that are listened to."""
-    if senders.total() >= most or senders[tenant_id] >= most_of_a_tenant:
-        raise RequestError(
-            ErrorCode.OVERLOADED, f"Too many are sending {what} at this moment. Nothing was taken: send it again later."
-        )
-    senders[tenant_id] += 1
+    refusal = f"Too many are sending {what} at this moment. Nothing was taken: send it again later."
+    return one_of(senders, tenant_id, refusal, most=most, most_of_a_tenant=most_of_a_tenant)
+
+
+@contextmanager
+def one_of(places: Counter[UUID], tenant_id: UUID, refusal: str, *, most: int, most_of_a_tenant: int) -> Iterator[None]:
+    """One of some places, of which a tenant has its share. Raises RequestError where all are taken."""
+    if places.total() >= most or places[tenant_id] >= most_of_a_tenant:
+        raise RequestError(ErrorCode.OVERLOADED, refusal)
+    places[tenant_id] += 1
     try:
         yield
     finally:
-        senders[tenant_id] -= 1
-        if not senders[tenant_id]:
-            del senders[tenant_id]
+        places[tenant_id] -= 1
+        if not places[tenant_id]:
+            del places[tenant_id]
 
 
 async def chunks(request: Request, seconds: float, remedy: str) -> AsyncIterator[bytes]:

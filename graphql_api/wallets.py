@@ -86,6 +86,10 @@ class Wallet(Node):
     )
     status: BalanceStatus = strawberry.field(description="How much of it is used, in three steps.")
     version: Count = strawberry.field(description="The number of its newest ledger entry; it only grows.")
+    head_hash: str = strawberry.field(
+        description="The hash of its newest ledger entry, which stands for all of them; zeros where it has none. Note it with "
+        "`version`: every later statement must hold an entry of this number with this hash."
+    )
     as_of: datetime = strawberry.field(description="The moment that these figures are of.")
 
     @field(description="Its lots in burn-down order: the first is drawn first.")
@@ -151,6 +155,7 @@ class Wallet(Node):
             used_percent=view.used_percent / 100,
             status=view.status,
             version=Count(wallet.sequence),
+            head_hash=wallet.head_hash.hex(),
             as_of=view.as_of,
         )
 

@@ -1,14 +1,16 @@
-"""Commands about the books: verify-ledger, expire, replay."""
+"""Commands about the books: verify-ledger, export-statement, verify-statement, expire, replay."""
 
 import asyncio
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from graphql_api.command_line import Commands, chosen_settings
 
 command = Commands()
+# For what reads its options by itself.
+AS_GIVEN: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 @command("verify-ledger")
@@ -41,6 +43,46 @@ def verify_ledger(
         raise typer.Exit(1)
 
 
+@command("export-statement")
+def export_statement(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Slug of the tenant.")],
+    wallet: Annotated[str, typer.Argument(metavar="WALLET", help="Key of its wallet, such as credits or metered.")],
+    month: Annotated[str | None, typer.Option(help="A month such as 2026-10; without it, the whole ledger.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv or jsonl.")] = "csv",
+) -> None:
+    """Write the ledger of a wallet, or a month of it, to standard output, as GET /statements does.
+
+    Months are those of the tenant's time zone.
+
+    Example:
+      purser export-statement acme credits --month 2026-10 > october.csv
+      purser verify-statement october.csv
+    """
+    from graphql_api.statement_export import export
+    from graphql_api.statement_lines import Form
+    from infra.database import database
+
+    if form not in set(Form):
+        raise typer.BadParameter(f"{form!r} is none: there are {', '.join(Form)}", param_hint="--format")
+    settings = chosen_settings()
+    with database(settings) as url:
+        asyncio.run(export(settings, url, tenant, wallet, month, Form(form)))
+
+
+@command("verify-statement", add_help_option=False, context_settings=AS_GIVEN)
+def verify_statement(context: typer.Context) -> None:
+    """Verify statements: every hash and balance recomputed, and what was changed is named.
+
+    It runs the program that anybody downloads from /statements/verify_statement.py.
+
+    Example:
+      purser verify-statement september.csv october.csv
+    """
+    from graphql_api.verify_statement import main
+
+    raise typer.Exit(main(context.args))
+
+
 @command()
 def expire(
     at_most: Annotated[int, typer.Option(min=1, help="Stop after about so many reservations.")] = 100_000,
@@ -58,7 +100,7 @@ def expire(
         asyncio.run(expire_all(settings, url, at_most))
 
 
-@command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@command(add_help_option=False, context_settings=AS_GIVEN)
 def replay(context: typer.Context) -> None:
     """Play recorded LLM calls through reserve and consume, and check what was charged.
 

@@ -6,12 +6,13 @@ import { amount, moment, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { card, pagedTable, table, when } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
+import { statementLinks } from "/console/statements.js";
 import { TOP_UP, topUps } from "/console/top_ups.js";
 
 const ENTRIES = `edges { node { id type amount availableAfter note actor createdAt } } pageInfo { hasNextPage endCursor }`;
 const LOTS_OF = "lots { source granted available reserved grantedAt expiresAt }";
 const USAGE = `query Usage($ledger: String!, $topUp: ID!, $returned: Boolean!) {
-  tenant { cycleStart cycleEnd }
+  tenant { cycleStart cycleEnd timeZone }
   wallets {
     kind ${BALANCE}
     ${LOTS_OF}
@@ -80,7 +81,7 @@ const LOTS = [
   { title: "Ends", cell: ({ expiresAt }) => when(expiresAt, "Never") },
 ];
 
-function ledger({ wallets, wallet }, { query, go }, moved) {
+function ledger({ tenant, wallets, wallet }, { query, go }, moved) {
   const key = query.get("wallet") ?? DEFAULT_LEDGER;
   const unit = wallets.find((one) => one.key === key)?.unit;
   const place = element("div", {}, wallet ? entriesTable(key, unit, wallet.entries) : `There is no wallet ${key}.`);
@@ -104,7 +105,7 @@ function ledger({ wallets, wallet }, { query, go }, moved) {
   moved.addEventListener("moved", ({ detail }) => {
     if (detail === key) fresh.hidden = false;
   });
-  return card("Ledger", { actions: [fresh, chooser] }, place);
+  return card("Ledger", { actions: [fresh, chooser] }, place, wallet && statementLinks(key, tenant));
 }
 
 function entriesTable(key, unit, connection) {
