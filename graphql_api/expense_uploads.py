@@ -10,21 +10,19 @@ has its place until the answer is taken: of who takes none of it for a while, or
 """
 
 import asyncio
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import IO, Final, TypeVar
 from uuid import UUID
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import override
+from starlette.responses import Response
 
-from graphql_api import errors, uploads
+from graphql_api import downloads, errors, uploads
+from graphql_api.downloads import Download, pieces_of, spooled
 from graphql_api.errors import ErrorCode, RequestError, bad_input
 from graphql_api.expense_verdicts import as_document, report_document
 from graphql_api.http import HttpError, address_of, authenticated, credentials_in
@@ -41,9 +39,7 @@ from infra.services.expense_imports import ImportOrder, ImportReport, Verdict, i
 MOST_BYTES: Final = 128 * 1024 * 1024
 MOST_AT_ONCE: Final = 8
 MOST_OF_A_TENANT: Final = 2
-SECONDS_OF_SILENCE: Final = 30.0
 CONTENT_TYPE: Final = b"text/csv"
-_PIECE: Final = 64 * 1024
 
 
 class _Flag(StrEnum):
@@ -72,8 +68,8 @@ def expense_uploads(
                 caller, order = await _asked(keyring, session, request)
                 limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
                 kept.enter_context(uploads.place(senders, caller.tenant_id, "expenses", **limits))
-                verdicts = kept.enter_context(_spooled())
-                with _spooled() as file:
+                verdicts = kept.enter_context(spooled())
+                with spooled() as file:
                     await _arrived(request, file)
                     async with turns:
                         if await request.is_disconnected():
@@ -82,7 +78,7 @@ def expense_uploads(
                 if isinstance(report, Refused):
                     return _refusal(report)
                 status = 422 if order.apply and not report.written else 200
-                return _Told(report, verdicts, status, kept.pop_all())
+                return Download(_pieces(report, verdicts), kept.pop_all(), "application/x-ndjson", status)
             except HttpError as error:
                 return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
             except RequestError as error:
@@ -111,28 +107,9 @@ def _refusal(refused: Refused) -> Response:
     return uploads.failed(409, RequestError(ErrorCode.BAD_USER_INPUT, refusal.message), refusal=refusal.code.value)
 
 
-class _Told(StreamingResponse):
-    """The report and the verdicts. `kept`, the sender's place and the file of verdicts, is let go when they are sent, or
-    when nobody takes them."""
-
-    def __init__(self, report: ImportReport, verdicts: IO[bytes], status: int, kept: ExitStack) -> None:
-        super().__init__(_pieces(report, verdicts), status, media_type="application/x-ndjson")
-        self._kept = kept
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def taken(message: Message) -> None:
-            async with asyncio.timeout(SECONDS_OF_SILENCE):
-                await send(message)
-
-        with self._kept, suppress(TimeoutError, ClientDisconnect):
-            await super().__call__(scope, receive, taken)
-
-
 async def _pieces(report: ImportReport, verdicts: IO[bytes]) -> AsyncIterator[bytes]:
     yield orjson.dumps(report_document(report), option=orjson.OPT_APPEND_NEWLINE)
-    verdicts.seek(0)
-    while piece := verdicts.read(_PIECE):
+    async for piece in pieces_of(verdicts):
         yield piece
 
 
@@ -177,17 +154,12 @@ def _chosen(request: Request, name: str, usual: Choice) -> Choice:
 async def _arrived(request: Request, file: IO[bytes]) -> None:
     """Put the whole body on disk."""
     size = 0
-    async for chunk in uploads.chunks(request, SECONDS_OF_SILENCE, "nothing was taken: send the file again"):
+    async for chunk in uploads.chunks(request, downloads.SECONDS_OF_SILENCE, "nothing was taken: send the file again"):
         size += len(chunk)
         if size > MOST_BYTES:
             raise _too_large()
         file.write(chunk)
     file.seek(0)
-
-
-def _spooled() -> IO[bytes]:
-    """A file that is gone when it is closed; small ones stay in memory."""
-    return tempfile.SpooledTemporaryFile(max_size=_PIECE)
 
 
 def _too_large() -> RequestError:

@@ -145,7 +145,7 @@ async def test_a_sender_has_a_place_until_the_answer_is_taken_or_nobody_takes_it
     clients: Clients, api_url: str, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     spooled: list[Any] = []
-    make = face._spooled  # files without a name are seen nowhere else
+    make = face.spooled  # files without a name are seen nowhere else
 
     def spool() -> Any:
         spooled.append(make())
@@ -155,8 +155,8 @@ async def test_a_sender_has_a_place_until_the_answer_is_taken_or_nobody_takes_it
         while not done():  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(face, "_spooled", spool)
-    monkeypatch.setattr(face, "SECONDS_OF_SILENCE", seconds)
+    monkeypatch.setattr(face, "spooled", spool)
+    monkeypatch.setattr("graphql_api.downloads.SECONDS_OF_SILENCE", seconds)
     monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
     body = FILE + b"?;?;?;?;?;?\n" * 20_000  # The answer is larger than what connections hold.
     head = f"POST /expenses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {clients.admin.token}\r\nContent-Type: text/csv\r\n"
