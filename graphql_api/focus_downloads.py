@@ -16,11 +16,10 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.periods import is_month
 from graphql_api import errors, uploads
 from graphql_api.downloads import Download, pieces_of, spooled
 from graphql_api.errors import RequestError, bad_input
-from graphql_api.focus_file import MONTHS, header, write_month
+from graphql_api.focus_file import PARAMETERS, PeriodError, header, months_of, write_month
 from graphql_api.http import HttpError, address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from graphql_api.session_cookie import SessionCookie
@@ -31,7 +30,6 @@ from infra.services.callers import Caller
 PATH: Final = "/costs/focus.csv"
 MOST_AT_ONCE: Final = 8
 MOST_OF_A_TENANT: Final = 2
-_PARAMETERS: Final = ("month", "year")
 
 
 def focus_downloads(
@@ -44,7 +42,7 @@ def focus_downloads(
         with ExitStack() as kept:
             try:
                 caller = await _caller(keyring, session, request)
-                months = months_of(request)
+                months = _months(request)
                 limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
                 kept.enter_context(uploads.place(takers, caller.tenant_id, "requests for FOCUS files", **limits))
                 first = kept.enter_context(spooled())
@@ -91,17 +89,11 @@ async def _caller(keyring: Keyring, session: SessionCookie, request: Request) ->
     return caller
 
 
-def months_of(request: Request) -> tuple[str, ...]:
-    """The months that a request asks for."""
-    unknown = [name for name in request.query_params if name not in _PARAMETERS]
+def _months(request: Request) -> tuple[str, ...]:
+    unknown = [name for name in request.query_params if name not in PARAMETERS]
     if unknown:
-        raise bad_input(f"there is no parameter {unknown[0][:80]!r}: there are {' and '.join(_PARAMETERS)}")
-    asked = request.query_params.multi_items()
-    if len(asked) != 1:
-        raise bad_input("name either one month, such as month=2026-11, or one year, such as year=2026")
-    ((parameter, value),) = asked
-    months = (value,) if parameter == "month" else tuple([f"{value}-{number}" for number in MONTHS])
-    if not is_month(months[0]):
-        example = "2026-11" if parameter == "month" else "2026"
-        raise bad_input(f"{parameter} is one such as {example}, from the year 2000 on: not {value[:80]!r}")
-    return months
+        raise bad_input(f"there is no parameter {unknown[0][:80]!r}: there are {' and '.join(PARAMETERS)}")
+    try:
+        return months_of(request.query_params.multi_items())
+    except PeriodError as error:
+        raise bad_input(str(error)) from error

@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 
+from graphql_api import downloads
 from graphql_api import expense_uploads as face
 from infra.application import Application
 from infra.services.callers import Caller
@@ -145,7 +146,7 @@ async def test_a_sender_has_a_place_until_the_answer_is_taken_or_nobody_takes_it
     clients: Clients, api_url: str, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     spooled: list[Any] = []
-    make = face.spooled  # files without a name are seen nowhere else
+    make = downloads.spooled  # files without a name are seen nowhere else
 
     def spool() -> Any:
         spooled.append(make())
@@ -156,7 +157,7 @@ async def test_a_sender_has_a_place_until_the_answer_is_taken_or_nobody_takes_it
             await asyncio.sleep(0.01)
 
     monkeypatch.setattr(face, "spooled", spool)
-    monkeypatch.setattr("graphql_api.downloads.SECONDS_OF_SILENCE", seconds)
+    monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", seconds)
     monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
     body = FILE + b"?;?;?;?;?;?\n" * 20_000  # The answer is larger than what connections hold.
     head = f"POST /expenses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {clients.admin.token}\r\nContent-Type: text/csv\r\n"
