@@ -23,7 +23,6 @@ from domain.breakdowns import UsageTotals
 from domain.money import NANO, format_amount
 from domain.usage import Route, UsageKind
 
-VERSION: Final = "1.2"
 USD: Final = "USD"
 CREDITS: Final = "Credits"
 PREPAID: Final = "Prepaid USD"
@@ -75,8 +74,8 @@ COLUMNS: Final = (
     "SubAccountName",
     "SubAccountType",
     "Tags",
-    "x_AgentRole",
     "x_AgentName",
+    "x_AgentRole",
     "x_CacheReadTokens",
     "x_CacheWriteTokens",
     "x_Calls",
