@@ -1,6 +1,8 @@
 """The page Costs: the month against its cap, where it went, and call by call; its charts; months before."""
 
+import csv
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from playwright.async_api import Page, expect
@@ -140,6 +142,18 @@ async def test_the_month_moves_while_calls_come_in_and_the_reader_keeps_the_plac
 
 
 @pytest.mark.slow
+async def test_the_months_costs_are_downloaded_as_a_focus_file(page: Page, site: Site, signed_in: SignedIn) -> None:
+    slug = await busy_tenant(site)
+    await signed_in(page, Role.OPERATOR)
+    await page.goto(f"/costs?tenant={slug}")
+    async with page.expect_download() as begun:
+        await page.get_by_role("button", name="Download (FOCUS CSV)").click()
+    download = await begun.value
+    assert download.suggested_filename == f"focus-{datetime.now(UTC):%Y-%m}.csv"
+    rows = list(csv.DictReader((await download.path()).read_text().splitlines()))
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal("7.75")
+
+
 async def test_months_before_are_chosen_and_stand_in_the_address(page: Page, site: Site, signed_in: SignedIn) -> None:
     await signed_in(page, Role.ADMIN, await busy_tenant(site))
     await page.goto("/costs")
