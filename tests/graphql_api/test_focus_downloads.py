@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,8 @@ from graphql_api import focus_downloads as face
 from infra.application import Application
 from tests.graphql_api.client import Client
 from tests.graphql_api.conftest import Clients
-from tests.graphql_api.history import NOVEMBER, record
+from tests.graphql_api.history import GPT, NOVEMBER, record
+from tests.servers import purser
 
 pytestmark = pytest.mark.anyio
 
@@ -146,3 +148,33 @@ async def test_who_takes_nothing_is_let_go_and_holds_no_connection_of_the_databa
         await asyncio.sleep(0.01)
     assert len(costs_of(await get(clients.member))) == 5
     writer.close()
+
+
+@pytest.mark.slow
+async def test_operators_export_one_tenant_or_all_from_the_command_line(
+    clients: Clients, database_url: str, tmp_path: Path
+) -> None:
+    await record(clients.service)
+    await record(clients.stranger, [("2026-11-02T10:00:00Z", GPT, None, None, None, None, "9")])
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(purser, tmp_path, "export-focus", *arguments, DATABASE_URL=database_url)
+        return done.returncode, done.stdout, done.stderr
+
+    code, file, _ = await run("acme", "--month", "2026-11")
+    downloaded = await get(clients.member)
+    assert (code, file.splitlines()) == (0, downloaded.text.splitlines())
+    code, file, _ = await run("--all", "--year", "2026")
+    rows = list(csv.DictReader(io.StringIO(file)))
+    assert {row["BillingAccountName"] for row in rows if row["BilledCost"] == "9.0"} == {"globex"}
+    assert len(rows) == 7
+    for arguments, said in (
+        (("--month", "2026-11"), "name either one tenant or --all"),
+        (("acme", "--all", "--month", "2026-11"), "name either one tenant or --all"),
+        (("acme",), "name either one month"),
+        (("acme", "--month", "2026-1"), "a month is such as 2026-11"),
+        (("nobody", "--month", "2026-11"), "There is no tenant 'nobody': there are acme, globex."),
+    ):
+        code, file, problem = await run(*arguments)
+        assert (code, file) == (2, "")
+        assert said in problem
