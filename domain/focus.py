@@ -7,7 +7,7 @@ stands in the file once:
   is what the unit of one dollar, priced at one dollar, comes to: several dated prices by class have no unit price in common.
 - `Credits` and `Prepaid USD`: what was charged for it, in the wallets' own units. FOCUS calls them virtual currencies. They
   cost nothing once more, since a wallet is filled with money that was paid before; what a credit is worth in dollars is
-  not said.
+  not said (docs/decisions/0023).
 
 Where our own key was used we sell the call (ProviderName, InvoiceIssuerName), and the one who made it is its publisher; on
 a tenant's own key the provider does both. Corrections change the day that they correct: no invoice was written for it, so
