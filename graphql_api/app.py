@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from graphql_api import limits
+from graphql_api import focus_downloads, limits
 from graphql_api.console.serving import console_routes
 from graphql_api.console.sign_in import DemoSignIn, sign_in_routes
 from graphql_api.context import Context
@@ -80,6 +80,11 @@ def create_app(
         Route("/healthz", health),
         Route("/usage", usage_lines(application, keyring), methods=["POST"]),
         Route("/expenses", expense_uploads(application, keyring, session), methods=["POST"]),
+        Route(
+            focus_downloads.PATH,
+            focus_downloads.focus_downloads(application, keyring, session),
+            methods=["GET", "POST"],
+        ),
         Route("/stripe/webhook", payment_webhook(application), methods=["POST"]),
         *sign_in_routes(application, keyring, session, demo_sign_in),
         *console_routes(demo_sign_in),

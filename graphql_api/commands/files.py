@@ -1,4 +1,4 @@
-"""Commands that take files in: import-usage, import-expenses."""
+"""Commands that take files in, and the one that gives one out: import-usage, import-expenses, export-focus."""
 
 import asyncio
 from pathlib import Path
@@ -113,3 +113,36 @@ def import_expenses(
         clean = asyncio.run(import_file(settings, url, Import(file, tenant, order, as_json)))
     if not clean:
         raise typer.Exit(1)
+
+
+@command("export-focus")
+def export_focus(
+    tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Slug of the tenant.")] = None,
+    month: Annotated[str | None, typer.Option(help="A month of the tenant's time zone, such as 2026-11.")] = None,
+    year: Annotated[str | None, typer.Option(help="All months of a year, such as 2026.")] = None,
+    every_tenant: Annotated[
+        bool, typer.Option("--all", help="Every tenant: BillingAccountId and BillingAccountName tell them apart.")
+    ] = False,
+) -> None:
+    """Print costs as CSV in the columns of FOCUS 1.2, which FinOps tools read.
+
+    Examples:
+      purser export-focus acme --month 2026-11 > focus.csv
+      purser export-focus --all --year 2026 > focus.csv
+
+    BilledCost is what the providers' calls cost. What was charged for them stands in rows of its own, whose
+    PricingCurrency is Credits or Prepaid USD.
+    """
+    from graphql_api.focus_export import export_focus
+    from graphql_api.focus_file import PeriodError, months_of
+    from infra.database import database
+
+    if (tenant is None) != every_tenant:
+        raise typer.BadParameter("name either one tenant or --all", param_hint="TENANT")
+    try:
+        months = months_of([(name, value) for name, value in (("month", month), ("year", year)) if value is not None])
+    except PeriodError as error:
+        raise typer.BadParameter(str(error), param_hint="--month, --year") from error
+    settings = chosen_settings()
+    with database(settings) as url:
+        asyncio.run(export_focus(settings, url, tenant, months))

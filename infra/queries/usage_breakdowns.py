@@ -4,7 +4,7 @@ Marks, rollups and raw rows are read on one snapshot: whole days and hours from 
 ends from the usage itself (domain/rollups.py). Zones are reckoned in Python alone, so that one table of them decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -147,6 +147,19 @@ ORDER BY {", ".join([*times, "place"])} LIMIT {MOST_ROWS + 1}"""
                 f"more than {MOST_ROWS} rows: ask for a smaller top, a shorter span or a coarser series (WEEK or MONTH)"
             )
         return [_row(row, group_by) for row in found]
+
+    async def all_rows(
+        self, wanted: UsageFilter, group_by: Sequence[Dimension], at_once: int
+    ) -> AsyncGenerator[list[BreakdownRow], None]:
+        """Every group in the order of its keys, so many at once, named: however many there are, few are held."""
+        statement = Statement(self._tenant_id, wanted, group_by)
+        source = await self._source(statement, wanted, group_by)
+        keys = ", ".join(f"k{index}" for index in range(len(group_by)))
+        sql = f"SELECT {keys}, {_SUMS} FROM ({source}) AS source GROUP BY {keys} ORDER BY {keys}"
+        cursor = await self._connection.cursor(sql, *statement.parameters)
+        while found := await cursor.fetch(at_once):
+            rows = [_row(row, group_by) for row in found]
+            yield await _named(self._connection, self._tenant_id, rows)
 
     async def total(self, wanted: UsageFilter) -> UsageTotals:
         """The sums of all that the filter takes."""

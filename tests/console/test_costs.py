@@ -1,6 +1,8 @@
 """The page Costs: the month against its cap, where it went, and call by call; its charts; months before."""
 
+import csv
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from playwright.async_api import Page, expect
@@ -36,6 +38,16 @@ async def busy_tenant(site: Site) -> str:
     return slug
 
 
+async def downloaded_costs(page: Page) -> Decimal:
+    """What the FOCUS file of this month says that all has cost."""
+    async with page.expect_download() as begun:
+        await page.get_by_role("button", name="Download (FOCUS CSV)").click()
+    download = await begun.value
+    assert download.suggested_filename == f"focus-{datetime.now(UTC):%Y-%m}.csv"
+    rows = csv.DictReader((await download.path()).read_text().splitlines())
+    return sum((Decimal(row["BilledCost"]) for row in rows), Decimal())
+
+
 async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
     page: Page, site: Site, signed_in: SignedIn, watch: Watch
 ) -> None:
@@ -68,6 +80,7 @@ async def test_every_figure_of_the_month_has_its_place_and_no_more_is_asked(
     await expect(calls.get_by_role("row")).to_have_count(6)
     await expect(calls).to_contain_text("No price yet")
     assert watch.names() == ["Shell", "Costs"]
+    assert await downloaded_costs(page) == Decimal("7.75")
     assert await unread(page) == []
     await expect(page.locator(CHARTS)).to_have_count(4)
     await expect(page.locator(".donut")).to_contain_text("55%")
@@ -137,6 +150,16 @@ async def test_the_month_moves_while_calls_come_in_and_the_reader_keeps_the_plac
     await expect(rows).to_have_count(4)
     await expect(rows.nth(1)).to_contain_text("claude-haiku")
     await expect(page.get_by_role("button", name="show it")).to_be_hidden()
+
+
+@pytest.mark.slow
+async def test_an_operator_downloads_the_costs_of_the_tenant_looked_at(
+    page: Page, site: Site, signed_in: SignedIn
+) -> None:
+    slug = await busy_tenant(site)
+    await signed_in(page, Role.OPERATOR)
+    await page.goto(f"/costs?tenant={slug}")
+    assert await downloaded_costs(page) == Decimal("7.75")
 
 
 @pytest.mark.slow

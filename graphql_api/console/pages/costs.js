@@ -3,6 +3,7 @@
 import { breakdownTable, daily, named, ofProvider } from "/console/breakdowns.js";
 import { callLog, callsIn, callsPage, NEWEST_CALLS } from "/console/calls.js";
 import { chart } from "/console/charts.js";
+import { download } from "/console/downloads.js";
 import { element, fill } from "/console/elements.js";
 import { count, day, moment, month, percent, usd, words } from "/console/formats.js";
 import { within } from "/console/graphql.js";
@@ -75,6 +76,7 @@ export function draw(data, context) {
       { class: "above" },
       monthChooser(spending.month, present.month, context),
       faint(`Months and days of ${tenant.timeZone}`),
+      used && focusFile(spending.month),
     ),
     card(`Spent in ${month(spending.month)}`, {}, standing, usage(byDay)),
     used ? charts(data, today(data)) : nothing(spending.month),
@@ -82,6 +84,10 @@ export function draw(data, context) {
     used && breakdowns(data),
     used && log.node,
   ];
+}
+
+function focusFile(shown) {
+  return download("Download (FOCUS CSV)", `/costs/focus.csv?month=${shown}`, `focus-${shown}.csv`);
 }
 
 /** The month against its cap: the figure that matters, and where it leads. */

@@ -1,0 +1,99 @@
+"""GET /costs/focus.csv: a tenant's costs in the columns of FOCUS, for the tools of its finance team.
+
+    curl "http://127.0.0.1:8000/costs/focus.csv?month=2026-11" -H "Authorization: Bearer $KEY" > focus.csv
+
+`month` is one of the tenant's time zone; `year` in its place is all twelve of one. Each month is read on a snapshot of its
+own into a file on disk, and sent before the next is read: neither memory nor the database waits for who takes it slowly.
+A page of ours sends POST, because browsers say where a request comes from with that alone.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from typing import IO, Final
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from graphql_api import errors, uploads
+from graphql_api.downloads import Download, pieces_of, spooled
+from graphql_api.errors import RequestError, bad_input
+from graphql_api.focus_file import PARAMETERS, PeriodError, header, months_of, write_month
+from graphql_api.http import HttpError, address_of, authenticated, credentials_in
+from graphql_api.permissions import ALLOWED, check
+from graphql_api.session_cookie import SessionCookie
+from infra.application import Application
+from infra.services.api_keys import Keyring
+from infra.services.callers import Caller
+
+PATH: Final = "/costs/focus.csv"
+MOST_AT_ONCE: Final = 8
+MOST_OF_A_TENANT: Final = 2
+
+
+def focus_downloads(
+    application: Application, keyring: Keyring, session: SessionCookie
+) -> Callable[[Request], Awaitable[Response]]:
+    """What answers at /costs/focus.csv."""
+    takers: Counter[UUID] = Counter()
+
+    async def answer(request: Request) -> Response:
+        with ExitStack() as kept:
+            try:
+                caller = await _caller(keyring, session, request)
+                months = _months(request)
+                limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
+                kept.enter_context(uploads.place(takers, caller.tenant_id, "requests for FOCUS files", **limits))
+                first = kept.enter_context(spooled())
+                first.write(header())
+                await write_month(application, caller.tenant_id, months[0], first)
+                name = f"focus-{months[0] if len(months) == 1 else months[0][:4]}.csv"
+                pieces = _pieces(application, caller, first, months[1:])
+                return Download(pieces, kept.pop_all(), "text/csv", headers=_headers(name))
+            except HttpError as error:
+                return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
+            except RequestError as error:
+                return uploads.refused(error)
+            except Exception as error:  # noqa: BLE001  # masked, and logged in full
+                return uploads.refused(errors.internal(error))
+
+    return answer
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {
+        "content-disposition": f'attachment; filename="{name}"',
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+    }
+
+
+async def _pieces(
+    application: Application, caller: Caller, first: IO[bytes], others: Sequence[str]
+) -> AsyncIterator[bytes]:
+    async for piece in pieces_of(first):
+        yield piece
+    first.close()
+    for month in others:
+        with spooled() as file:
+            await write_month(application, caller.tenant_id, month, file)
+            async for piece in pieces_of(file):
+                yield piece
+
+
+async def _caller(keyring: Keyring, session: SessionCookie, request: Request) -> Caller:
+    headers: dict[bytes, bytes] = dict(request.scope["headers"])
+    caller = await authenticated(keyring, *credentials_in(headers, session), address_of(request.scope))
+    check(caller, ALLOWED["Query.usageBreakdown"], f"GET {PATH}", needs_tenant=True)
+    return caller
+
+
+def _months(request: Request) -> tuple[str, ...]:
+    unknown = [name for name in request.query_params if name not in PARAMETERS]
+    if unknown:
+        raise bad_input(f"there is no parameter {unknown[0][:80]!r}: there are {' and '.join(PARAMETERS)}")
+    try:
+        return months_of(request.query_params.multi_items())
+    except PeriodError as error:
+        raise bad_input(str(error)) from error
