@@ -1,0 +1,250 @@
+"""The journal: what must not be lost, on disk before the server is asked for the first time.
+
+A folder with one SQLite file per client. A client holds the lock of its own file for as long as it lives, so the lock says
+who is alive: a file whose lock can be taken was left behind, and whoever starts next takes it over. One thread writes; what
+waits while the disk is busy goes into its next transaction, as in the server's group commit.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final
+from uuid import uuid4
+
+from purser_client.facts import Wire
+from purser_client.refusals import JournalError
+
+VERSION: Final = 1
+_SCHEMA: Final = f"""
+BEGIN;
+CREATE TABLE work (id TEXT PRIMARY KEY, request TEXT, reservation TEXT, ending TEXT, refusal TEXT);
+CREATE TABLE usage (work TEXT, name TEXT, event TEXT, PRIMARY KEY (work, name));
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+_ENTRIES: Final = "SELECT id, request, reservation, ending, refusal FROM work ORDER BY rowid"
+_USAGE: Final = "SELECT work, name, event FROM usage ORDER BY rowid"
+_log: Final = logging.getLogger(__name__)
+Statement = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One piece of work, or usage without one (`request` None).
+
+    `id` makes its idempotency keys. `request` is the input of its reserve, `reservation` the id that it got, `usage` the
+    recorded calls by name, `ending` how it is to be settled (None while it runs), `refusal` why it is kept aside.
+    """
+
+    id: str
+    request: Wire | None = None
+    reservation: str | None = None
+    ending: Wire | None = None
+    refusal: str | None = None
+    usage: dict[str, Wire] = field(default_factory=dict)
+
+    @property
+    def task(self) -> tuple[str, str] | None:
+        """The task that it stands for: a retry of it is the same piece of work."""
+        key = self.request and self.request.get("taskKey")
+        return (self.request["feature"], key) if self.request and key else None
+
+
+class Journal:
+    """One client's file in the folder. What is written is on disk when the returned future is done."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / f"{uuid4().hex}.sqlite"
+        self._connection: sqlite3.Connection | None = None
+        self._waiting: SimpleQueue[tuple[list[Statement], Future[None]] | None] = SimpleQueue()
+        self._thread = Thread(target=self._write, name="purser-journal", daemon=True)
+
+    def open(self) -> list[Entry]:
+        """Make this client's file and take over what was left behind; everything that is still to be settled. Raises
+        JournalError where nothing can be written."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._connection = self._made()
+            for path in sorted(self._folder.glob("*.sqlite")):
+                if path != self._path:
+                    self._take_over(path)
+            left = _entries(self._connection)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(
+                f"the journal {self._folder} cannot be written, so no work may begin: {error}"
+            ) from error
+        self._thread.start()
+        return left
+
+    def add(self, entry: Entry) -> Future[None]:
+        """Write an entry as it is."""
+        return self._submit(_insert(entry))
+
+    def reserved(self, entry: Entry) -> Future[None]:
+        """Write which reservation it got."""
+        return self._submit([("UPDATE work SET reservation = ? WHERE id = ?", (entry.reservation, entry.id))])
+
+    def recorded(self, entry: Entry, name: str) -> Future[None]:
+        """Write one of its calls."""
+        return self._submit(_usage(entry, name))
+
+    def ended(self, entry: Entry) -> Future[None]:
+        """Write how it is to be settled, or why it is kept aside."""
+        ending = (
+            "UPDATE work SET ending = ?, refusal = ? WHERE id = ?",
+            (_text(entry.ending), entry.refusal, entry.id),
+        )
+        return self._submit([*_usage(entry), ending])
+
+    def settled(self, entry: Entry) -> Future[None]:
+        """Strike it out."""
+        return self._submit(
+            [("DELETE FROM usage WHERE work = ?", (entry.id,)), ("DELETE FROM work WHERE id = ?", (entry.id,))]
+        )
+
+    def close(self) -> None:
+        """Write what waits, and give the file up: with what is left in it, or not at all."""
+        self._waiting.put(None)
+        self._thread.join()
+        assert self._connection is not None, "it was opened"
+        with closing(self._connection) as connection, suppress(sqlite3.Error):
+            if connection.execute("SELECT count(*) FROM work").fetchone() == (0,):
+                _remove(self._path)
+
+    def _made(self) -> sqlite3.Connection:
+        while True:
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            with suppress(BlockingIOError):
+                connection = _locked(self._path)
+                # Who looked for files left behind may have taken it for one, before it was locked.
+                if self._path.exists():
+                    connection.executescript(_SCHEMA)
+                    return connection
+                connection.close()
+            self._path = self._folder / f"{uuid4().hex}.sqlite"
+
+    def _take_over(self, path: Path) -> None:
+        with ExitStack() as opened:
+            try:
+                other = opened.enter_context(closing(_locked(path)))
+                version = other.execute("PRAGMA user_version").fetchone()[0]
+                left = _entries(other) if version == VERSION else []
+            except BlockingIOError:
+                return
+            except (sqlite3.Error, ValueError) as error:
+                _log.error("the journal %s was left behind and cannot be read: %s", path, error)
+                return
+            if version not in {0, VERSION}:
+                _log.error("the journal %s is of another version of this client: start that one once", path)
+                return
+            assert self._connection is not None, "it was opened"
+            _execute(self._connection, [statement for entry in left for statement in _insert(entry)])
+            # While its lock is held: so nobody else can be about to write to it.
+            _remove(path)
+
+    def _submit(self, statements: list[Statement]) -> Future[None]:
+        future: Future[None] = Future()
+        if self._thread.is_alive():
+            self._waiting.put((statements, future))
+        else:
+            future.set_exception(JournalError("the client is closed: open it with `async with`"))
+        return future
+
+    def _write(self) -> None:
+        connection, going_on = self._connection, True
+        assert connection is not None, "it was opened"
+        while going_on:
+            jobs = [self._waiting.get()]
+            with suppress(Empty):
+                while True:
+                    jobs.append(self._waiting.get_nowait())
+            going_on = None not in jobs
+            taken = [job for job in jobs if job is not None]
+            try:
+                _execute(connection, [statement for statements, _ in taken for statement in statements])
+            except sqlite3.Error as error:
+                for _, future in taken:
+                    if future.set_running_or_notify_cancel():
+                        future.set_exception(JournalError(f"the journal {self._path} cannot be written: {error}"))
+            else:
+                for _, future in taken:
+                    if future.set_running_or_notify_cancel():
+                        future.set_result(None)
+
+
+async def done(future: Future[None]) -> None:
+    """Wait until it is on disk. Raises JournalError. Who is cancelled while it waits does not take the write back."""
+    await asyncio.shield(asyncio.wrap_future(future))
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """The file, and its lock until it is closed. Raises BlockingIOError where somebody has it."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            raise BlockingIOError(str(error)) from error
+        raise
+    return connection
+
+
+def _remove(path: Path) -> None:
+    """The file, and then what SQLite keeps beside it."""
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        each.unlink(missing_ok=True)
+
+
+def _execute(connection: sqlite3.Connection, statements: Iterable[Statement]) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement, values in statements:
+            connection.execute(statement, values)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _entries(connection: sqlite3.Connection) -> list[Entry]:
+    entries = {
+        identifier: Entry(
+            identifier, request and json.loads(request), reservation, ending and json.loads(ending), refusal
+        )
+        for identifier, request, reservation, ending, refusal in connection.execute(_ENTRIES)
+    }
+    for work, name, event in connection.execute(_USAGE):
+        entries[work].usage[name] = json.loads(event)
+    return list(entries.values())
+
+
+def _insert(entry: Entry) -> list[Statement]:
+    values = (entry.id, _text(entry.request), entry.reservation, _text(entry.ending), entry.refusal)
+    return [("INSERT OR IGNORE INTO work VALUES (?, ?, ?, ?, ?)", values), *_usage(entry)]
+
+
+def _usage(entry: Entry, *names: str) -> list[Statement]:
+    return [
+        ("INSERT OR IGNORE INTO usage VALUES (?, ?, ?)", (entry.id, name, _text(entry.usage[name])))
+        for name in names or entry.usage
+    ]
+
+
+def _text(value: Wire | None) -> str | None:
+    return None if value is None else json.dumps(value)
