@@ -23,6 +23,7 @@ SHORTEST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 30.0
 MOST_CONNECTIONS: Final = 50
 _UNREADABLE: Final = frozenset(("BAD_USER_INPUT", "TOO_COMPLEX"))
+_NOTHING_DONE: Final = frozenset(("OVERLOADED", "RATE_LIMITED"))
 _NOT_ADMITTED: Final = frozenset(("UNAUTHENTICATED", "FORBIDDEN", "TENANT_REQUIRED"))
 
 
@@ -50,7 +51,11 @@ class Connection:
             request = {"query": document, "variables": variables}
             response = await self._http.post("/graphql", json=request, headers=headers)
         except (httpx.HTTPError, OSError) as error:
-            raise Unavailable(f"Purser cannot be reached: {type(error).__name__} {error}".strip()) from error
+            message = f"Purser cannot be reached: {type(error).__name__} {error}".strip()
+            never_sent = not isinstance(error, httpx.HTTPError) or isinstance(
+                error, httpx.ConnectError | httpx.ConnectTimeout
+            )
+            raise Unavailable(message, nothing_done=never_sent) from error
         self._set_clock(response)
         answer = _graphql(response)
         for problem in answer.get("errors") or ():
@@ -63,10 +68,12 @@ class Connection:
     async def ask_until(self, deadline: float, document: str, variables: Wire) -> Any:
         """Ask again, with growing pauses, until there is an answer or `deadline` (of the monotonic clock). Raises Refused,
         or the last Unavailable."""
+        nothing_done = True
         for pause in pauses():
             try:
                 return await self.ask(document, variables)
             except Unavailable as error:
+                nothing_done = error.nothing_done = nothing_done and error.nothing_done
                 wait = max(pause, error.wait)
                 hopeless = isinstance(error, Unauthenticated) and isinstance(self._key, str)
                 if error.lasting or hopeless or monotonic() + wait > deadline:
@@ -115,19 +122,21 @@ def _failure(response: httpx.Response, problem: Any) -> Exception:
     message = str(problem.get("message", ""))
     code = (problem.get("extensions") or {}).get("code", "")
     if code in _NOT_ADMITTED:
-        return Unauthenticated(f"Purser does not let this key in: {message}")
+        return Unauthenticated(f"Purser does not let this key in: {message}", nothing_done=True)
     if code in _UNREADABLE and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
         return refused(code, message, {})
-    return _unavailable(response, f"{code}: {message}")
+    return _unavailable(response, f"{code}: {message}", nothing_done=code in _NOTHING_DONE)
 
 
-def _unavailable(response: httpx.Response, message: str) -> Unavailable:
+def _unavailable(response: httpx.Response, message: str, *, nothing_done: bool = False) -> Unavailable:
     status = response.status_code
     wait = response.headers.get("retry-after", "")
+    lasting = 300 <= status < 500 and status not in {408, 425, 429}
     return Unavailable(
         f"Purser answered {status} {message}",
         wait=float(wait) if wait.isdigit() else 0,
-        lasting=300 <= status < 500 and status not in {408, 425, 429},
+        lasting=lasting,
+        nothing_done=nothing_done or lasting,
     )
 
 

@@ -15,13 +15,15 @@ class JournalError(PurserError):
 class Unavailable(PurserError):
     """Purser did not answer, or could not decide: what was asked may or may not have happened.
 
-    `wait` is how many seconds the server wants to be left alone; `lasting` says that asking again soon will not help.
+    `wait` is how many seconds the server wants to be left alone; `lasting` says that asking again soon will not help;
+    `nothing_done`, that what was asked has certainly not happened.
     """
 
-    def __init__(self, message: str, *, wait: float = 0, lasting: bool = False) -> None:
+    def __init__(self, message: str, *, wait: float = 0, lasting: bool = False, nothing_done: bool = False) -> None:
         super().__init__(message)
         self.wait = wait
         self.lasting = lasting
+        self.nothing_done = nothing_done
 
 
 class Unauthenticated(Unavailable):

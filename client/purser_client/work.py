@@ -81,12 +81,12 @@ class Work:
             raise
         try:
             granted = await means.connection.ask_until(deadline, RESERVE, {"input": entry.request})
-        except Refused:
-            means.journal.settled(entry)
-            raise
-        except BaseException:
-            # It may hold all the same.
-            self._end({"release": "nobody waited for the answer"})
+        except BaseException as error:
+            if isinstance(error, Refused) or (isinstance(error, Unavailable) and error.nothing_done):
+                means.journal.settled(entry)
+            else:
+                # It may hold all the same.
+                self._end({"release": "nobody waited for the answer"})
             raise
         self._grant(granted)
         return self

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Ground:
         assert list(self.journal.iterdir()) == []
         available, reserved, consumed = await balance(self.application, self.caller, "credits")
         assert reserved == "0"
-        assert int(available) + int(consumed) == 300
+        assert Decimal(available) + Decimal(consumed) == 300
         return consumed, await count(self.application, "usage_event")
 
 

@@ -1,0 +1,28 @@
+"""A worker as a process of its own, to be killed: it does one piece of work and says how far it is."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from purser_client import Purser
+from tests.purser_client.test_work import CALL
+
+
+async def main(url: str, token: str, journal: str, task_key: str) -> None:
+    """Reserve, call a model, and settle; an `endless` task does not end, a `gated` one not before it is told to, and an `idle`
+    worker has none."""
+    async with Purser(url, token, journal=journal) as purser:
+        if task_key == "idle":
+            await asyncio.Event().wait()
+        async with purser.reservation("blog_post", task_key=task_key) as work:
+            work.record(**CALL)
+            print("recorded", flush=True)
+            if task_key == "endless":
+                await asyncio.Event().wait()
+            while task_key.startswith("gated") and not Path(journal).with_name("go").exists():  # noqa: ASYNC110, ASYNC240  # another process tells nobody
+                await asyncio.sleep(0.01)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
