@@ -7,6 +7,7 @@ work.record(provider="openai", model="gpt-4o-mini", input_tokens=900, output_tok
 """
 
 from purser_client.client import Purser, Unsettled
+from purser_client.facts import Attribution, Usage
 from purser_client.refusals import (
     BudgetExceeded,
     InsufficientFunds,
@@ -20,6 +21,7 @@ from purser_client.refusals import (
 from purser_client.work import BudgetWarning, Work
 
 __all__ = [
+    "Attribution",
     "BudgetExceeded",
     "BudgetWarning",
     "InsufficientFunds",
@@ -31,5 +33,6 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unsettled",
+    "Usage",
     "Work",
 ]

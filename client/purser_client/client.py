@@ -43,17 +43,18 @@ class Purser:
         timeout: float = 10,
         closing: float = 10,
     ) -> None:
-        self._journal = Journal(Path(journal))
-        self._url, self._key, self._timeout = url, key, timeout
-        self._patience, self._closing = patience, closing
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"url: must begin with http:// or https://, not {url!r}")
+        self._url, self._key, self._folder = url, key, Path(journal)
+        self._patience, self._timeout, self._closing = patience, timeout, closing
         self._opened: Means | None = None
 
     async def __aenter__(self) -> Self:
         """Take the journal over, and begin to settle what was left in it. Raises JournalError."""
-        left = await asyncio.to_thread(self._journal.open)
-        connection = Connection(self._url, self._key, timeout=self._timeout)
-        settler = Settler(connection, self._journal)
-        self._opened = Means(connection, self._journal, settler, self._patience)
+        connection, journal = Connection(self._url, self._key, timeout=self._timeout), Journal(self._folder)
+        left = await asyncio.to_thread(journal.open)
+        settler = Settler(connection, journal)
+        self._opened = Means(connection, journal, settler, self._patience, self._timeout)
         settler.resume(left)
         return self
 
@@ -67,7 +68,7 @@ class Purser:
             self._opened = None
             await means.settler.stop()
             await means.connection.close()
-            await asyncio.to_thread(self._journal.close)
+            await asyncio.to_thread(means.journal.close)
 
     def reservation(
         self,
@@ -93,7 +94,7 @@ class Purser:
         """
         estimate = _known(inputTokens=input_tokens, outputTokens=output_tokens)
         if cost_usd is not None:
-            estimate["costUsd"] = amount("cost_usd", cost_usd)
+            estimate["costUsd"] = amount("cost_usd", cost_usd, rounded_up=True)
         request = _known(
             idempotencyKey=uuid4().hex,
             feature=feature,
@@ -131,7 +132,7 @@ class Purser:
 
     def forget(self, identifier: str) -> None:
         """Strike a refused settlement out: a person has settled it otherwise."""
-        self._journal.settled(self._means.settler.aside.pop(identifier))
+        self._means.journal.settled(self._means.settler.aside.pop(identifier))
 
     @property
     def _means(self) -> Means:

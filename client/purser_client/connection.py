@@ -46,15 +46,13 @@ class Connection:
 
     async def ask(self, document: str, variables: Wire) -> Any:
         """One attempt: the answer of the document's only field. Raises Refused or Unavailable."""
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        request = {"query": document, "variables": variables}
         try:
-            headers = {"Authorization": f"Bearer {self._token()}"}
-            request = {"query": document, "variables": variables}
             response = await self._http.post("/graphql", json=request, headers=headers)
-        except (httpx.HTTPError, OSError) as error:
+        except httpx.HTTPError as error:
             message = f"Purser cannot be reached: {type(error).__name__} {error}".strip()
-            never_sent = not isinstance(error, httpx.HTTPError) or isinstance(
-                error, httpx.ConnectError | httpx.ConnectTimeout
-            )
+            never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise Unavailable(message, nothing_done=never_sent) from error
         self._set_clock(response)
         answer = _graphql(response)
@@ -87,7 +85,12 @@ class Connection:
     def _token(self) -> str:
         if isinstance(self._key, str):
             return self._key
-        return (self._key.read_text() if isinstance(self._key, Path) else self._key()).strip()
+        try:
+            token = (self._key.read_text() if isinstance(self._key, Path) else self._key()).strip()
+            token.encode("ascii")
+        except Exception as error:
+            raise Unauthenticated(f"the key cannot be read: {type(error).__name__}", nothing_done=True) from error
+        return token
 
     def _set_clock(self, response: httpx.Response) -> None:
         try:

@@ -35,6 +35,7 @@ _ENTRIES: Final = "SELECT id, request, reservation, ending, refusal FROM work OR
 _USAGE: Final = "SELECT work, name, event FROM usage ORDER BY rowid"
 _log: Final = logging.getLogger(__name__)
 Statement = tuple[str, tuple[Any, ...]]
+Job = tuple[list[Statement], Future[None]]
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Journal:
         self._folder = folder
         self._path = folder / f"{uuid4().hex}.sqlite"
         self._connection: sqlite3.Connection | None = None
-        self._waiting: SimpleQueue[tuple[list[Statement], Future[None]] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = Thread(target=self._write, name="purser-journal", daemon=True)
 
     def open(self) -> list[Entry]:
@@ -169,17 +170,7 @@ class Journal:
                 while True:
                     jobs.append(self._waiting.get_nowait())
             going_on = None not in jobs
-            taken = [job for job in jobs if job is not None]
-            try:
-                _execute(connection, [statement for statements, _ in taken for statement in statements])
-            except sqlite3.Error as error:
-                for _, future in taken:
-                    if future.set_running_or_notify_cancel():
-                        future.set_exception(JournalError(f"the journal {self._path} cannot be written: {error}"))
-            else:
-                for _, future in taken:
-                    if future.set_running_or_notify_cancel():
-                        future.set_result(None)
+            _write_down(connection, [job for job in jobs if job is not None])
 
 
 async def done(future: Future[None]) -> None:
@@ -208,6 +199,26 @@ def _remove(path: Path) -> None:
     """The file, and then what SQLite keeps beside it."""
     for each in (path, path.with_name(f"{path.name}-wal")):
         each.unlink(missing_ok=True)
+
+
+def _write_down(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """In one transaction; what cannot be written does not keep its neighbours from it."""
+    failure: JournalError | None = None
+    try:
+        _execute(connection, [statement for statements, _ in jobs for statement in statements])
+    except Exception as error:
+        if len(jobs) > 1:
+            for job in jobs:
+                _write_down(connection, [job])
+            return
+        failure = JournalError(f"the journal cannot be written: {error}")
+    for _, future in jobs:
+        if not future.set_running_or_notify_cancel():
+            continue
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
 
 
 def _execute(connection: sqlite3.Connection, statements: Iterable[Statement]) -> None:

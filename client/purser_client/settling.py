@@ -101,8 +101,8 @@ class Settler:
         except Refused as error:
             self._keep_aside(entry, f"{error.code}: {error.message}")
         except Exception as error:
+            _log.exception("a mistake of the client")
             self._keep_aside(entry, f"{type(error).__name__}: {error}")
-            raise
         else:
             self._journal.settled(entry)
         finally:
@@ -126,7 +126,9 @@ class Settler:
                 entry.reservation = (await self._connection.ask(RESERVE, {"input": entry.request}))["id"]
             except Refused:
                 return
-        if "release" in ending:
+        if "keep" in ending:
+            await self._record([{**one, "reservationId": entry.reservation} for one in entry.usage.values()])
+        elif "release" in ending:
             await self._release(entry, ending["release"])
         else:
             await self._consume(settlement, entry, ending.get("quantity"))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -36,12 +37,13 @@ class BudgetWarning:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a client lends to each piece of work; `patience` is in seconds."""
+    """What a client lends to each piece of work: `patience` and `timeout` are in seconds."""
 
     connection: Connection
     journal: Journal
     settler: Settler
     patience: float
+    timeout: float
 
 
 class Work:
@@ -144,7 +146,7 @@ class Work:
     ) -> bool:
         """Whether running work may go on, for calls in the midst of a stream: False as soon as it is paused, not held any
         more, or above its task cap. Where Purser does not answer it goes on: what it spends is settled in any case."""
-        cost = None if running_cost_usd is None else amount("running_cost_usd", running_cost_usd)
+        cost = None if running_cost_usd is None else amount("running_cost_usd", running_cost_usd, rounded_up=True)
         if cost is not None and self.max_cost_usd is not None and Decimal(cost) > self.max_cost_usd:
             return False
         asked: Wire = {"reservation": self.id, "cost": cost, "input": input_tokens, "output": output_tokens}
@@ -165,7 +167,7 @@ class Work:
     ) -> None:
         """Hold for longer (from now), or hold more. Raises Refused, as a reservation does, and holds what it held then."""
         estimate: Wire = {"inputTokens": input_tokens, "outputTokens": output_tokens}
-        estimate["costUsd"] = None if cost_usd is None else amount("cost_usd", cost_usd)
+        estimate["costUsd"] = None if cost_usd is None else amount("cost_usd", cost_usd, rounded_up=True)
         more = {name: value for name, value in estimate.items() if value is not None}
         await self._extend({"ttlSeconds": ttl_seconds, "estimate": more or None}, self._means.patience)
 
@@ -227,12 +229,17 @@ class Work:
             self._kept.cancel()
         if self.already_done:
             ending = {"release": "it was done before"}
+        elif self._entry.reservation is not None and self.expires_at is None and "release" not in ending:
+            # Capacity is never consumed: it stays taken until it is given back.
+            ending = {"keep": True}
         self._entry.ending = ending
         self._settlement = self._means.settler.start(self._entry)
 
     async def _tried(self) -> None:
         assert self._settlement is not None, "it has ended"
-        await self._settlement.tried.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._means.timeout):
+                await self._settlement.tried.wait()
 
 
 def on_disk(future: Future[None], entry: Entry) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from purser_client import JournalError, Purser
+from purser_client import JournalError
 from purser_client.journal import Entry, Journal
 from tests.infra.builders import count
 from tests.purser_client.conftest import Ground
+from tests.purser_client.test_work import TWO_CREDITS
 
 
 @contextmanager
@@ -110,7 +111,7 @@ async def test_work_does_not_begin_on_a_full_disk_and_what_runs_is_still_settled
                 await work.consume()
                 purser.record(feature="profile_draft", cost_usd="0.02")
                 assert await purser.flush(30) == 0
-        assert work.charges == (("credits", 2),)
+        assert work.charges == TWO_CREDITS
     assert [record.message.partition(":")[0].split()[-1] for record in caplog.records] == ["process"] * 4
     # What could not be struck out is found by the next, and nothing of it counts again.
     async with ground.worker() as purser:

@@ -1,7 +1,6 @@
 """Everything at once: 200 works, connections cut by chance, a server that is killed and comes back, workers that are too."""
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -42,7 +41,7 @@ async def cutting(proxy: Proxy) -> AsyncIterator[None]:
     async def cut() -> None:
         while True:
             for moment in ("before", "after"):
-                setattr(proxy, moment, lambda data: random.random() < 0.2)
+                setattr(proxy, moment, lambda _: random.random() < 0.2)
             await asyncio.sleep(0.02)
 
     task = asyncio.create_task(cut())
@@ -101,7 +100,7 @@ async def test_every_work_is_charged_once_whatever_breaks(tmp_path: Path) -> Non
                 assert wallet["reserved"] == before["reserved"]
                 assert int(wallet["consumed"]) - int(before["consumed"]) == len(done) == WORKS * 9 // 10
                 assert server.ask(token, CALLS)["usageBreakdown"]["total"] == {"calls": str(WORKS)}
-        assert os.listdir(tmp_path / "journal") == []
+        assert list((tmp_path / "journal").iterdir()) == []
         assert proxy.cuts > 0
         checked = purser(folder, "verify-ledger")
         assert checked.returncode == 0, checked.stdout
