@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -110,3 +111,29 @@ async def test_what_many_left_behind_is_settled_once_though_many_start_at_once(g
     assert await asyncio.gather(*[client.flush(30) for client in clients]) == [0] * 4
     await asyncio.gather(*[client.__aexit__(None, None, None) for client in clients])
     assert await ground.proof() == ("6", 3)
+
+
+@pytest.mark.slow
+async def test_workers_killed_again_and_again_are_charged_for_what_they_finished(ground: Ground) -> None:
+    """In the midst of reserving, recording, settling and settling for each other, and while connections are cut."""
+    done: list[str] = []
+    for number in range(40):
+        ground.proxy.before = ground.proxy.after = lambda _: random.random() < 0.02
+        with ExitStack() as workers:
+            started = [workers.enter_context(working(ground, f"queue-{number}-{each}")) for each in range(3)]
+            await asyncio.sleep(random.random())
+            for process, output in started:
+                process.kill()
+                process.wait()
+                done += [line.split()[1] for line in output.read_text().splitlines()]
+    ground.proxy.before = ground.proxy.after = None
+    async with ground.worker() as purser:
+        assert await purser.flush(60) == 0
+        assert purser.unsettled() == []
+    charged, calls = await ground.proof()
+    rows = await ground.application.across_tenants.fetch("SELECT task_key FROM reservation WHERE state = 'CONSUMED'")
+    settled = [task_key for (task_key,) in rows]
+    assert len(done) > 20
+    assert set(done) <= set(settled)
+    assert len(settled) == len(set(settled)) == int(charged)
+    assert calls >= len(settled)

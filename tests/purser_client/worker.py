@@ -1,6 +1,7 @@
 """A worker as a process of its own, to be killed: it does one piece of work and says how far it is."""
 
 import asyncio
+import random
 import sys
 from pathlib import Path
 
@@ -9,11 +10,19 @@ from tests.purser_client.test_work import CALL
 
 
 async def main(url: str, token: str, journal: str, task_key: str) -> None:
-    """Reserve, call a model, and settle; an `endless` task does not end, a `gated` one not before it is told to, and an `idle`
-    worker has none."""
+    """Reserve, call a model, and settle; an `endless` task does not end, a `gated` one not before it is told to, an `idle`
+    worker has none, and a `queue` has always another."""
     async with Purser(url, token, journal=journal) as purser:
         if task_key == "idle":
             await asyncio.Event().wait()
+        number = 0
+        while task_key.startswith("queue"):
+            number += 1
+            async with purser.reservation("social_post", task_key=f"{task_key}-{number}") as work:
+                work.record(**CALL)
+                await asyncio.sleep(random.random() / 20)
+            sys.stdout.write(f"done {task_key}-{number}\n")
+            sys.stdout.flush()
         async with purser.reservation("blog_post", task_key=task_key) as work:
             work.record(**CALL)
             sys.stdout.write("recorded\n")
