@@ -42,6 +42,7 @@ class Settler:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._open: dict[str, Settlement] = {}
         self.aside: dict[str, Entry] = {}
+        self.closed = False
 
     def start(self, entry: Entry) -> Settlement:
         """Have an entry settled that has ended."""
@@ -76,6 +77,7 @@ class Settler:
 
     async def stop(self) -> None:
         """Leave the rest to the journal."""
+        self.closed = True
         tasks = [one.task for one in self._open.values() if one.task is not None]
         for task in tasks:
             task.cancel()

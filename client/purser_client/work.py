@@ -86,7 +86,7 @@ class Work:
         except BaseException as error:
             if isinstance(error, Refused) or (isinstance(error, Unavailable) and error.nothing_done):
                 means.journal.settled(entry)
-            else:
+            elif not means.settler.closed:
                 # It may hold all the same.
                 self._end({"release": "nobody waited for the answer"})
             raise
@@ -96,6 +96,8 @@ class Work:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._means.settler.closed and kind is not None:
+            return
         if self._settlement is None:
             # Only its kind: a message may hold what is nobody's business, and the ledger keeps it for ever.
             self._end({} if kind is None else {"release": f"the work failed: {kind.__name__}"})
@@ -225,6 +227,8 @@ class Work:
 
     def _end(self, ending: Wire) -> None:
         """From here on it is settled, whoever waits for it."""
+        if self._means.settler.closed:
+            raise RuntimeError("the client was closed before this work ended: the next one gives its hold back")
         if self._kept is not None:
             self._kept.cancel()
         if self.already_done:

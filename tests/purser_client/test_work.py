@@ -323,3 +323,18 @@ async def test_a_worker_whose_clock_is_wrong_reports_calls_of_now(
     assert await ground.proof() == ("2", 2)
     found = await ground.application.across_tenants.fetch("SELECT occurred_at FROM usage_event")
     assert all(abs(at - datetime.now(UTC)) < timedelta(hours=1) for (at,) in found)
+
+
+async def test_work_that_outlives_its_client_is_given_back_by_the_next(ground: Ground) -> None:
+    async with ground.worker() as purser:
+        finished, failed = purser.reservation("blog_post"), purser.reservation("blog_post")
+        await finished.__aenter__()
+        await failed.__aenter__()
+    with pytest.raises(RuntimeError, match="closed before this work ended"):
+        await finished.__aexit__(None, None, None)
+    await failed.__aexit__(CrashError, CrashError(), None)
+    assert await count(ground.application, "reservation", "state = 'HELD'") == 2
+    async with ground.worker() as purser:
+        await purser.flush(30)
+        assert purser.unsettled() == []
+    assert await ground.proof() == ("0", 0)
