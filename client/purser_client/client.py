@@ -11,7 +11,7 @@ from purser_client.connection import Connection, Key
 from purser_client.facts import Amount, Attribution, Usage, Wire, amount, attribution, event
 from purser_client.journal import Entry, Journal
 from purser_client.settling import Settler
-from purser_client.work import Means, Work, on_disk
+from purser_client.work import Means, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,11 @@ class Purser:
         return Work(self._means, Entry(request["idempotencyKey"], request))
 
     def record(self, *, feature: str | None = None, of: Attribution | None = None, **usage: Unpack[Usage]) -> None:
-        """Say that a call was made without a reservation. It is on disk when this returns, and sent in the background.
+        """Say that a call was made without a reservation. It outlives this process when this returns, and is sent in the background.
         `feature` is what it is charged by, where it is charged; `of` says for whom it was made."""
         facts = event(usage, self._means.connection.now())
         facts |= _known(feature=feature, attribution=attribution(of or {}))
-        entry = Entry(uuid4().hex, usage={"alone": facts})
-        on_disk(self._means.journal.add(entry), entry)
-        self._means.settler.start(entry)
+        self._means.take(facts)
 
     async def flush(self, seconds: float | None = None) -> int:
         """Wait until everything that ended is settled, at most so many seconds; how many settlements are left."""

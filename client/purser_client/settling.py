@@ -7,13 +7,14 @@ interruption: after a lost answer, in this process; after a crash, by the next o
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
 from purser_client.connection import Connection, pauses
 from purser_client.facts import Wire, call
-from purser_client.journal import Entry, Journal, done
+from purser_client.journal import Entry, Journal
 from purser_client.operations import CONSUME, RECORD, RELEASE, RESERVE
 from purser_client.refusals import JournalError, Refused, Unauthenticated, Unavailable, refused
 
@@ -86,7 +87,8 @@ class Settler:
     async def _settle(self, settlement: Settlement) -> None:
         entry = settlement.entry
         try:
-            await done(self._journal.ended(entry))
+            self._journal.ended(entry)
+            await self._journal.synced()
         except JournalError as error:
             _log.error("settlement %s is not on disk, and would be lost with this process: %s", entry.id, error)
         try:
@@ -114,7 +116,8 @@ class Settler:
     def _keep_aside(self, entry: Entry, why: str) -> None:
         entry.refusal = why
         self.aside[entry.id] = entry
-        self._journal.ended(entry)
+        with suppress(JournalError):
+            self._journal.ended(entry)
         _log.error("settlement %s was refused and is kept aside: %s", entry.id, why)
 
     async def _steps(self, settlement: Settlement) -> None:

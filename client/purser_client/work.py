@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from uuid import uuid4
 
 from purser_client.connection import Connection
 from purser_client.facts import Amount, Usage, Wire, amount, event
-from purser_client.journal import Entry, Journal, done
+from purser_client.journal import Entry, Journal
 from purser_client.operations import CHECK, EXTEND, RESERVE
 from purser_client.refusals import JournalError, Refused, Unavailable
 from purser_client.settling import Settlement, Settler
@@ -44,6 +43,15 @@ class Means:
     settler: Settler
     patience: float
     timeout: float
+
+    def take(self, event: Wire) -> None:
+        """A call that belongs to no open work: it is settled by itself."""
+        entry = Entry(uuid4().hex, usage={"alone": event})
+        try:
+            self.journal.add(entry)
+        except JournalError as error:
+            _tell_unwritten(error)
+        self.settler.start(entry)
 
 
 class Work:
@@ -77,7 +85,8 @@ class Work:
         if entry.task is not None:
             await means.settler.earlier(entry.task, means.patience)
         try:
-            await done(means.journal.add(entry))
+            means.journal.add(entry)
+            await means.journal.synced()
         except BaseException:
             means.journal.settled(entry)
             raise
@@ -115,19 +124,20 @@ class Work:
         return None if charges is None else tuple((wallet, Decimal(charged)) for wallet, charged in charges)
 
     def record(self, **usage: Unpack[Usage]) -> None:
-        """Say that a call was made. It is on disk when this returns, and is settled with the work."""
+        """Say that a call was made. It outlives this process when this returns, and is settled with the work."""
         facts = event(usage, self._means.connection.now())
         if self.route == "BYOK":
             facts["usage"].setdefault("ownKey", True)
         if self._settlement is not None:
-            late = Entry(uuid4().hex, usage={"late": {**facts, "reservationId": self.id}})
-            on_disk(self._means.journal.add(late), late)
-            self._means.settler.start(late)
+            self._means.take({**facts, "reservationId": self.id})
             return
         name = f"{facts['source']} {facts['eventId']}"
         if name not in self._entry.usage:
             self._entry.usage[name] = facts
-            on_disk(self._means.journal.recorded(self._entry, name), self._entry)
+            try:
+                self._means.journal.recorded(self._entry, name)
+            except JournalError as error:
+                _tell_unwritten(error)
 
     async def consume(self, quantity: Amount | None = None) -> None:
         """Settle now: the work is done, whatever happens afterwards. `quantity`: what was really made, as reserved unless
@@ -175,7 +185,6 @@ class Work:
 
     def _grant(self, granted: Any) -> None:
         self._entry.reservation = granted["id"]
-        # Not waited for: whoever does not find it asks for it again, by the same key.
         self._means.journal.reserved(self._entry)
         self.already_done = granted["state"] == "CONSUMED"
         self.route = granted["route"]
@@ -246,9 +255,5 @@ class Work:
                 await self._settlement.tried.wait()
 
 
-def on_disk(future: Future[None], entry: Entry) -> None:
-    """Wait for the disk, the whole process with it: as long as a sync takes. What cannot be written is still in memory."""
-    try:
-        future.result()
-    except JournalError as error:
-        _log.error("a call of %s is not on disk, and would be lost with this process: %s", entry.id, error)
+def _tell_unwritten(error: JournalError) -> None:
+    _log.error("a call is not in the journal, and would be lost with this process: %s", error)
