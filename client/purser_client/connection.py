@@ -21,7 +21,7 @@ from purser_client.refusals import Unauthenticated, Unavailable, refused
 Key = str | Path | Callable[[], str]
 SHORTEST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 30.0
-MOST_CONNECTIONS: Final = 50
+MOST_CONNECTIONS: Final = 16
 _UNREADABLE: Final = frozenset(("BAD_USER_INPUT", "TOO_COMPLEX"))
 _NOTHING_DONE: Final = frozenset(("OVERLOADED", "RATE_LIMITED"))
 _NOT_ADMITTED: Final = frozenset(("UNAUTHENTICATED", "FORBIDDEN", "TENANT_REQUIRED"))

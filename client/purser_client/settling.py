@@ -19,7 +19,7 @@ from purser_client.operations import CONSUME, RECORD, RELEASE, RESERVE
 from purser_client.refusals import JournalError, Refused, Unauthenticated, Unavailable, refused
 
 MOST_CALLS: Final = 1_000
-AT_ONCE: Final = 16
+AT_ONCE: Final = 8
 INTERRUPTED: Final = {"release": "the worker ended before its work did"}
 _log: Final = logging.getLogger(__name__)
 
