@@ -8,10 +8,12 @@ from typing import Any, Self, Unpack
 from uuid import uuid4
 
 from purser_client.connection import Connection, Key
+from purser_client.entries import Entry
 from purser_client.facts import Amount, Attribution, Usage, Wire, amount, attribution, event
-from purser_client.journal import Entry, Journal
+from purser_client.journal import Journal
+from purser_client.means import Means
 from purser_client.settling import Settler
-from purser_client.work import Means, Work
+from purser_client.work import Work
 
 
 @dataclass(frozen=True, slots=True)

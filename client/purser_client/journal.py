@@ -14,11 +14,11 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+from purser_client.entries import Entry
 from purser_client.facts import Wire
 from purser_client.refusals import JournalError
 
@@ -34,28 +34,6 @@ _ENTRIES: Final = "SELECT id, request, reservation, ending, refusal FROM work OR
 _USAGE: Final = "SELECT work, name, event FROM usage ORDER BY rowid"
 _log: Final = logging.getLogger(__name__)
 Statement = tuple[str, tuple[Any, ...]]
-
-
-@dataclass(slots=True)
-class Entry:
-    """One piece of work, or usage without one (`request` None).
-
-    `id` makes its idempotency keys. `request` is the input of its reserve, `reservation` the id that it got, `usage` the
-    recorded calls by name, `ending` how it is to be settled (None while it runs), `refusal` why it is kept aside.
-    """
-
-    id: str
-    request: Wire | None = None
-    reservation: str | None = None
-    ending: Wire | None = None
-    refusal: str | None = None
-    usage: dict[str, Wire] = field(default_factory=dict)
-
-    @property
-    def task(self) -> tuple[str, str] | None:
-        """The task that it stands for: a retry of it is the same piece of work."""
-        key = self.request and self.request.get("taskKey")
-        return (self.request["feature"], key) if self.request and key else None
 
 
 class Journal:
@@ -75,18 +53,18 @@ class Journal:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = self._made()
-            for path in sorted(self._folder.glob("*.sqlite")):
-                if path != self._path:
-                    self._take_over(path)
-            left = _entries(self._connection)
             # SQLite's own log, beside its file, is all that a commit writes to.
             self._log = os.open(_log_of(self._path), os.O_RDWR)
             _sync_folder(self._folder)
+            for path in sorted(self._folder.glob("*.sqlite")):
+                if path != self._path:
+                    self._take_over(path, self._connection)
+            return _entries(self._connection)
         except (OSError, sqlite3.Error) as error:
+            self.close()
             raise JournalError(
                 f"the journal {self._folder} cannot be written, so no work may begin: {error}"
             ) from error
-        return left
 
     def add(self, entry: Entry) -> None:
         """Write an entry as it is."""
@@ -124,26 +102,34 @@ class Journal:
 
     def close(self) -> None:
         """Give the file up: with what is left in it, or not at all."""
-        connection, self._connection = self._connection, None
-        assert connection is not None, "it was opened"
-        with closing(connection), suppress(sqlite3.Error):
+        if self._log >= 0:
             os.close(self._log)
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        with closing(connection), suppress(sqlite3.Error):
             if connection.execute("SELECT count(*) FROM work").fetchone() == (0,):
                 _remove(self._path)
 
     def _made(self) -> sqlite3.Connection:
         while True:
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            with suppress(BlockingIOError):
-                connection = _locked(self._path)
-                # Who looked for files left behind may have taken it for one, before it was locked.
-                if self._path.exists():
-                    connection.executescript(_SCHEMA)
-                    return connection
-                connection.close()
+            with ExitStack() as opened:
+                try:
+                    connection = opened.enter_context(closing(_locked(self._path)))
+                    # Who looked for files left behind may have taken it for one, before it was locked.
+                    if self._path.exists():
+                        connection.executescript(_SCHEMA)
+                        opened.pop_all()
+                        return connection
+                except BlockingIOError:
+                    pass
+                except sqlite3.Error:
+                    _remove(self._path)
+                    raise
             self._path = self._folder / f"{uuid4().hex}.sqlite"
 
-    def _take_over(self, path: Path) -> None:
+    def _take_over(self, path: Path, own: sqlite3.Connection) -> None:
         with ExitStack() as opened:
             try:
                 other = opened.enter_context(closing(_locked(path)))
@@ -157,8 +143,8 @@ class Journal:
             if version not in {0, VERSION}:
                 _log.error("the journal %s is of another version of this client: start that one once", path)
                 return
-            assert self._connection is not None, "it was opened"
-            _execute(self._connection, [statement for entry in left for statement in _insert(entry)])
+            _execute(own, [statement for entry in left for statement in _insert(entry)])
+            os.fsync(self._log)
             # While its lock is held: so nobody else can be about to write to it.
             _remove(path)
 

@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Any, Final
 
 from purser_client.connection import Connection, pauses
+from purser_client.entries import Entry
 from purser_client.facts import Wire, call
-from purser_client.journal import Entry, Journal
+from purser_client.journal import Journal
 from purser_client.operations import CONSUME, RECORD, RELEASE, RESERVE
 from purser_client.refusals import JournalError, Refused, Unauthenticated, Unavailable, refused
 

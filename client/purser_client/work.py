@@ -9,14 +9,13 @@ from decimal import Decimal
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
-from uuid import uuid4
 
-from purser_client.connection import Connection
+from purser_client.entries import Entry
 from purser_client.facts import Amount, Usage, Wire, amount, event
-from purser_client.journal import Entry, Journal
+from purser_client.means import Means, tell_unwritten
 from purser_client.operations import CHECK, EXTEND, RESERVE
 from purser_client.refusals import JournalError, Refused, Unavailable
-from purser_client.settling import Settlement, Settler
+from purser_client.settling import Settlement
 
 DEFAULT_TTL: Final = 900
 _log: Final = logging.getLogger(__name__)
@@ -32,26 +31,6 @@ class BudgetWarning:
     cap: Decimal
     spent: Decimal
     held: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a client lends to each piece of work: `patience` and `timeout` are in seconds."""
-
-    connection: Connection
-    journal: Journal
-    settler: Settler
-    patience: float
-    timeout: float
-
-    def take(self, event: Wire) -> None:
-        """A call that belongs to no open work: it is settled by itself."""
-        entry = Entry(uuid4().hex, usage={"alone": event})
-        try:
-            self.journal.add(entry)
-        except JournalError as error:
-            _tell_unwritten(error)
-        self.settler.start(entry)
 
 
 class Work:
@@ -137,7 +116,7 @@ class Work:
             try:
                 self._means.journal.recorded(self._entry, name)
             except JournalError as error:
-                _tell_unwritten(error)
+                tell_unwritten(error)
 
     async def consume(self, quantity: Amount | None = None) -> None:
         """Settle now: the work is done, whatever happens afterwards. `quantity`: what was really made, as reserved unless
@@ -253,7 +232,3 @@ class Work:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._means.timeout):
                 await self._settlement.tried.wait()
-
-
-def _tell_unwritten(error: JournalError) -> None:
-    _log.error("a call is not in the journal, and would be lost with this process: %s", error)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from purser_client import JournalError
-from purser_client.journal import Entry, Journal
+from purser_client.entries import Entry
+from purser_client.journal import Journal
 from tests.infra.builders import count
 from tests.purser_client.conftest import Ground
 from tests.purser_client.test_work import TWO_CREDITS
@@ -117,6 +118,19 @@ async def test_work_does_not_begin_on_a_full_disk_and_what_runs_is_still_settled
     async with ground.worker() as purser:
         await purser.flush(30)
     assert await ground.proof() == ("2.052", 3)
+
+
+def test_a_start_on_a_full_disk_leaves_nothing_behind_and_takes_nothing_away(tmp_path: Path) -> None:
+    with opened(tmp_path / "journal") as (journal, _):
+        journal.add(WORK)
+    before = list((tmp_path / "journal").iterdir())
+    for bytes_left in (0, 5_000):
+        (tmp_path / "size-wal").write_bytes(b"x" * bytes_left)
+        with full_disk(tmp_path), pytest.raises(JournalError, match="no work may begin"):
+            Journal(tmp_path / "journal").open()
+        assert list((tmp_path / "journal").iterdir()) == before
+    with opened(tmp_path / "journal") as (_, left):
+        assert left == [WORK]
 
 
 @contextmanager
