@@ -31,6 +31,7 @@ async def test_both_patterns_are_charged_as_the_document_says(
     assert await ground.proof() == ("8", 8)
 
 
+@pytest.mark.slow
 async def test_the_three_lines_of_the_readme_meter_a_worker(ground: Ground) -> None:
     (lines,) = re.findall(r"```python\n(async with Purser.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
     lines = lines.replace('"http://127.0.0.1:8000"', "url").replace('"purser.journal"', "journal")

@@ -53,8 +53,15 @@ async def test_work_is_three_lines_from_being_metered(ground: Ground) -> None:
     assert await ground.proof() == ("2", 2)
 
 
-@pytest.mark.parametrize("operation", ["reserve", "consume"])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("operation", "moment"),
+    [
+        pytest.param("reserve", "before", marks=pytest.mark.slow),
+        pytest.param("reserve", "after", marks=pytest.mark.slow),
+        pytest.param("consume", "before", marks=pytest.mark.slow),
+        ("consume", "after"),
+    ],
+)
 async def test_an_answer_that_is_lost_is_asked_for_again(ground: Ground, operation: str, moment: str) -> None:
     setattr(ground.proxy, moment, names(operation))
     async with ground.worker() as purser:
@@ -80,6 +87,7 @@ async def test_who_fails_is_not_charged_and_what_it_cost_is_known(ground: Ground
     assert [note for (note,) in notes] == ["the work failed: CrashError"]
 
 
+@pytest.mark.slow
 async def test_a_failure_is_charged_what_it_cost_where_cost_is_what_is_charged(ground: Ground) -> None:
     """Document 001: what was spent is metered, whatever became of the work."""
     tenant = ground.caller.tenant_id
@@ -101,6 +109,7 @@ async def crash_after_settling(work: Work) -> None:
         raise CrashError
 
 
+@pytest.mark.slow
 async def test_work_that_was_settled_stays_so_when_something_fails_afterwards(ground: Ground) -> None:
     """Document 003, pattern B: consume after the save."""
     async with ground.worker() as purser:
@@ -114,7 +123,9 @@ async def test_work_that_was_settled_stays_so_when_something_fails_afterwards(gr
     assert await ground.proof() == ("3", 2)
 
 
-@pytest.mark.parametrize("operation", ["nothing", "reserve", "consume"])
+@pytest.mark.parametrize(
+    "operation", ["nothing", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reserve", "consume"))]
+)
 async def test_cancelled_work_holds_nothing(ground: Ground, operation: str) -> None:
     reached = asyncio.Event()
 
@@ -198,6 +209,7 @@ async def test_a_refusal_says_what_to_do(ground: Ground) -> None:
     assert await ground.proof() == ("4", 2)
 
 
+@pytest.mark.slow
 async def test_work_that_outlives_its_hold_is_charged_all_the_same(ground: Ground) -> None:
     async with ground.worker() as purser:
         async with purser.reservation("blog_post", task_key="post-42", ttl_seconds=60) as work:
@@ -212,6 +224,7 @@ async def test_work_that_outlives_its_hold_is_charged_all_the_same(ground: Groun
     assert await ground.proof() == ("2", 1)
 
 
+@pytest.mark.slow
 async def test_long_work_is_extended_before_its_hold_expires(ground: Ground) -> None:
     async with ground.worker() as purser, purser.reservation("blog_post", ttl_seconds=1) as work:
         before = work.expires_at
@@ -221,6 +234,7 @@ async def test_long_work_is_extended_before_its_hold_expires(ground: Ground) -> 
     assert await ground.proof() == ("2", 0)
 
 
+@pytest.mark.slow
 async def test_a_rotated_key_is_found(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.services.api_keys.SECONDS_REMEMBERED", 0.0)
     path = ground.journal.with_name("key")
@@ -241,6 +255,7 @@ async def test_a_rotated_key_is_found(ground: Ground, monkeypatch: pytest.Monkey
             await purser.reservation("blog_post").__aenter__()
 
 
+@pytest.mark.slow
 async def test_calls_without_a_reservation_are_recorded_once(ground: Ground) -> None:
     ground.proxy.after = names("recordUsage")
     async with ground.worker() as purser:
@@ -249,6 +264,7 @@ async def test_calls_without_a_reservation_are_recorded_once(ground: Ground) -> 
     assert await ground.proof() == ("0.052", 1)
 
 
+@pytest.mark.slow
 async def test_what_is_refused_for_good_is_kept_until_a_person_decides(
     ground: Ground, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -295,6 +311,7 @@ async def test_a_mistake_of_the_worker_is_told_where_it_is_made(ground: Ground) 
     assert await ground.proof() == ("0", 0)
 
 
+@pytest.mark.slow
 async def test_capacity_stays_taken_by_who_succeeds(ground: Ground) -> None:
     await credit(ground.application, ground.caller.tenant_id, "lead_storage", nano("3"), LotSource.TOP_UP, "opening")
     async with ground.worker() as purser:
@@ -306,6 +323,7 @@ async def test_capacity_stays_taken_by_who_succeeds(ground: Ground) -> None:
     assert await balance(ground.application, ground.caller, "lead_storage") == ("2", "1", "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-5, 5])
 async def test_a_worker_whose_clock_is_wrong_reports_calls_of_now(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, hours: int
@@ -325,6 +343,7 @@ async def test_a_worker_whose_clock_is_wrong_reports_calls_of_now(
     assert all(abs(at - datetime.now(UTC)) < timedelta(hours=1) for (at,) in found)
 
 
+@pytest.mark.slow
 async def test_work_that_outlives_its_client_is_given_back_by_the_next(ground: Ground) -> None:
     async with ground.worker() as purser:
         finished, failed = purser.reservation("blog_post"), purser.reservation("blog_post")
