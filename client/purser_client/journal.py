@@ -104,6 +104,7 @@ class Journal:
         """Give the file up: with what is left in it, or not at all."""
         if self._log >= 0:
             os.close(self._log)
+            self._log = -1
         if self._connection is None:
             return
         connection, self._connection = self._connection, None

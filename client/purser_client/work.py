@@ -18,6 +18,7 @@ from purser_client.refusals import JournalError, Refused, Unavailable
 from purser_client.settling import Settlement
 
 DEFAULT_TTL: Final = 900
+LONGEST_REASON: Final = 1_000
 _log: Final = logging.getLogger(__name__)
 
 
@@ -126,7 +127,8 @@ class Work:
 
     async def release(self, reason: str) -> None:
         """Give the hold back now: nothing was made. What recorded calls cost still counts."""
-        await self._settle_once({"release": reason})
+        stored = reason.replace("\0", " ").encode(errors="replace").decode()
+        await self._settle_once({"release": stored[:LONGEST_REASON]})
 
     async def check(
         self,
@@ -199,6 +201,8 @@ class Work:
         ttl = self._entry.request.get("ttlSeconds") or DEFAULT_TTL
         while True:
             await asyncio.sleep(ttl / 2)
+            if self._means.settler.closed:
+                return
             try:
                 await self._extend({"ttlSeconds": ttl}, ttl / 2)
             except Unavailable as error:

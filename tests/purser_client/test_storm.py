@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import pytest
 
 from purser_client import Purser
 from tests.infra.proxy import Proxy
-from tests.purser_client.test_work import CALL, CrashError
+from tests.purser_client.test_work import CALL, TWO_CREDITS, CrashError
 from tests.servers import Server, data_folder, demo_keys, purser, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -104,3 +105,29 @@ async def test_every_work_is_charged_once_whatever_breaks(tmp_path: Path) -> Non
         assert proxy.cuts > 0
         checked = purser(folder, "verify-ledger")
         assert checked.returncode == 0, checked.stdout
+
+
+async def test_work_goes_on_while_the_server_is_killed_and_started_anew(tmp_path: Path) -> None:
+    with data_folder() as folder:
+        token = demo_keys(folder)["other_service"]
+        proxy = Proxy("http://127.0.0.1:1")
+        async with (
+            proxy.listening(),
+            Purser(proxy.url.partition("?")[0], token, journal=tmp_path / "journal") as client,
+        ):
+            with serving(folder, "--demo", "--no-traffic") as server:
+                lead(proxy, server)
+                before = server.ask(token, CREDITS)["wallet"]
+                work = await client.reservation("blog_post", task_key="restart").__aenter__()
+                proxy.is_down = True
+                server.process.kill()
+            work.record(**CALL)
+            await work.__aexit__(None, None, None)
+            assert not work.charges
+            with serving(folder, "--demo", "--no-traffic") as server:
+                lead(proxy, server)
+                assert await client.flush(120) == 0
+                wallet = server.ask(token, CREDITS)["wallet"]
+                assert wallet["reserved"] == before["reserved"]
+                assert Decimal(wallet["consumed"]) - Decimal(before["consumed"]) == 2
+                assert work.charges == TWO_CREDITS

@@ -119,7 +119,7 @@ async def test_work_that_was_settled_stays_so_when_something_fails_afterwards(gr
         with pytest.raises(RuntimeError, match="settled before"):
             await work.release("too late")
         async with purser.reservation("social_post", quantity=5) as other:
-            await other.release("nothing to say today")
+            await other.release("nothing to say today\0" + "!" * 2_000)
     assert await ground.proof() == ("3", 2)
 
 
@@ -357,3 +357,15 @@ async def test_work_that_outlives_its_client_is_given_back_by_the_next(ground: G
         await purser.flush(30)
         assert purser.unsettled() == []
     assert await ground.proof() == ("0", 0)
+
+
+@pytest.mark.slow
+async def test_work_of_more_calls_than_one_request_takes_is_settled_with_all_of_them(ground: Ground) -> None:
+    async with ground.worker() as purser:
+        async with purser.reservation("blog_post") as work:
+            for number in range(1_001):
+                for named in (number, 0):
+                    work.record(provider="openai", model="gpt-4o-mini", input_tokens=1, event_id=f"c-{named}")
+        assert work.charges == TWO_CREDITS
+        purser.record(event_id="c-1000", cost_usd="1")
+    assert await ground.proof() == ("2", 1_001)
