@@ -131,7 +131,7 @@ $(FOCUS_READY): requirements-focus.lock | $(READY)
 	@touch $@
 
 # Redone only when what to install has changed. A half-made .venv is made anew.
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml client/pyproject.toml requirements.lock
 	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" $(NEW_ENOUGH) || { echo "Purser needs Python 3.11 or later, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Name another one: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@if ! .venv/bin/python -m pip --version >/dev/null 2>&1 || ! .venv/bin/python $(NEW_ENOUGH); then \
@@ -143,5 +143,5 @@ $(READY): pyproject.toml requirements.lock
 		&& $(UV) pip sync --python .venv/bin/python --require-hashes requirements.lock \
 		|| { echo "uv could not; pip does it instead, which takes a little longer."; \
 			.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock; }
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable ./client
 	@touch $@

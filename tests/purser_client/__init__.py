@@ -1,0 +1,1 @@
+"""Tests of the client for workers, against a running server."""
