@@ -294,7 +294,7 @@ async def test_members_and_workers_read_on_a_phone_in_the_dark_and_are_offered_n
     await cap(site.application, caller, BudgetKey(BudgetScope.TENANT, "", BudgetPeriod.MONTH), "100", "c")
     await site.call(caller, "1", cost="25", attribution=WRITER)
     for role in (Role.MEMBER, Role.SERVICE):
-        page = await open_page(viewport=PHONE, color_scheme="dark")
+        page = await open_page(viewport=PHONE, color_scheme="dark", alone=True)
         await signed_in(page, role, slug)
         await page.goto("/settings")
         await expect(page.get_by_role("table", name="Caps")).to_contain_text("25%")
