@@ -9,8 +9,8 @@ from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 
 # Tests never fail for being slow: a machine may be busy.
 MILLISECONDS: Final = 30_000
-# A file of the site that runs nothing.
-STAYS: Final = "/console/routes.js"
+# A page of the site that runs nothing and asks for nothing, not even for an icon.
+STAYS: Final = '<!doctype html><title>stays</title><link rel="icon" href="data:,">'
 # What else a test may have done to a context cannot be undone, or stays with the page that it was done to.
 UNTOUCHED: Final = "navigator.onLine && globalThis.__pwClock === undefined"
 
@@ -37,7 +37,8 @@ class Window:
             context = await new_context(self._browser, self._origin)
             # The browser keeps a site's renderer, and what that has compiled, for as long as a page of the site is open.
             stays = await context.new_page()
-            await stays.goto(STAYS)
+            await stays.route("**", lambda route: route.fulfill(body=STAYS, content_type="text/html"))
+            await stays.goto("/")
             self._opened = context, stays
         return self._opened[0]
 
