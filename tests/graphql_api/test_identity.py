@@ -148,7 +148,7 @@ async def test_a_connection_ends_with_its_token_and_with_its_key(
         monkeypatch.setattr(websocket, "SECONDS_BETWEEN_CHECKS", 0.01)
         await rotated.initialise(key["token"])
         await rotated.watch(WATCH)
-        given = {"idempotencyKey": "r", "id": key["apiKey"]["id"], "overlapSeconds": 1}
+        given = {"idempotencyKey": "r", "id": key["apiKey"]["id"], "overlapSeconds": 2}
         await clients.admin.do("rotateApiKey", **given)
         await raised(application, acme, "overlap")
         assert await rotated.told() == {"alertRaised": {"message": "overlap"}}
