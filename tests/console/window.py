@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 MILLISECONDS: Final = 30_000
 # A page of the site that runs nothing and asks for nothing, not even for an icon.
 STAYS: Final = '<!doctype html><title>stays</title><link rel="icon" href="data:,">'
-# What else a test may have done to a context cannot be undone, or stays with the page that it was done to.
+# A clock and a cut connection stay with a context. Routes and scripts are to be given to pages, with which they go.
 UNTOUCHED: Final = "navigator.onLine && globalThis.__pwClock === undefined"
 
 
