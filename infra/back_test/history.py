@@ -142,10 +142,13 @@ class History:
         for extension in real.extensions:
             if opening.start <= extension.at < opening.end:
                 self._push(Fact(extension.at, Extended(real, extension)))
-        at = real.ended_at
-        if at is not None and at < opening.end:
-            expired = real.state is ReservationState.EXPIRED
-            self._push(Fact(at, Expired(real.id) if expired else Ended(real, ())))
+        expired_at, ended_at = real.expired_at, real.ended_at
+        if expired_at is None and real.state is ReservationState.EXPIRED:
+            expired_at = ended_at  # from before it was kept
+        if expired_at is not None and opening.start <= expired_at < opening.end:
+            self._push(Fact(expired_at, Expired(real.id)))
+        if ended_at is not None and ended_at < opening.end and real.state is not ReservationState.EXPIRED:
+            self._push(Fact(ended_at, Ended(real, ())))
 
     def _completed(self, fact: Fact) -> Fact:
         """A consume with the calls that it reported."""
