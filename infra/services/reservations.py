@@ -151,7 +151,7 @@ def _reserve(application: Application, caller: Caller, order: Order) -> Awaitabl
         order.ttl_seconds,
     )
     request = request_of(caller, Operation.RESERVE, order.idempotency_key, asked)
-    command = Reserve(request, new_id(), wish, order.task_key, order.ttl_seconds)
+    command = Reserve(request, new_id(application.clock()), wish, order.task_key, order.ttl_seconds)
     return start(application, Granted, command, problems)
 
 
