@@ -55,6 +55,9 @@ REPORTS: Final = (
     "priceDifferences",
 )
 COST_OF_REPORT: Final = 5_000
+# What plays a month again is the only one of its request.
+BACK_TESTS: Final = ("backTest", "backTestMargins")
+COST_OF_BACK_TEST: Final = 60_000
 # The arguments that say how long a list is, and the fields of an answer whose length one of them has said already.
 LENGTHS: Final = ("first", "top", "inputs")
 PARTS: Final = ("edges", "rows")
@@ -145,7 +148,7 @@ class Cost:
         cost = 0
         for selection in selections.selections:
             if isinstance(selection, FieldNode):
-                cost += COST_OF_REPORT if selection.name.value in REPORTS else 1
+                cost += _own_cost(selection.name.value)
                 field = _field(parent, selection.name.value)
                 if field is not None and selection.selection_set is not None:
                     below = self._of(selection.selection_set, get_named_type(field.type), variables, known)
@@ -164,6 +167,13 @@ class Cost:
         if (name, within) not in known:
             known[name, within] = self._of(fragment.selection_set, self._schema.type_map[within], variables, known)
         return known[name, within]
+
+
+def _own_cost(name: str) -> int:
+    """What a field costs beside the fields of its answer."""
+    if name in BACK_TESTS:
+        return COST_OF_BACK_TEST
+    return COST_OF_REPORT if name in REPORTS else 1
 
 
 def _length(node: FieldNode, field: GraphQLField, variables: Variables) -> int:

@@ -44,6 +44,8 @@ ALLOWED: Final = {
     "Query.receipt": EVERYBODY,
     "Query.spendAgainstCap": EVERYBODY,
     "Query.agentBudgets": EVERYBODY,
+    "Query.backTest": PEOPLE,
+    "Query.backTestMargins": OPERATORS,
     "Query.tenantUsage": OPERATORS,
     "Query.tenantSpending": OPERATORS,
     "Query.margins": OPERATORS,

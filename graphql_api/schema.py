@@ -12,6 +12,7 @@ from graphql_api.alert_subscription import AlertSubscriptions
 from graphql_api.alerts import AlertQueries
 from graphql_api.api_keys import ApiKeyMutations, ApiKeyQueries
 from graphql_api.audit_log import AuditLogQueries
+from graphql_api.back_tests import BackTestQueries
 from graphql_api.budgets import BudgetMutations, BudgetQueries
 from graphql_api.campaign_costs import CampaignCostsQueries, CustomersWonMutations
 from graphql_api.catalog import CatalogQueries
@@ -64,6 +65,7 @@ class Query(
     TopUpQueries,
     TenantQueries,
     TenantUsageQueries,
+    BackTestQueries,
     ProviderKeyQueries,
     PublicationQueries,
     JobRunQueries,

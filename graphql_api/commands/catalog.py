@@ -1,4 +1,4 @@
-"""Commands about prices and margins: prices, rerate, check-margins."""
+"""Commands about prices and margins: prices, rerate, check-margins, back-test."""
 
 import asyncio
 from typing import Annotated
@@ -135,4 +135,63 @@ def check_margins(
     with database(settings) as url:
         sound = asyncio.run(check(settings, url, options))
     if not sound:
+        raise typer.Exit(1)
+
+
+@command("back-test")
+def back_test(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Slug of the tenant.")],
+    month: Annotated[str, typer.Option(help="A month of the tenant's time zone, such as 2026-10.")],
+    cap: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SCOPE[:ID][:PERIOD]=USD", help="Another cap, or none; as often as you like."),
+    ] = None,
+    plan: Annotated[str | None, typer.Option(help="Another plan of its region, such as professional.")] = None,
+    rate_card: Annotated[int | None, typer.Option(metavar="VERSION", help="Another published rate card.")] = None,
+    markup: Annotated[str | None, typer.Option(metavar="FACTOR", help="Another markup, at least 1.")] = None,
+    credit_value: Annotated[str | None, typer.Option(metavar="USD", help="What a credit is worth instead.")] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FEATURE:WALLET=AMOUNT", help="Another amount for a feature; as often as you like."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print both outcomes as JSON.")] = False,
+) -> None:
+    """Play a month again under other caps, another plan or another rate card: what would have been refused, by which level,
+    and what would have been left.
+
+    Everything that was asked for in the month is asked for again, in its order and at its moments, by the same rules: once as
+    it was, once as you assume it. What really ran costs what it really cost; what was really refused and would have run is
+    taken to cost what was estimated for it. Nothing is written, and it may run beside a working server.
+
+    Examples:
+      purser back-test acme --month 2026-10
+      purser back-test acme --month 2026-10 --cap tenant=500 --cap agent:writer=50
+      purser back-test acme --month 2026-10 --cap campaign:spring:TOTAL=none --cap task:writer=2
+      purser back-test acme --month 2026-10 --plan professional --json
+      purser back-test acme --month 2026-10 --rate-card 3 --markup 1.4 --rate blog_post:credits=3
+
+    Caps, which hold all month (USD is dollars, or none):
+      tenant=500              the tenant's month
+      agent:writer=50         the month of an agent role
+      campaign:spring=20      the month of a campaign; campaign:spring:TOTAL=20 is for ever
+      tag:team=red=20         the month of a tag, here team=red; tag:team=red:TOTAL=20 is for ever
+      task:writer=2           each reservation of a role; task=2 is that of any role
+
+    What is said of the rate card makes one card, which holds all month; without --rate-card it is the one in force when the
+    month began, changed as you say. A plan grants the cycles that begin in the month.
+
+    Exit codes: 0; 1 the month played as it was is not what the books say (each difference is named: something that decided the
+    month is not kept, and the figures as assumed may be off by as much); 2 it could not be played.
+    """
+    from graphql_api.back_test_options import Options
+    from graphql_api.back_test_report import play
+    from infra.database import database
+
+    settings = chosen_settings()
+    options = Options(
+        tenant, month, tuple(cap or ()), rate_card, markup, credit_value, tuple(rate or ()), plan, as_json
+    )
+    with database(settings) as url:
+        same = asyncio.run(play(settings, url, options))
+    if not same:
         raise typer.Exit(1)
