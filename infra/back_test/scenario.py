@@ -46,7 +46,6 @@ from infra.back_test.played_books import PlayedBooks
 from infra.batch import OpenBooks
 from infra.identifiers import new_id
 
-
 _KNOWN_CALL: Final = Usage(source="back-test", event_id="known")
 
 
