@@ -62,7 +62,8 @@ class Stop(NamedTuple):
 class Outcome:
     """What a month came to. `admitted` are reservations, of which `guessed` were really refused, so that what they cost is
     their estimate; `refused` is told by level. `cost` is all that providers charged, on whichever key; `charges` are nano-units
-    by wallet; `balances` are what was available in each wallet at the end. `margin` is for operators."""
+    by wallet; `balances` are what was available in each wallet at the
+    last moment. `margin` is for operators."""
 
     admitted: int
     guessed: int

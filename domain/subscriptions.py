@@ -55,11 +55,18 @@ def cycle_problems(anchor_day: int | None) -> tuple[FieldProblem, ...]:
     return (FieldProblem("anchorDay", "must be 1 to 31; a month that is shorter starts on its last day"),)
 
 
-def granted_by(reference: str) -> str | None:
-    """The key of the plan that a ledger entry was booked for, by its reference; None: no plan's grant."""
+def granted_for(reference: str) -> str | None:
+    """The start of the cycle for which a plan's grant was booked (ISO 8601, UTC), by its entry's reference; None: it is no
+    plan's grant."""
     if not reference.startswith(_GRANTED):
         return None
-    return reference.removeprefix(_GRANTED).partition(":")[0]
+    return reference.removeprefix(_GRANTED).partition(":")[2]
+
+
+def holds_at_once(plan: Plan, current: Plan | None, cycle: Cycle | None) -> bool:
+    """Whether a plan that is chosen now holds now: one that costs no less, and any before the first cycle. Else it holds from
+    the next cycle on."""
+    return current is None or plan.price >= current.price or cycle is None
 
 
 def coming_plan(books: Books, now: datetime) -> Plan:
@@ -127,7 +134,7 @@ def change_plan(books: Books, command: ChangePlan, now: datetime) -> Decision[Su
     current = books.catalog.plan(tenant.region, tenant.plan, now)
     if plan.key == tenant.plan:
         return _subscribed(replace(tenant, next_plan=None))
-    if current is not None and plan.price < current.price and tenant.cycle is not None:
+    if not holds_at_once(plan, current, tenant.cycle):
         return _subscribed(replace(tenant, next_plan=plan.key))
     upgraded = replace(tenant, plan=plan.key, unlimited_plan=plan.unlimited, next_plan=None)
     cycle = tenant.cycle

@@ -15,9 +15,8 @@ from domain.controls import RemoveBudget, SetBudget
 from domain.ledger import EntryType, Voucher
 from domain.outcomes import Tally
 from domain.rerating import REFERENCE as CORRECTION
-from domain.tenants import running_cycle
 from domain.wallets import new_wallet
-from infra.back_test.facts import Corrected, Decided, DefaultCap, Moved, OwnKey, PlanChosen, Stopped
+from infra.back_test.facts import Corrected, CycleBegan, Decided, DefaultCap, Moved, OwnKey, PlanChosen, Stopped
 from infra.back_test.played_books import PlayedBooks
 from infra.deciding import SYSTEM
 from infra.identifiers import new_id
@@ -33,7 +32,7 @@ class Circumstances:
         self._plan_is_assumed = assumptions.plan is not None
 
     def change(
-        self, what: Moved | Corrected | Stopped | Decided | DefaultCap | PlanChosen | OwnKey, at: datetime
+        self, what: Moved | Corrected | Stopped | Decided | DefaultCap | PlanChosen | CycleBegan | OwnKey, at: datetime
     ) -> None:
         """Let it happen, unless something else is assumed."""
         match what:
@@ -50,22 +49,17 @@ class Circumstances:
             case DefaultCap(key, cap):
                 if key not in self._caps:
                     self._set_default(key, cap)
-            case PlanChosen(plan):
-                if not self._plan_is_assumed:
-                    self._subscribe(plan, at)
-            case OwnKey(provider, is_set):
-                tenant = self._books.open.tenant
-                others = tenant.own_key_providers - {provider}
-                self._books.change_tenant(replace(tenant, own_key_providers=others | {provider} if is_set else others))
+            case PlanChosen() | CycleBegan():
+                self._subscribe(what, at)
+            case OwnKey():
+                self._use_key(what)
             case _ as never:
                 assert_never(never)
 
     def _move(self, what: Moved, at: datetime) -> None:
         entry, open_books = what.entry, self._books.open
-        plan = subscriptions.granted_by(entry.voucher.reference)
-        if plan is not None and self._plan_is_assumed:
-            self._start_cycle(at)
-            return
+        if self._plan_is_assumed and subscriptions.granted_for(entry.voucher.reference) is not None:
+            return  # `_start_cycle` grants
         wallet = open_books.wallets.get(what.wallet_key)
         if wallet is None:
             wallet = new_wallet(open_books.tenant.id, entry.wallet_id, what.wallet_key)
@@ -82,31 +76,27 @@ class Circumstances:
             lot = ledger.new_lot(first, what.lot.source, what.lot.granted_at, what.lot.expires_at)
             posting = posting.then(ledger.grant(wallet, entry.type, lot, entry.amount, voucher))
         self._books.post(posting, at)
-        if plan is not None:
-            self._hold(plan, at)
-            self._begin_cycle(at)
         if entry.voucher.reference == CORRECTION:
             amount = entry.amount if entry.type is EntryType.CONSUMED else -entry.amount
             self._tally.charge([(wallet.key, amount)], self._books.catalog.rate_cards.at(at, at))
 
-    def _begin_cycle(self, at: datetime) -> None:
+    def _begin_cycle(self, what: CycleBegan, at: datetime) -> None:
         """A new cycle was granted: what was to hold from it on holds."""
+        self._hold(what.plan, at)
         tenant = self._books.open.tenant
-        cycle = running_cycle(tenant, at)
-        if cycle != tenant.cycle:
-            self._books.change_tenant(
-                replace(
-                    tenant,
-                    cycle=cycle,
-                    zone=tenant.next_zone or tenant.zone,
-                    cycle_anchor_day=tenant.next_anchor_day or tenant.cycle_anchor_day,
-                    next_zone=None,
-                    next_anchor_day=None,
-                )
+        self._books.change_tenant(
+            replace(
+                tenant,
+                cycle=what.cycle,
+                zone=tenant.next_zone or tenant.zone,
+                cycle_anchor_day=tenant.next_anchor_day or tenant.cycle_anchor_day,
+                next_zone=None,
+                next_anchor_day=None,
             )
+        )
 
     def _start_cycle(self, at: datetime) -> None:
-        """Where a cycle was really granted the assumed plan grants it, once."""
+        """Where a cycle was really granted the assumed plan grants it."""
         books = self._books.open
         plan = subscriptions.coming_plan(self._books.view, at)
         for index, key in enumerate(sorted({*dict(plan.allocations), *books.allocations} - books.wallets.keys())):
@@ -130,12 +120,23 @@ class Circumstances:
         else:
             self._books.open.defaults[key] = Budget(key, cap)
 
-    def _subscribe(self, chosen: str, at: datetime) -> None:
-        """An upgrade holds at once (what it grants is a fact of its own), a downgrade from the next cycle's grant on."""
+    def _subscribe(self, what: PlanChosen | CycleBegan, at: datetime) -> None:
+        """An upgrade holds at once (what it grants are facts of their own), a downgrade from the next cycle on."""
         tenant, catalog = self._books.open.tenant, self._books.catalog
-        plan, current = catalog.plan(tenant.region, chosen, at), catalog.plan(tenant.region, tenant.plan, at)
-        if plan is not None and (current is None or plan.price >= current.price):
-            self._hold(plan.key, at)
+        if self._plan_is_assumed:
+            if isinstance(what, CycleBegan):
+                self._start_cycle(at)
+        elif isinstance(what, CycleBegan):
+            self._begin_cycle(what, at)
+        else:
+            plan, current = (catalog.plan(tenant.region, key, at) for key in (what.plan, tenant.plan))
+            if plan is not None and subscriptions.holds_at_once(plan, current, tenant.cycle):
+                self._hold(plan.key, at)
+
+    def _use_key(self, key: OwnKey) -> None:
+        tenant = self._books.open.tenant
+        others = tenant.own_key_providers - {key.provider}
+        self._books.change_tenant(replace(tenant, own_key_providers=others | {key.provider} if key.is_set else others))
 
     def _hold(self, key: str, at: datetime) -> None:
         """This plan holds from now on."""

@@ -7,8 +7,8 @@ pause that nobody decided stands in the messages to workers.
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from datetime import datetime, tzinfo
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,20 +17,19 @@ import orjson
 from domain.audit_log import REMOVE_PROVIDER_KEY, SET_DEFAULT_BUDGET, SET_PROVIDER_KEY
 from domain.books import EventType, Operation, Request
 from domain.budgets import Budget, BudgetKey, BudgetPeriod, Scope, ScopeKey, ScopeKind, ScopeStatus
+from domain.catalog import Catalog
 from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.funds import METERED_EMPTY
 from domain.ids import NIL
 from domain.money import parse_amount
-from domain.periods import Cycle
 from domain.refusals import BudgetScope
 from domain.subscriptions import SetCycle
 from domain.tenancy import CloseTenant, ResumeTenant, SuspendTenant
 from domain.tenants import TenantStatus
+from infra.back_test import subscription
 from infra.back_test.facts import Control, Decided, DefaultCap, Fact, OwnKey, PlanChosen, Stopped, What
 from infra.back_test.opening import Opening
 from infra.transaction import Connection
-
-T = TypeVar("T")
 
 _DECISIONS: Final = """
 SELECT occurred_at, operation, subject, details FROM audit_event
@@ -55,8 +54,6 @@ _DECIDED: Final = [
     SET_PROVIDER_KEY,
     REMOVE_PROVIDER_KEY,
 ]
-# "UTC unless set" (PRODUCT.md 1).
-_FIRST_ZONE: Final[tzinfo] = ZoneInfo("UTC")
 _TENANT_STATUS: Final = {
     SuspendTenant: TenantStatus.SUSPENDED,
     ResumeTenant: TenantStatus.ACTIVE,
@@ -64,7 +61,7 @@ _TENANT_STATUS: Final = {
 }
 
 
-async def read(connection: Connection, opening: Opening, default_caps: Sequence[Fact]) -> None:
+async def read(connection: Connection, opening: Opening, default_caps: Sequence[Fact], catalog: Catalog) -> None:
     """Put what held at the opening into it, and what was decided in the month among its facts. `default_caps` are the
     operator's decisions, of all time."""
     tenant_id = opening.tenant.id
@@ -78,8 +75,8 @@ async def read(connection: Connection, opening: Opening, default_caps: Sequence[
         opening.tenant,
         status=_status(opening.tenant.status, decided, opening.start),
         own_key_providers=_own_keys(opening.tenant.own_key_providers, decided, opening.start),
-        **_cycle(opening, decided),
     )
+    await subscription.read(connection, opening, decided, catalog)
     deactivated = {
         (fact.what.command.key, fact.at)
         for fact in decided
@@ -196,33 +193,6 @@ def _status(today: TenantStatus, decided: Sequence[Fact], start: datetime) -> Te
     if all(at < start for at, _ in statuses):
         return today
     return next((status for at, status in reversed(statuses) if at < start), TenantStatus.ACTIVE)
-
-
-def _cycle(opening: Opening, decided: Sequence[Fact]) -> dict[str, Any]:
-    """The anchor day and the time zone that held, and those that were to hold from the next cycle on. What was decided before
-    the running cycle began holds."""
-    tenant, cycle = opening.tenant, opening.tenant.cycle
-    chosen = [
-        (fact.at, fact.what.command)
-        for fact in decided
-        if isinstance(fact.what, Decided) and isinstance(fact.what.command, SetCycle)
-    ]
-    zones = [(at, command.zone) for at, command in chosen if command.zone is not None]
-    days = [(at, command.anchor_day) for at, command in chosen if command.anchor_day is not None]
-    zone, next_zone = _held(zones, opening.start, cycle, tenant.zone, _FIRST_ZONE)
-    day, next_day = _held(days, opening.start, cycle, tenant.cycle_anchor_day, 1)
-    return {"zone": zone, "next_zone": next_zone, "cycle_anchor_day": day, "next_anchor_day": next_day}
-
-
-def _held(
-    chosen: Sequence[tuple[datetime, T]], start: datetime, cycle: Cycle | None, today: T, first: T
-) -> tuple[T, T | None]:
-    """What held when the month began, and what was to hold from the next cycle on."""
-    if not chosen:
-        return today, None
-    holding = [value for at, value in chosen if at < start and (cycle is None or at < cycle.start)]
-    coming = [value for at, value in chosen if at < start and cycle is not None and at >= cycle.start]
-    return holding[-1] if holding else first, coming[-1] if coming else None
 
 
 def _own_keys(today: frozenset[str], decided: Sequence[Fact], start: datetime) -> frozenset[str]:

@@ -14,6 +14,7 @@ from domain.budgets import BudgetKey, Scope
 from domain.controls import DeactivateScope, PauseScope, RemoveBudget, ResumeScope, SetBudget
 from domain.holds import Extension, Reservation
 from domain.ledger import Entry
+from domain.periods import Cycle
 from domain.receipts import Asked
 from domain.refusals import RefusalCode
 from domain.subscriptions import SetCycle
@@ -67,6 +68,14 @@ class PlanChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class CycleBegan:
+    """A cycle was granted, by this plan."""
+
+    plan: str
+    cycle: Cycle
+
+
+@dataclass(frozen=True, slots=True)
 class OwnKey:
     """The tenant's key at a provider was set, or taken away."""
 
@@ -76,9 +85,10 @@ class OwnKey:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A reservation was overdue, and booked."""
+    """A reservation was overdue, and booked; `for_good`: it was not consumed later."""
 
     reservation_id: UUID
+    for_good: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +158,7 @@ What = (
     | Decided
     | DefaultCap
     | PlanChosen
+    | CycleBegan
     | OwnKey
     | Expired
     | Reserved
@@ -158,7 +169,7 @@ What = (
     | Denied
     | Stopped
 )
-_RANKS: Final[dict[type, int]] = {Moved: 0, Expired: 2, Recorded: 4, Corrected: 4, Denied: 4, Stopped: 5}
+_RANKS: Final[dict[type, int]] = {Moved: 0, CycleBegan: 0, Expired: 2, Recorded: 4, Corrected: 4, Denied: 4, Stopped: 5}
 _OTHERS: Final = 3
 _BY_PEOPLE: Final = 1
 

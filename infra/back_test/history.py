@@ -4,7 +4,7 @@ Reservations tell when work was admitted, extended and ended; usage, which calls
 was refused. The rest (money, caps, pauses) was gathered for the opening.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -20,6 +20,7 @@ from domain.attribution import Attribution
 from domain.holds import Estimate, Reservation
 from domain.ids import milliseconds_of, uuid7
 from domain.periods import month_key
+from domain.rates import RateCard
 from domain.receipts import Asked
 from domain.refusals import RefusalCode, ReservationState
 from domain.usage import Route, UsageEvent
@@ -52,7 +53,10 @@ _BATCHES: Final = (
 _REFUSED: Final = """
 SELECT created_at, code, figures, asked,
     EXISTS (SELECT FROM idempotency_key k WHERE (k.tenant_id, k.operation, k.key) = (r.tenant_id, 'reserve', asked ->> 6))
-    OR EXISTS (SELECT FROM task t WHERE (t.tenant_id, t.feature, t.key) = (r.tenant_id, asked ->> 0, asked ->> 5)) AS again
+    OR EXISTS (
+        SELECT FROM unnest(array_append($7::text[], asked ->> 0), array_append($8::text[], asked ->> 0)) b (feature, name)
+        JOIN task t ON (t.tenant_id, t.feature, t.key) = (r.tenant_id, b.name, asked ->> 5)
+        WHERE b.feature = asked ->> 0) AS again
 FROM refusal r
 WHERE tenant_id = $1 AND operation = 'reserve' AND id >= $4 AND id < $5 AND created_at >= $2 AND created_at < $3
     AND asked IS NOT NULL AND code = ANY($6) ORDER BY created_at, id"""
@@ -91,9 +95,13 @@ class _Group:
 class History:
     """Reads a month's facts, each when its turn comes; what is read ahead is bounded."""
 
-    def __init__(self, connection: Connection, opening: Opening) -> None:
+    def __init__(self, connection: Connection, opening: Opening, cards: Iterable[RateCard]) -> None:
         self._connection = connection
         self._opening = opening
+        # A bundle's features share the keys of their tasks.
+        self._bundles = {
+            (rate.feature, rate.bundle) for card in cards for rate in card.rates if rate.bundle is not None
+        }
         self._heap: list[tuple[datetime, int, int, Fact | _Group, AsyncIterator[Fact | _Group] | None]] = []
         self._numbers = count()
         self._group: _Group | None = None
@@ -146,7 +154,7 @@ class History:
         if expired_at is None and real.state is ReservationState.EXPIRED:
             expired_at = ended_at  # from before it was kept
         if expired_at is not None and opening.start <= expired_at < opening.end:
-            self._push(Fact(expired_at, Expired(real.id)))
+            self._push(Fact(expired_at, Expired(real.id, real.state is ReservationState.EXPIRED)))
         if ended_at is not None and ended_at < opening.end and real.state is not ReservationState.EXPIRED:
             self._push(Fact(ended_at, Ended(real, ())))
 
@@ -192,7 +200,8 @@ class History:
             yield group
 
     async def _refused(self) -> AsyncIterator[Fact]:
-        async for at, code, figures, asked, again in self._rows(_REFUSED, *self._ids(), _DECIDED):
+        bundles = [list(names) for names in zip(*self._bundles, strict=True)] or [[], []]
+        async for at, code, figures, asked, again in self._rows(_REFUSED, *self._ids(), _DECIDED, *bundles):
             what = Denied(_asked(asked, orjson.loads(figures)), RefusalCode(code), orjson.loads(figures), again)
             yield Fact(at, what)
 

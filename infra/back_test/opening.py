@@ -6,7 +6,7 @@ month: the money that no work moved.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -14,12 +14,10 @@ from uuid import UUID
 from domain import hindsight, subscriptions
 from domain.budgets import Budget, BudgetKey, CounterKey, Scope, ScopeKey, counter_keys
 from domain.budgets import Counter as BudgetCounter
-from domain.catalog import Catalog
 from domain.cycles import Allocation
-from domain.holds import Hold, Recorded, Reservation, TaskKey
+from domain.holds import Hold, Recorded, Reservation
 from domain.ids import uuid7
 from domain.ledger import Draw, Entry, EntryType
-from domain.periods import cycle_of
 from domain.refusals import ReservationState
 from domain.rerating import REFERENCE as CORRECTION
 from domain.tenants import Tenant
@@ -41,12 +39,6 @@ _WALLETS: Final = f"SELECT {WALLET_COLUMNS} FROM wallet w WHERE tenant_id = $1 O
 _LOTS: Final = f"SELECT {LOT_COLUMNS} FROM lot l WHERE tenant_id = $1 AND wallet_id = $2"
 _ENTRIES: Final = f"""
 SELECT {ENTRY_COLUMNS} FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2 ORDER BY sequence DESC"""
-_GRANT_BEFORE: Final = """
-SELECT reference FROM ledger_entry
-WHERE tenant_id = $1 AND wallet_id = $2 AND reference LIKE 'plan:%' AND created_at < $3 ORDER BY sequence DESC LIMIT 1"""
-_ALLOCATIONS: Final = """
-SELECT DISTINCT ON (wallet_key) wallet_key, cycle_start, amount FROM allocation
-WHERE tenant_id = $1 AND cycle_start < $2 ORDER BY wallet_key, cycle_start DESC"""
 _RESERVATIONS: Final = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE tenant_id = $1 AND created_at < $2"
 # Capacity, which never expires, is looked for where it ends.
 _OPEN_THEN: Final = f"""
@@ -63,7 +55,8 @@ _RECORDED_BEFORE: Final = AS_RECORDED.format(
 @dataclass(slots=True)
 class Opening:
     """The books at `start`, and what the ledger tells of [start, end). `closing` is what wallets really held at `end`:
-    granted, available, reserved, consumed and expired by key. `held` says what open work holds in each counter."""
+    granted, available, reserved, consumed and expired by key. `held` says what open work holds in each counter, `granted` what plans
+    granted since, by wallet key and start of the cycle."""
 
     tenant: Tenant
     month: str
@@ -73,13 +66,13 @@ class Opening:
     closing: dict[str, tuple[int, ...]] = field(default_factory=dict)
     reservations: dict[UUID, Reservation] = field(default_factory=dict)
     ends: list[Reservation] = field(default_factory=list)
-    tasks: dict[TaskKey, UUID] = field(default_factory=dict)
     held: defaultdict[CounterKey, int] = field(default_factory=lambda: defaultdict(int))
     counters: dict[CounterKey, BudgetCounter] = field(default_factory=dict)
     scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
     budgets: dict[BudgetKey, Budget] = field(default_factory=dict)
     defaults: dict[BudgetKey, Budget] = field(default_factory=dict)
     allocations: dict[str, Allocation] = field(default_factory=dict)
+    granted: Counter[tuple[str, str]] = field(default_factory=Counter)
     facts: list[Fact] = field(default_factory=list)
     entries: int = 0
 
@@ -87,7 +80,6 @@ class Opening:
         """Begin books with it."""
         books.wallets.update(self.wallets)
         books.reservations.update(self.reservations)
-        books.tasks.update(self.tasks)
         books.counters.update(self.counters)
         books.scopes.update(self.scopes)
         books.budgets.update(self.budgets)
@@ -116,23 +108,15 @@ class _Past:
             self.extended[reservation_id, wallet_key].update(dict(entry.draws))
 
 
-async def read(connection: Connection, opening: Opening, catalog: Catalog) -> None:
-    """Work out wallets, open reservations and the plan; caps and pauses are `controls`'."""
+async def read(connection: Connection, opening: Opening) -> None:
+    """Work out wallets and open reservations; the plan is `subscription`'s, caps and pauses are `controls`'."""
     tenant_id, start = opening.tenant.id, opening.start
     since = uuid7((start - LONGEST - EPOCH) // MILLISECOND, 0)
     found = [reservation_of(row)[1] for row in await connection.fetch(_OPEN_THEN, tenant_id, start, since)]
     past = _Past(found, since)
-    references: list[str] = []
     for row in await connection.fetch(_WALLETS, tenant_id):
         wallet = wallet_of(row[:])
         await _go_back(connection, opening, wallet, past)
-        reference = await connection.fetchval(_GRANT_BEFORE, tenant_id, wallet.id, start)
-        if reference is not None:
-            references.append(reference)
-    opening.facts.sort(key=lambda fact: (fact.at, fact.rank))
-    for row in await connection.fetch(_ALLOCATIONS, tenant_id, start):
-        opening.allocations[row[0]] = Allocation(*row)
-    _subscribe(opening, references, catalog)
     rows = await connection.fetch(_NAMED, tenant_id, start, list(past.named))
     await _open(connection, opening, [*found, *[reservation_of(row)[1] for row in rows]], past)
 
@@ -153,6 +137,9 @@ async def _go_back(connection: Connection, opening: Opening, wallet: Wallet, pas
         if at < start:
             break
         opening.entries += 1
+        granted_for = subscriptions.granted_for(entry.voucher.reference)
+        if granted_for is not None:
+            opening.granted[wallet.key, granted_for] += entry.amount
         touched = {draw.lot_id for draw in entry.draws} | {repaid.lot_id for repaid in entry.repayments}
         if entry.repayments:
             touched.add(wallet.id)
@@ -176,22 +163,6 @@ def _facts(wallet_key: str, entry: Entry, lot: Lot) -> Iterator[Fact]:
         yield Fact(voucher.at, Moved(wallet_key, entry, lot))
 
 
-def _subscribe(opening: Opening, references: list[str], catalog: Catalog) -> None:
-    """The plan that granted last before the month began, and the cycle that ran then."""
-    tenant = opening.tenant
-    newest = max(references, key=lambda reference: reference.split(":", 2)[2], default="")
-    key = subscriptions.granted_by(newest) or tenant.plan
-    plan = catalog.plan(tenant.region, key, opening.start) or catalog.plan(tenant.region, key, opening.end)
-    starts = [allocation.cycle_start for allocation in opening.allocations.values()]
-    opening.tenant = replace(
-        tenant,
-        plan=key,
-        unlimited_plan=tenant.unlimited_plan if plan is None or key == tenant.plan else plan.unlimited,
-        cycle=cycle_of(max(starts), tenant.cycle_anchor_day, tenant.zone) if starts else None,
-        next_plan=None,
-    )
-
-
 async def _open(connection: Connection, opening: Opening, found: list[Reservation], past: _Past) -> None:
     if not found:
         return
@@ -208,8 +179,6 @@ async def _open(connection: Connection, opening: Opening, found: list[Reservatio
         if reservation.ended_at is not None or reservation.expires_at is not None:
             opening.reservations[then.id] = then
             opening.ends.append(reservation)
-            if then.task is not None:
-                opening.tasks[then.task] = then.id
 
 
 def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start: datetime) -> Reservation:

@@ -10,7 +10,6 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from domain import funds, reservations
-from domain.attribution import NOBODY
 from domain.books import Books, Changes, Decision, EventType, Operation, Request
 from domain.budgets import Counter, CounterKey, ScopeKind, ScopeStatus
 from domain.catalog import Catalog
@@ -69,6 +68,11 @@ class PlayedBooks:
         self.apply(reservations.expire(self.view, reservation, SYSTEM, at), at)
         return True
 
+    def forget(self, reservation_id: UUID) -> None:
+        """Nothing more will be asked about a reservation."""
+        self.open.reservations.pop(reservation_id, None)
+        self.open.new_reservations.discard(reservation_id)
+
     def post(self, posting: Posting, at: datetime) -> None:
         """Keep a move of money that no command makes."""
         wallets = (posting.wallet,)
@@ -118,18 +122,12 @@ class PlayedBooks:
         return self.open.view(self.catalog, self._own_keys_allowed)
 
     def _watch(self, reservation: Reservation) -> None:
-        """Remember when it is due; of what has ended for good only what its task asks for is kept."""
+        """Remember when it is due; forget what has ended. What expired may still be consumed."""
         if reservation.state is ReservationState.HELD:
             if reservation.expires_at is not None:
                 heappush(self._due, (reservation.expires_at, reservation.id))
         elif reservation.state is not ReservationState.EXPIRED:
-            if reservation.task is None:
-                del self.open.reservations[reservation.id]
-            else:
-                self.open.reservations[reservation.id] = reservation._replace(
-                    attribution=NOBODY, holds=(), charges=(), settled_events=(), counted=(), extensions=()
-                )
-            self.open.new_reservations.discard(reservation.id)
+            self.forget(reservation.id)
 
     def _expire_due(self, command: Command, at: datetime) -> bool:
         """Book what is overdue and gives way to this command; whether there was any."""

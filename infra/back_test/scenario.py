@@ -4,7 +4,7 @@ Work that is refused here never ran: what it used, what was recorded for it and 
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -15,18 +15,19 @@ from domain.books import Operation
 from domain.budgets import Budget, Scope
 from domain.catalog import Catalog
 from domain.decisions import Answer
-from domain.holds import NO_ESTIMATE, Estimate, Reservation
+from domain.holds import NO_ESTIMATE, Estimate, Reservation, TaskKey
 from domain.money import NANO
 from domain.outcomes import Outcome, Tally
 from domain.postings import Sums
 from domain.recordings import Record, Recording, Reported, rate
 from domain.refusals import BudgetExceeded, BudgetScope, PlanLimit, Refusal, RefusalCode, ReservationState, ScopePaused
-from domain.reservations import DEFAULT_TTL, Extend, Granted, Release, Reserve
+from domain.reservations import DEFAULT_TTL, Extend, Granted, Release, Reserve, tasks_of
 from domain.settlements import Consume, Consumed
 from domain.usage import Route, Usage, UsageEvent
 from infra.back_test.circumstances import Circumstances
 from infra.back_test.facts import (
     Corrected,
+    CycleBegan,
     Decided,
     DefaultCap,
     Denied,
@@ -46,6 +47,8 @@ from infra.back_test.played_books import PlayedBooks
 from infra.batch import OpenBooks
 from infra.identifiers import new_id
 
+# Credits that expire as the month ends were there until then.
+_LAST_MOMENT: Final = timedelta(microseconds=1)
 _KNOWN_CALL: Final = Usage(source="back-test", event_id="known")
 
 
@@ -56,7 +59,7 @@ class Scenario:
         self._assumptions = assumptions
         self._tally = Tally()
         self._refused: set[UUID] = set()
-        self._guessed: set[str] = set()
+        self._guessed: set[str | TaskKey] = set()
         tenant = opening.tenant
         if assumptions.plan is not None:
             plan = catalog.plan(tenant.region, assumptions.plan, opening.start)
@@ -89,10 +92,12 @@ class Scenario:
                 return self._extend(what, at)
             case Expired():
                 self.books.expire(what.reservation_id, at)
+                if what.for_good:
+                    self.books.forget(what.reservation_id)
             case Moved() | Corrected():
                 if _reservation_of(what) not in self._refused:
                     self._around.change(what, at)
-            case Stopped() | Decided() | DefaultCap() | PlanChosen() | OwnKey():
+            case Stopped() | Decided() | DefaultCap() | PlanChosen() | CycleBegan() | OwnKey():
                 self._around.change(what, at)
             case _ as never:
                 assert_never(never)
@@ -110,16 +115,18 @@ class Scenario:
     def outcome(self, end: datetime) -> Outcome:
         """What it came to."""
         wallets = self.books.open.wallets
-        return self._tally.outcome([(key, ledger.available_at(wallet, end)) for key, wallet in wallets.items()])
+        return self._tally.outcome(
+            [(key, ledger.available_at(wallet, end - _LAST_MOMENT)) for key, wallet in wallets.items()]
+        )
 
     def _reserve(self, real: Reservation, at: datetime) -> Answer:
         until = real.extensions[0].until if real.extensions else real.expires_at
         ttl = DEFAULT_TTL if until is None else int((until - real.created_at).total_seconds())
         cost = real.held_usd - sum([extension.cost for extension in real.extensions])
         wish = Wish(real.feature, real.quantity, real.model, _estimate(cost), real.attribution)
-        task_key = None if real.task is None else real.task.key
-        answer = self.books.decide(Reserve(self.books.request(Operation.RESERVE), real.id, wish, task_key, ttl), at)
-        if isinstance(answer, Granted) and answer.reservation.id == real.id:
+        # Without its task key: who sent work again and was answered with what stood made no reservation.
+        answer = self.books.decide(Reserve(self.books.request(Operation.RESERVE), real.id, wish, None, ttl), at)
+        if isinstance(answer, Granted):
             self._tally.admit()
             return answer
         self._refused.add(real.id)
@@ -205,9 +212,16 @@ class Scenario:
         decision = self.books.foresee(command, at)
         answer = decision.answer
         if isinstance(answer, Granted):
-            if denied.again or (asked.idempotency_key and asked.idempotency_key in self._guessed):
+            # What was sent again under its key, or its task's, is one piece of work.
+            cards = self.books.catalog.rate_cards
+            card = cards.version(answer.reservation.rate_card)
+            assert card is not None, "it was just admitted under it"
+            keys: set[str | TaskKey] = set(tasks_of(cards, card, asked.feature, asked.task_key))
+            if asked.idempotency_key:
+                keys.add(asked.idempotency_key)
+            if denied.again or not self._guessed.isdisjoint(keys):
                 return answer
-            self._guessed.add(asked.idempotency_key)
+            self._guessed |= keys
             self.books.apply(decision.changes, at)
             self._tally.guess()
             self._guess(answer.reservation, at)

@@ -76,8 +76,8 @@ async def back_test(
             return invalid(
                 "month", f"has more than {most} reservations and calls: an operator plays it by `purser back-test`"
             )
-        await opening.read(connection, begun, catalog)
-        await controls.read(connection, begun, default_caps)
+        await opening.read(connection, begun)
+        await controls.read(connection, begun, default_caps, catalog)
         await counters.read(connection, begun)
         corrected = [row[0] for row in await connection.fetch(_CORRECTED, tenant_id)]
         own_keys = application.settings.own_keys_allowed
@@ -87,7 +87,7 @@ async def back_test(
             Scenario(begun, assumed, assumptions, own_keys_allowed=own_keys),
             Comparison(corrected),
         )
-        async for fact in History(connection, begun).facts():
+        async for fact in History(connection, begun, catalog.rate_cards).facts():
             played.play(fact)
             if played.facts % SLICE == 0:
                 watch(played.facts)

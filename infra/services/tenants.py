@@ -151,6 +151,7 @@ async def _insert(
     for key in keys:
         await write_wallet(connection, new_wallet(tenant_id, new_id(now), key))
     details = (("slug", order.slug), ("name", order.name), ("region", plan.region), ("plan", plan.key))
-    event = event_by(request._replace(tenant_id=tenant_id), "tenant", *details, ("metered", order.metered))
+    terms = (("metered", order.metered), ("anchorDay", order.anchor_day), ("timeZone", order.time_zone))
+    event = event_by(request._replace(tenant_id=tenant_id), "tenant", *details, *terms)
     await record(connection, event, at=now)
     return tenant_id

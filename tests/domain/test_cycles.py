@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.books import NO_CHANGES, Event, EventType
 from domain.cycles import Allocation
 from domain.periods import Cycle
-from domain.subscriptions import granted_by
+from domain.subscriptions import granted_for
 from domain.tenants import TenantStatus, cycle_is_due, running_cycle
 from domain.wallets import LotSource
 from tests.domain.builders import (
@@ -384,5 +384,5 @@ def test_no_history_grants_a_cycle_twice_or_leaves_a_gap(
 
 
 def test_a_grant_names_its_plan_and_other_entries_none() -> None:
-    assert granted_by("plan:growth:2026-11-01T00:00:00+00:00") == "growth"
-    assert granted_by("payment") is None
+    assert granted_for("plan:growth:2026-11-01T00:00:00+00:00") == "2026-11-01T00:00:00+00:00"
+    assert granted_for("payment") is None
