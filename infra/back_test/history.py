@@ -18,7 +18,7 @@ from asyncpg.cursor import CursorFactory
 
 from domain.attribution import Attribution
 from domain.holds import Estimate, Reservation
-from domain.ids import milliseconds_of, uuid7
+from domain.ids import milliseconds_of
 from domain.periods import month_key
 from domain.rates import RateCard
 from domain.receipts import Asked
@@ -26,14 +26,12 @@ from domain.refusals import RefusalCode, ReservationState
 from domain.usage import Route, UsageEvent
 from infra.amended_usage import AS_RECORDED, event_of
 from infra.back_test.facts import Corrected, Denied, Ended, Expired, Extended, Fact, Recorded, Reserved
-from infra.back_test.opening import ROWS_AT_ONCE, Opening
+from infra.back_test.opening import ROWS_AT_ONCE, Opening, ids_of
 from infra.identifiers import EPOCH, MILLISECOND
 from infra.refusal_log import asked_of
 from infra.reservation_rows import RESERVATION_COLUMNS, attribution_of, reservation_of
 from infra.transaction import Connection
 
-# Ids are made when a request arrives, which may wait for its decision, and by another clock.
-_WAITING: Final = timedelta(days=1)
 _RESERVED: Final = f"""
 SELECT {RESERVATION_COLUMNS} FROM reservation r
 WHERE tenant_id = $1 AND id >= $4 AND id < $5 AND created_at >= $2 AND created_at < $3 ORDER BY created_at, id"""
@@ -69,6 +67,7 @@ LEFT JOIN reservation r ON r.tenant_id = a.tenant_id AND r.id = a.reservation_id
 WHERE a.tenant_id = $1 AND a.event_id IS NOT NULL AND a.recorded_at >= $2 AND a.recorded_at < $3
 ORDER BY a.recorded_at, a.id"""
 _RANK_OF_USAGE: Final = 4
+EVENTS_AT_ONCE: Final = 100
 # What the books and the rules decide; what a client got wrong is no question of caps or prices.
 _DECIDED: Final = [
     RefusalCode.INSUFFICIENT_FUNDS.value,
@@ -98,6 +97,7 @@ class History:
     def __init__(self, connection: Connection, opening: Opening, cards: Iterable[RateCard]) -> None:
         self._connection = connection
         self._opening = opening
+        self._ids = ids_of(opening.start, opening.end)
         # A bundle's features share the keys of their tasks.
         self._bundles = {
             (rate.feature, rate.bundle) for card in cards for rate in card.rates if rate.bundle is not None
@@ -170,10 +170,12 @@ class History:
         posted_at = self._posted.get(group.at)
         events = tuple(sorted(group.events.values(), key=_place))
         if posted_at is not None:
-            large = tuple([event for event in events if event.steps is None and event.reservation_id is None])
-            events = tuple([event for event in events if event not in large])
-            if large:
-                yield Fact(max(posted_at, group.at), Recorded(large, at_once=True))
+            large = [event for event in events if _is_large(event)]
+            events = tuple([event for event in events if not _is_large(event)])
+            # In parts, so that others have their turn in between: it comes to the same.
+            for first in range(0, len(large), EVENTS_AT_ONCE):
+                part = tuple(large[first : first + EVENTS_AT_ONCE])
+                yield Fact(max(posted_at, group.at), Recorded(part, at_once=True))
         if events:
             yield Fact(group.at, Recorded(events))
 
@@ -182,7 +184,7 @@ class History:
             yield fact
 
     async def _reserved(self) -> AsyncIterator[Fact]:
-        async for row in self._rows(_RESERVED, *self._ids()):
+        async for row in self._rows(_RESERVED, *self._ids):
             _, reservation = reservation_of(row)
             yield Fact(reservation.created_at, Reserved(reservation))
 
@@ -201,7 +203,7 @@ class History:
 
     async def _refused(self) -> AsyncIterator[Fact]:
         bundles = [list(names) for names in zip(*self._bundles, strict=True)] or [[], []]
-        async for at, code, figures, asked, again in self._rows(_REFUSED, *self._ids(), _DECIDED, *bundles):
+        async for at, code, figures, asked, again in self._rows(_REFUSED, *self._ids, _DECIDED, *bundles):
             what = Denied(_asked(asked, orjson.loads(figures)), RefusalCode(code), orjson.loads(figures), again)
             yield Fact(at, what)
 
@@ -222,10 +224,6 @@ class History:
         span = (opening.tenant.id, opening.start, opening.end)
         return self._connection.cursor(query, *span, *more, prefetch=ROWS_AT_ONCE)
 
-    def _ids(self) -> tuple[UUID, UUID]:
-        opening = self._opening
-        return _id_of(opening.start - _WAITING), _id_of(opening.end + _WAITING)
-
 
 def _asked(text: str, figures: dict[str, Any]) -> Asked:
     """What a refused reserve asked for. Of one from before back-tests only its refusal tells what it would have cost."""
@@ -235,13 +233,14 @@ def _asked(text: str, figures: dict[str, Any]) -> Asked:
     return asked
 
 
+def _is_large(event: UsageEvent) -> bool:
+    """Whether a call came in a large batch, of the calls that were recorded at the moment of one."""
+    return event.steps is None and event.reservation_id is None
+
+
 def _place(event: UsageEvent) -> tuple[str, int]:
     """In which order calls were counted that were reported together: each found spent what those before it left."""
     return ("", 0) if event.steps is None else (event.steps.month, event.steps.levels[0][0])
-
-
-def _id_of(moment: datetime) -> UUID:
-    return uuid7((moment - EPOCH) // MILLISECOND, 0)
 
 
 def _moment(identifier: UUID) -> datetime:

@@ -32,9 +32,11 @@ from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.transaction import Connection
 from infra.wallet_rows import LOT_COLUMNS, WALLET_COLUMNS, lot_of, wallet_of
 
-ROWS_AT_ONCE: Final = 1_000
+# Rows that are read without letting others have their turn: a few milliseconds' worth.
+ROWS_AT_ONCE: Final = 200
 # Work that runs longer than this holds a wallet, whose entries name it.
 LONGEST: Final = timedelta(days=40)
+_WAITING: Final = timedelta(days=1)
 _WALLETS: Final = f"SELECT {WALLET_COLUMNS} FROM wallet w WHERE tenant_id = $1 ORDER BY key"
 _LOTS: Final = f"SELECT {LOT_COLUMNS} FROM lot l WHERE tenant_id = $1 AND wallet_id = $2"
 _ENTRIES: Final = f"""
@@ -42,7 +44,7 @@ SELECT {ENTRY_COLUMNS} FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2
 _RESERVATIONS: Final = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE tenant_id = $1 AND created_at < $2"
 # Capacity, which never expires, is looked for where it ends.
 _OPEN_THEN: Final = f"""
-{_RESERVATIONS} AND id >= $3 AND ended_at >= $2
+{_RESERVATIONS} AND id >= $3 AND id < $4 AND ended_at >= $2
 UNION ALL
 {_RESERVATIONS} AND state = 'HELD' AND (remaining_usd > 0 OR expires_at IS NOT NULL)"""
 _NAMED: Final = f"{_RESERVATIONS} AND ended_at >= $2 AND id = ANY($3::uuid[])"
@@ -108,11 +110,17 @@ class _Past:
             self.extended[reservation_id, wallet_key].update(dict(entry.draws))
 
 
+def ids_of(start: datetime, end: datetime) -> tuple[UUID, UUID]:
+    """From which id on, and up to which, those lie of what was decided in [start, end): ids are made when a request arrives,
+    which may wait for its decision, and by another clock."""
+    return _id_of(start - _WAITING), _id_of(end + _WAITING)
+
+
 async def read(connection: Connection, opening: Opening) -> None:
     """Work out wallets and open reservations; the plan is `subscription`'s, caps and pauses are `controls`'."""
     tenant_id, start = opening.tenant.id, opening.start
-    since = uuid7((start - LONGEST - EPOCH) // MILLISECOND, 0)
-    found = [reservation_of(row)[1] for row in await connection.fetch(_OPEN_THEN, tenant_id, start, since)]
+    since, until = ids_of(start - LONGEST, start)
+    found = [reservation_of(row)[1] for row in await connection.fetch(_OPEN_THEN, tenant_id, start, since, until)]
     past = _Past(found, since)
     for row in await connection.fetch(_WALLETS, tenant_id):
         wallet = wallet_of(row[:])
@@ -214,6 +222,10 @@ def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start
         made=None,
         expired_at=expired_at,
     )
+
+
+def _id_of(moment: datetime) -> UUID:
+    return uuid7((moment - EPOCH) // MILLISECOND, 0)
 
 
 def _figures(wallet: Wallet) -> tuple[int, ...]:

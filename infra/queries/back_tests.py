@@ -23,7 +23,7 @@ from infra.back_test.history import History
 from infra.back_test.opening import Opening
 from infra.back_test.scenario import Scenario
 from infra.tenant_rows import TENANT_COLUMNS, tenant_of
-from infra.transaction import BEGIN_READING, transaction
+from infra.transaction import BEGIN_READING, Connection, transaction
 
 # Facts that are played without letting others have their turn: a few milliseconds' worth.
 SLICE: Final = 20
@@ -32,7 +32,8 @@ _CORRECTED: Final = """
 SELECT DISTINCT reservation_id FROM usage_amendment
 WHERE tenant_id = $1 AND event_id IS NOT NULL AND reservation_id IS NOT NULL"""
 _SIZE: Final = """
-SELECT (SELECT count(*) FROM (SELECT FROM reservation WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 LIMIT $4) r)
+SELECT (SELECT count(*) FROM (SELECT FROM reservation
+        WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 AND id >= $5 AND id < $6 LIMIT $4) r)
     + (SELECT count(*) FROM (SELECT FROM usage_event WHERE tenant_id = $1 AND occurred_at >= $2 AND occurred_at < $3 LIMIT $4) u)"""
 
 # How many facts are played by now.
@@ -72,7 +73,7 @@ async def back_test(
         assumed = _catalog(catalog, begun, assumptions, version)
         if not isinstance(assumed, Catalog):
             return assumed
-        if most is not None and await connection.fetchval(_SIZE, tenant_id, begun.start, begun.end, most + 1) > most:
+        if most is not None and await _size(connection, begun, most) > most:
             return invalid(
                 "month", f"has more than {most} reservations and calls: an operator plays it by `purser back-test`"
             )
@@ -94,6 +95,13 @@ async def back_test(
                 await asyncio.sleep(0)
     watch(played.facts)
     return played.result()
+
+
+async def _size(connection: Connection, begun: Opening, most: int) -> int:
+    """How many reservations and calls the month has, counted to a little more than `most`."""
+    span = (begun.start, begun.end)
+    size: int = await connection.fetchval(_SIZE, begun.tenant.id, *span, most + 1, *opening.ids_of(*span))
+    return size
 
 
 def _catalog(catalog: Catalog, begun: Opening, assumptions: Assumptions, version: int) -> Catalog | Refusal:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 
 import pytest
-from typing_extensions import override
 
 from domain.back_tests import Assumptions, BackTest
 from domain.periods import month_key
@@ -20,22 +19,12 @@ from infra.queries.back_tests import back_test
 from infra.services.commands import refused
 from infra.services.reservations import expire_due
 from infra.settings import DeploymentMode, Settings
-from tests.infra.builders import Clock
 from tests.model.commands import CYCLE, START, Historian, Step
+from tests.model.stories import MovingClock
 from tests.model.test_services_match_rules import of_seed, processes
 
-MOMENT = timedelta(milliseconds=1)
 WAITING = timedelta(minutes=30)
 AS_IT_WAS = Assumptions()
-
-
-class MovingClock(Clock):
-    """A clock that never tells the same time twice, as real ones do from one commit to the next."""
-
-    @override
-    def __call__(self) -> datetime:
-        self.now += MOMENT
-        return self.now
 
 
 def runs(steps: list[Step], random: Random) -> Iterator[list[Step]]:
@@ -47,7 +36,7 @@ def runs(steps: list[Step], random: Random) -> Iterator[list[Step]]:
         steps = steps[len(run) :]
 
 
-async def live(application: Application, of: Tenant, clock: Clock, steps: list[Step], random: Random) -> None:
+async def live(application: Application, of: Tenant, clock: MovingClock, steps: list[Step], random: Random) -> None:
     """Have it happen; refusals are kept as services keep them."""
     for run in runs(steps, random):
         clock.now = max(clock.now, run[-1].at)
