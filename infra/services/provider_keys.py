@@ -52,10 +52,11 @@ async def set_provider_key(
         return refused(application, caller.tenant_id, SET_PROVIDER_KEY, refusal)
     tenant_id = caller.tenant_id
     sealed = await application.vault.seal(key, tenant_id, provider)
-    view = ProviderKeyView(provider, key[-HINT_CHARACTERS:], caller.actor, application.clock(), used=True)
     async with application.writers.acquire() as connection, transaction(connection):
         status = TenantStatus(await connection.fetchval(_LOCK, tenant_id))
         closed = closed_as(status)
+        # Under the lock: what was decided before it is older than the key.
+        view = ProviderKeyView(provider, key[-HINT_CHARACTERS:], caller.actor, application.clock(), used=True)
         if closed is None:
             await connection.execute(_WRITE, tenant_id, provider, sealed, view.hint, view.actor, view.created_at)
             await connection.execute(_COUNTS, tenant_id, provider)

@@ -20,6 +20,7 @@ from infra.services import reservations, tenants
 from infra.services.callers import Caller, Refused, Role
 from infra.services.provider_keys import provider_secret, remove_provider_key, set_provider_key
 from infra.settings import DeploymentMode, Settings
+from infra.transaction import transaction
 from infra.vault import VaultError
 from tests.infra.builders import contents, held, nothing_moves, open_tenant
 
@@ -90,6 +91,18 @@ async def test_another_key_takes_the_place_of_the_one_before(application: Applic
         ("openai", "0815", "key:other"),
     ]
     assert sorted(await own_key_providers(application, caller)) == ["leadmagic", "openai"]
+
+
+async def test_a_key_that_waited_for_its_tenants_turn_is_younger_than_what_was_decided_before(
+    application: Application, caller: Caller
+) -> None:
+    async with application.writers.acquire() as other, transaction(other):
+        await other.execute("SELECT FROM tenant WHERE id = $1 FOR UPDATE", caller.tenant_id)
+        waiting = asyncio.create_task(keep(application, caller))
+        while not await other.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.01)
+        decided_at = application.clock()
+    assert (await waiting).created_at > decided_at
 
 
 async def test_keys_set_and_removed_at_once_leave_the_tenant_and_its_keys_in_agreement(
