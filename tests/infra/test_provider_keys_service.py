@@ -99,7 +99,7 @@ async def test_a_key_that_waited_for_its_tenants_turn_is_younger_than_what_was_d
     async with application.writers.acquire() as other, transaction(other):
         await other.execute("SELECT FROM tenant WHERE id = $1 FOR UPDATE", caller.tenant_id)
         waiting = asyncio.create_task(keep(application, caller))
-        while not await other.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+        while not await other.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):  # noqa: ASYNC110  # PostgreSQL tells nobody
             await asyncio.sleep(0.01)
         decided_at = application.clock()
     assert (await waiting).created_at > decided_at
