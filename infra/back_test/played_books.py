@@ -25,7 +25,8 @@ from infra.deciding import SYSTEM
 
 
 class PlayedBooks:
-    """Books that start as they are given, and what is decided over them. `tally` hears which scopes are stopped."""
+    """Books that start as they are given, and what is decided over them. `tally` hears which scopes are stopped; `due` says
+    when what is held is overdue."""
 
     def __init__(self, books: OpenBooks, catalog: Catalog, tally: Tally, *, own_keys_allowed: bool) -> None:
         self.open = books
@@ -34,7 +35,7 @@ class PlayedBooks:
         self._own_keys_allowed = own_keys_allowed
         self._commands = 0
         self._month_ends: datetime | None = None
-        self._due: list[tuple[datetime, UUID]] = []
+        self.due: list[tuple[datetime, UUID]] = []
         self.view = self._look()
         for reservation in books.reservations.values():
             self._watch(reservation)
@@ -125,23 +126,29 @@ class PlayedBooks:
         """Remember when it is due; forget what has ended. What expired may still be consumed."""
         if reservation.state is ReservationState.HELD:
             if reservation.expires_at is not None:
-                heappush(self._due, (reservation.expires_at, reservation.id))
+                heappush(self.due, (reservation.expires_at, reservation.id))
         elif reservation.state is not ReservationState.EXPIRED:
             self.forget(reservation.id)
+            while self.due and not self._is_held(*self.due[0]):
+                heappop(self.due)
+
+    def _is_held(self, until: datetime, reservation_id: UUID) -> bool:
+        """Whether a reservation is still held, and until then."""
+        found = self.open.reservations.get(reservation_id)
+        return found is not None and found.state is ReservationState.HELD and found.expires_at == until
 
     def _expire_due(self, command: Command, at: datetime) -> bool:
         """Book what is overdue and gives way to this command; whether there was any."""
         spared: list[tuple[datetime, UUID]] = []
         booked = False
-        while self._due and self._due[0][0] <= at:
-            until, reservation_id = heappop(self._due)
-            reservation = self.open.reservations.get(reservation_id)
-            if reservation is None or reservation.state is not ReservationState.HELD or reservation.expires_at != until:
+        while self.due and self.due[0][0] <= at:
+            until, reservation_id = heappop(self.due)
+            if not self._is_held(until, reservation_id):
                 continue
-            if reservations.gives_way(reservation, command, at):
+            if reservations.gives_way(self.open.reservations[reservation_id], command, at):
                 booked = self.expire(reservation_id, at) or booked
             else:
                 spared.append((until, reservation_id))
         for due in spared:
-            heappush(self._due, due)
+            heappush(self.due, due)
         return booked
