@@ -16,7 +16,7 @@ from domain.outcomes import Level, Outcome, Refused, Stop
 from domain.refusals import InvalidInput, RefusalCode
 from domain.wallets import Unit, unit_of
 from graphql_api.administration import AdministrationError, opened_for, tenant_named
-from graphql_api.back_test_options import Options, assumptions, in_options
+from graphql_api.back_test_options import Options, in_options
 from infra.application import Application
 from infra.queries.back_tests import back_test
 from infra.settings import Settings
@@ -36,9 +36,9 @@ _SAID: Final = {
 Row = tuple[str, str, str]
 
 
-async def play(settings: Settings, url: str, options: Options) -> bool:
-    """Play the month and print what came of it; whether it came out, as it was, as the books say."""
-    assumed = assumptions(options)
+async def play(settings: Settings, url: str, options: Options, assumed: Assumptions) -> bool:
+    """Play the month and print what came of it; whether it came out, as it was, as the books say. `assumed` are the options,
+    read."""
     async with opened_for(settings, url) as application:
         found = await _run(application, options, assumed)
     if options.as_json:

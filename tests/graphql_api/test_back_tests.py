@@ -20,6 +20,7 @@ from infra.services import catalog, cycles
 from infra.services.callers import Caller, Role
 from infra.services.catalog import Published
 from infra.settings import Settings
+from tests.databases import execute
 from tests.graphql_api.client import Client
 from tests.graphql_api.conftest import Clients
 from tests.infra.builders import Clock, nothing_moves
@@ -211,7 +212,8 @@ async def of_own(application: Application, clock: Clock) -> int:
     operator = Caller(NIL, Role.OPERATOR, "key:anna")
     published = await catalog.publish_rate_card(application, operator, "card", row, tenant="acme", based_on=1)
     assert isinstance(published, Published), published
-    cards = (await application.current_catalog()).rate_cards
+    assert published.tenant_id is not None
+    cards = (await application.current_catalog()).for_tenant(published.tenant_id).rate_cards
     return max(card.version for card in cards)
 
 
@@ -276,3 +278,128 @@ async def test_what_cannot_be_assumed_is_named_by_its_field(clients: Clients, mo
     monkeypatch.setattr(back_tests, "MOST", 1)
     (field,) = (await clients.member.ask(BACK_TEST, input={"month": MONTH}))["backTest"]["fields"]
     assert (field["path"], "purser back-test" in field["message"]) == ("month", True)
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+Run = Callable[..., Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, settings: Settings, database_url: str) -> Run:
+    """`purser back-test` with these arguments: its exit code and what it printed."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("PURSER_DATA_DIR", str(settings.data_dir))
+
+    async def ran(*given: str) -> tuple[int, str]:
+        answer = await asyncio.to_thread(CliRunner().invoke, app, ["back-test", *given])
+        if answer.exception is not None and not isinstance(answer.exception, SystemExit):
+            raise answer.exception
+        return answer.exit_code, answer.output
+
+    return ran
+
+
+def told(said: str, name: str) -> list[str]:
+    """The two figures of a line of the table."""
+    (line,) = [line for line in said.splitlines() if f"│ {name} " in line]
+    return [cell.strip() for cell in line.strip("│").split("│")[1:]]
+
+
+@pytest.mark.usefixtures("worked")
+async def test_the_command_puts_both_months_side_by_side(application: Application, run: Run, clients: Clients) -> None:
+    async with nothing_moves(application):
+        code, said = await run(
+            *("acme", "--month", MONTH, "--cap", "agent:writer=1.5", "--cap", "campaign:spring:TOTAL=none"),
+            *("--markup", "2", "--credit-value", "0.25", "--rate", "blog_post:credits=3"),
+        )
+    assert code == 0
+    assert told(said, "admitted") == ["4", "3"]
+    assert told(said, "refused: agent writer, over its budget") == ["", "1 of 0.3 USD from 21 12:00"]
+    assert told(said, "charged: credits") == ["6", "6"]
+    assert told(said, "revenue in dollars") == ["4.3", "3.5"]
+    assert told(said, "margin in dollars") == ["1.9", "1.4"]
+    assert told(said, "margin in percent") == ["44.18", "40.00"]
+    assert told(said, "stopped: agent writer")[1].startswith("monthly_budget_exceeded, 21 12:00")
+    assert said.splitlines()[-1] == "The month played as it was is exactly what the books say."
+    code, said = await run("acme", "--month", MONTH, "--cap", "task:writer=0.5", "--json")
+    found = json.loads(said)
+    assert (code, found["differences"], found["asAssumed"]["margin"]["marginUsd"]) == (0, [], "1.6")
+    (refusal,) = found["asAssumed"]["refusals"]
+    assert (refusal["scope"], refusal["scopeId"], refusal["requests"], refusal["costUsd"]) == (
+        "TASK",
+        "writer",
+        1,
+        "0.7",
+    )
+    answer = await with_margins(
+        clients.operator, caps=[{"scope": "AGENT", "scopeId": "writer", "period": "TASK", "cap": "0.5"}]
+    )
+    for name in ("asItWas", "asAssumed"):
+        spoken = answer[name] | {each: amounts(answer[name][each]) for each in ("charges", "balances")}
+        written = {key: value for key, value in found[name].items() if key != "margin"}
+        assert json.dumps(written, sort_keys=True).replace("+00:00", "Z") == json.dumps(spoken, sort_keys=True)
+
+
+async def test_the_command_exits_with_1_where_the_month_is_not_what_the_books_say(
+    database_url: str, clients: Clients, run: Run
+) -> None:
+    work = await post(clients.service, "1", "0.5", "0.4")
+    await execute(database_url, "UPDATE reservation SET charges = '[[\"credits\", 7]]'")
+    code, said = await run("acme", "--month", MONTH)
+    assert code == 1
+    assert "is NOT what the books say" in said
+    assert f"{work['id']} was charged 0.000000007 credits; played again 2 credits" in said
+    assert "Nothing is assumed" in said
+
+
+@pytest.mark.usefixtures("globex")
+async def test_the_command_names_the_option_that_it_cannot_take(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for option, text in (
+        ("--cap", "500"),
+        ("--cap", "writer=50"),
+        ("--cap", "agent:writer=lots"),
+        ("--rate", "blog_post=3"),
+        ("--rate", "blog_post:credits=much"),
+        ("--markup", "1,4"),
+        ("--credit-value", "NaN"),
+    ):
+        code, said = await run("globex", "--month", MONTH, option, text)
+        assert (code, option in said, repr(text.rpartition("=")[2])[1:-1] in said) == (2, True, True), (text, said)
+    for arguments, expected in (
+        (("globex", "--month", "2026-13"), "--month: must be a month such as 2026-10"),
+        (("globex", "--month", "2999-01"), "--month: has not begun yet"),
+        (
+            ("globex", "--month", MONTH, "--cap", "tenant=1", "--cap", "tag:red=1"),
+            "--cap number 2, scopeId: a tag is addressed as key=value",
+        ),
+        (("globex", "--month", MONTH, "--cap", "tenant:TOTAL=1"), "--cap number 1, period: a budget of scope TENANT"),
+        (("globex", "--month", MONTH, "--plan", "gold"), "plan 'gold' in region india"),
+        (("globex", "--month", MONTH, "--rate-card", "9"), "--rate-card: there is no such version"),
+        (("nobody", "--month", MONTH), "There is no tenant 'nobody': there are globex"),
+    ):
+        monkeypatch.setattr("sys.argv", ["purser", "back-test", *arguments])
+        with pytest.raises(SystemExit, match="2"):
+            await asyncio.to_thread(command_line)
+        assert expected in capsys.readouterr().err
+
+
+# ---- the demo ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_the_demos_months_are_what_its_books_say(settings: Settings, database_url: str, run: Run) -> None:
+    async with open_application(settings, database_url, clock=Clock(datetime(2026, 11, 21, 3, tzinfo=UTC))) as opened:
+        await demo.seed(opened)
+    facts = 0
+    for tenant in ("acme", "globex", "initech", "vandelay"):
+        for month in ("2026-10", MONTH):
+            code, said = await run(tenant, "--month", month, "--json")
+            found = json.loads(said)
+            assert (code, found["differences"]) == (0, []), (tenant, month)
+            assert found["asAssumed"] == found["asItWas"]
+            facts += found["facts"]
+    assert facts > 1_000
