@@ -81,7 +81,8 @@ class Reservation(NamedTuple):
     `held_usd` is what budgets held for it in all, `remaining_usd` what is left of that; `max_cost_usd` its task cap.
     `charges` (wallet key, nano-units), `cost_usd` and `settled_events` are known once it is consumed; the cost is
     None while a model of it has no price. `counted` says for its receipt what it held and spent in which budgets.
-    `extensions` and `made` (the quantity that was really made, nano; None: as reserved) let a back-test ask for the same again.
+    `extensions`, `made` (the quantity that was really made, nano; None: as reserved) and `expired_at` (when it was booked as
+    expired, even if it was settled later) let a back-test go the same way again.
     """
 
     id: UUID
@@ -108,6 +109,7 @@ class Reservation(NamedTuple):
     counted: tuple[Counted, ...] = ()
     extensions: tuple[Extension, ...] = ()
     made: int | None = None
+    expired_at: datetime | None = None
 
     @property
     def known_cost(self) -> int | None:

@@ -375,7 +375,14 @@ def _given_back(books: Books, reservation: Reservation, state: ReservationState,
     return Changes(
         wallets=tuple(wallets),
         entries=tuple(entries),
-        reservations=(reservation._replace(state=state, remaining_usd=0, ended_at=voucher.at),),
+        reservations=(
+            reservation._replace(
+                state=state,
+                remaining_usd=0,
+                ended_at=voucher.at,
+                expired_at=voucher.at if state is ReservationState.EXPIRED else None,
+            ),
+        ),
         tasks=((task, None),) if task is not None and books.tasks.get(task) == reservation.id else (),
         counters=budgets.settle(counted, 0, -reservation.remaining_usd),
     )

@@ -62,7 +62,7 @@ SHOWN: Final[Mapping[str, tuple[str, str]]] = {
         (
             "state feature task_feature task_key route quantity rate_card provider model operation attribution month holds"
             " held_usd remaining_usd max_cost_usd recorded charges cost_usd settled_events created_at expires_at ended_at steps"
-            " asked"
+            " course"
         ),
     ),
     "scope": ("tenant_id kind id", "name client status pause_reason pause_period_key pause_cap"),

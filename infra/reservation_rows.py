@@ -29,7 +29,7 @@ from domain.usage import Route
 RESERVATION_COLUMNS: Final = """r.tenant_id, r.id, r.state, r.feature, r.task_feature, r.task_key, r.route, r.quantity,
     r.rate_card, r.provider, r.model, r.operation, r.attribution, r.month, r.holds, r.held_usd, r.remaining_usd,
     r.max_cost_usd, r.recorded, r.charges, r.cost_usd, r.settled_events, r.created_at, r.expires_at, r.ended_at,
-    r.steps, r.asked"""
+    r.steps, r.course"""
 
 _MEASURES: Final = {measure.value: measure for measure in Measure}
 # What every change may touch, in the order of `settling_columns`.
@@ -42,7 +42,7 @@ SETTLING_COLUMNS: Final = (
     ("settled_events", "jsonb"),
     ("ended_at", "timestamptz"),
     ("steps", "jsonb"),
-    ("asked", "jsonb"),
+    ("course", "jsonb"),
 )
 # What only an extension changes, in the order of `holding_columns`.
 HOLDING_COLUMNS: Final = (
@@ -98,7 +98,7 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         expires_at,
         ended_at,
         steps,
-        asked,
+        course,
     ) = row
     return tenant_id, Reservation(
         identifier,
@@ -123,21 +123,23 @@ def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
         () if settled_events is None else tuple([UUID(hex=event) for event in orjson.loads(settled_events)]),
         ended_at,
         () if steps is None else tuple([counted_of(counted) for counted in orjson.loads(steps)]),
-        *(() if asked is None else _asked_of(*orjson.loads(asked))),
+        *(() if course is None else _course_of(*orjson.loads(course))),
     )
 
 
-def _asked_of(
-    extensions: list[tuple[str, int | None, int, str | None]], made: int | None
-) -> tuple[tuple[Extension, ...], int | None]:
-    """The other way round than `_asked_json`."""
+def _course_of(
+    extensions: list[tuple[str, int | None, int, str | None]], made: int | None, expired_at: str | None
+) -> tuple[tuple[Extension, ...], int | None, datetime | None]:
+    """The other way round than `_course_json`."""
     extended = [
-        Extension(
-            datetime.fromisoformat(at), ttl_seconds, cost, None if until is None else datetime.fromisoformat(until)
-        )
+        Extension(datetime.fromisoformat(at), ttl_seconds, cost, _moment(until))
         for at, ttl_seconds, cost, until in extensions
     ]
-    return tuple(extended), made
+    return tuple(extended), made, _moment(expired_at)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _recorded(events: int, cost: int, results: int | None, unpriced: int) -> Recorded:
@@ -190,14 +192,15 @@ def settling_columns(reservation: Reservation) -> tuple[Any, ...]:
         json([event.hex for event in reservation.settled_events]) if reservation.settled_events else None,
         reservation.ended_at,
         json([tuple(counted) for counted in reservation.counted]) if reservation.counted else None,
-        _asked_json(reservation),
+        _course_json(reservation),
     )
 
 
-def _asked_json(reservation: Reservation) -> str | None:
-    if not reservation.extensions and reservation.made is None:
+def _course_json(reservation: Reservation) -> str | None:
+    extensions, made, expired_at = reservation.extensions, reservation.made, reservation.expired_at
+    if not extensions and made is None and expired_at is None:
         return None
-    return json(([tuple(extension) for extension in reservation.extensions], reservation.made))
+    return json(([tuple(extension) for extension in extensions], made, expired_at))
 
 
 def estimate_fields(estimate: Estimate) -> tuple[Any, ...] | None:

@@ -39,9 +39,10 @@ def program() -> str:
 
 
 def options() -> list[str]:
-    """How it is started: it finds no host but this machine, and root may run it."""
-    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    return [alone, "--no-sandbox"] if os.geteuid() == 0 else [alone]
+    """How it is started: it finds no host but this machine, pages of one window share a process and what that has
+    compiled, and root may run it."""
+    given = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--process-per-site"]
+    return [*given, "--no-sandbox"] if os.geteuid() == 0 else given
 
 
 def tell_left_out(terminal: pytest.TerminalReporter) -> None:

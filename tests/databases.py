@@ -54,8 +54,8 @@ class _State(NamedTuple):
 
 
 class SharedDatabase:
-    """A copy of the template that is emptied after each test, and is then as a fresh copy is: no connection, no row, no
-    statistics, and sequences at their start. What a migration inserted stays."""
+    """A copy of the template that is emptied after each test, and is then as a fresh copy is: no connection but that of
+    whoever empties it, no row, no statistics, and sequences at their start. What a migration inserted stays."""
 
     def __init__(self, server_url: str, template: str) -> None:
         self._server_url = server_url
@@ -63,11 +63,14 @@ class SharedDatabase:
         self._url: str | None = None
         self._kept: set[str] = set()
         self._fresh = _State(0, [], [], [])
+        # A new connection for each test would learn all tables, and plan all statements, anew.
+        self._emptying: asyncpg.Connection | None = None
+        self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
 
     def url(self) -> str:
         """Its address, for one test."""
         if self._url is None:
-            self._url = asyncio.run(self._made())
+            self._url = self._loop.run(self._made())
         return self._url
 
     def is_at(self, url: str) -> bool:
@@ -78,17 +81,25 @@ class SharedDatabase:
         """Make it fit for the next test, or have that one get another. False: the last test altered the schema."""
         url, self._url = self._url, None
         assert url is not None
-        found = asyncio.run(self._emptied(url))
+        found = self._loop.run(self._emptied(url))
         if found == self._fresh:
             self._url = url
         else:
+            self._loop.run(self._leave())
             drop(self._server_url, url)
         return found.schema == self._fresh.schema
 
     def drop(self) -> None:
         """At the end of the run."""
+        self._loop.run(self._leave())
+        self._loop.close()
         if self._url is not None:
             drop(self._server_url, self._url)
+
+    async def _leave(self) -> None:
+        connection, self._emptying = self._emptying, None
+        if connection is not None:
+            await connection.close()
 
     async def _made(self) -> str:
         url = await copied(self._server_url, self._template)
@@ -102,16 +113,20 @@ class SharedDatabase:
         return url
 
     async def _emptied(self, url: str) -> _State:
-        connection = await asyncpg.connect(url)
-        try:
-            # Their locks are gone once they are.
-            while await connection.fetchval(_END_OTHERS):  # noqa: ASYNC110  # other processes, which nobody announces
-                await asyncio.sleep(0.001)
-            analysed = await connection.fetchval(_ANALYSED)
-            await self._empty(connection)
-            return await self._state(connection, analysed)
-        finally:
-            await connection.close()
+        if self._emptying is not None:
+            try:
+                await self._emptying.execute("SELECT")
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                self._emptying = None  # the test ended all there were
+        if self._emptying is None:
+            self._emptying = await asyncpg.connect(url)
+        connection = self._emptying
+        # Their locks are gone once they are.
+        while await connection.fetchval(_END_OTHERS):  # noqa: ASYNC110  # other processes, which nobody announces
+            await asyncio.sleep(0.001)
+        analysed = await connection.fetchval(_ANALYSED)
+        await self._empty(connection)
+        return await self._state(connection, analysed)
 
     async def _empty(self, connection: Connection) -> None:
         written = [row for row in await connection.fetch(_WRITTEN) if row[0] not in self._kept]

@@ -31,8 +31,8 @@ from infra.refusal_log import asked_of
 from infra.reservation_rows import RESERVATION_COLUMNS, attribution_of, reservation_of
 from infra.transaction import Connection
 
-# Ids are made when a request arrives, which may wait a while for its decision.
-_WAITING: Final = timedelta(hours=1)
+# Ids are made when a request arrives, which may wait for its decision, and by another clock.
+_WAITING: Final = timedelta(days=1)
 _RESERVED: Final = f"""
 SELECT {RESERVATION_COLUMNS} FROM reservation r
 WHERE tenant_id = $1 AND id >= $4 AND id < $5 AND created_at >= $2 AND created_at < $3 ORDER BY created_at, id"""
@@ -142,10 +142,13 @@ class History:
         for extension in real.extensions:
             if opening.start <= extension.at < opening.end:
                 self._push(Fact(extension.at, Extended(real, extension)))
-        at = real.ended_at
-        if at is not None and at < opening.end:
-            expired = real.state is ReservationState.EXPIRED
-            self._push(Fact(at, Expired(real.id) if expired else Ended(real, ())))
+        expired_at, ended_at = real.expired_at, real.ended_at
+        if expired_at is None and real.state is ReservationState.EXPIRED:
+            expired_at = ended_at  # from before it was kept
+        if expired_at is not None and opening.start <= expired_at < opening.end:
+            self._push(Fact(expired_at, Expired(real.id)))
+        if ended_at is not None and ended_at < opening.end and real.state is not ReservationState.EXPIRED:
+            self._push(Fact(ended_at, Ended(real, ())))
 
     def _completed(self, fact: Fact) -> Fact:
         """A consume with the calls that it reported."""
@@ -157,7 +160,7 @@ class History:
     def _recorded(self, group: _Group) -> Iterator[Fact]:
         """What of a group no consume reported: by itself, or as a large batch, which counts when it is posted."""
         posted_at = self._posted.get(group.at)
-        events = tuple(group.events.values())
+        events = tuple(sorted(group.events.values(), key=_place))
         if posted_at is not None:
             large = tuple([event for event in events if event.steps is None and event.reservation_id is None])
             events = tuple([event for event in events if event not in large])
@@ -221,6 +224,11 @@ def _asked(text: str, figures: dict[str, Any]) -> Asked:
     if not asked.idempotency_key and figures.get("requested") and "cap" in figures:
         return replace(asked, estimate=Estimate(cost=figures["requested"]))
     return asked
+
+
+def _place(event: UsageEvent) -> tuple[str, int]:
+    """In which order calls were counted that were reported together: each found spent what those before it left."""
+    return ("", 0) if event.steps is None else (event.steps.month, event.steps.levels[0][0])
 
 
 def _id_of(moment: datetime) -> UUID:

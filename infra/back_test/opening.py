@@ -1,7 +1,7 @@
 """Opening: a tenant's books as they were when a month began, worked out from what stands today and what was added since.
 
 Wallets and their lots go back entry by entry (`domain.hindsight`); on the way it is noted what only the ledger knows of the
-month: the money that no work moved, and when reservations that were settled late had expired.
+month: the money that no work moved.
 """
 
 from collections import Counter, defaultdict
@@ -26,9 +26,8 @@ from domain.tenants import Tenant
 from domain.usage import UsageEvent
 from domain.wallets import Lot, Wallet, in_burn_order
 from infra.amended_usage import AS_RECORDED, event_of
-from infra.back_test.facts import Expired, Fact, Moved
+from infra.back_test.facts import Fact, Moved
 from infra.batch import OpenBooks
-from infra.deciding import SYSTEM
 from infra.identifiers import EPOCH, MILLISECOND
 from infra.ledger_rows import ENTRY_COLUMNS, entry_of
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
@@ -172,8 +171,6 @@ async def _go_back(connection: Connection, opening: Opening, wallet: Wallet, pas
 def _facts(wallet_key: str, entry: Entry, lot: Lot) -> Iterator[Fact]:
     """What the month's entry tells that nothing else does."""
     voucher = entry.voucher
-    if entry.type is EntryType.RELEASED and voucher.actor == SYSTEM and voucher.reservation_id is not None:
-        yield Fact(voucher.at, Expired(voucher.reservation_id))
     by_work = entry.type in (EntryType.RESERVED, EntryType.RELEASED, EntryType.CONSUMED)
     if not by_work or (entry.type is EntryType.CONSUMED and voucher.reference == CORRECTION):
         yield Fact(voucher.at, Moved(wallet_key, entry, lot))
@@ -226,11 +223,12 @@ def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start
     held = real.held_usd - sum([extension.cost for extension in later])
     spent = sum([event.priced.cost or event.counted or 0 for event in recorded])
     results = [event.usage.results for event in recorded if event.usage.results is not None]
+    expired_at = real.expired_at if real.expired_at is not None and real.expired_at < start else None
     return real._replace(
-        state=ReservationState.HELD,
+        state=ReservationState.HELD if expired_at is None else ReservationState.EXPIRED,
         holds=tuple(hold for hold in holds if hold.amount),
         held_usd=held,
-        remaining_usd=max(0, held - spent),
+        remaining_usd=max(0, held - spent) if expired_at is None else 0,
         expires_at=later[0].until if later else real.expires_at,
         recorded=Recorded(
             len(recorded),
@@ -241,10 +239,11 @@ def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start
         charges=(),
         cost_usd=None,
         settled_events=(),
-        ended_at=None,
+        ended_at=expired_at,
         counted=real.counted[:1],
         extensions=tuple([extension for extension in real.extensions if extension.at < start]),
         made=None,
+        expired_at=expired_at,
     )
 
 

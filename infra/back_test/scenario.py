@@ -5,7 +5,7 @@ Work that is refused here never ran: what it used, what was recorded for it and 
 
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from domain import funds, ledger
@@ -45,6 +45,8 @@ from infra.back_test.opening import Opening
 from infra.back_test.played_books import PlayedBooks
 from infra.batch import OpenBooks
 from infra.identifiers import new_id
+
+_KNOWN_CALL: Final = Usage(source="back-test", event_id="known")
 
 
 class Scenario:
@@ -144,6 +146,10 @@ class Scenario:
         if real.state is ReservationState.RELEASED:
             return self.books.decide(Release(self.books.request(Operation.RELEASE), real.id), at)
         reported = tuple([(event.id, _as_reported(event)) for event in events])
+        if not reported:
+            # If its consume reported calls, they were known already.
+            self.books.open.recorded.add((_KNOWN_CALL.source or "", _KNOWN_CALL.event_id or ""))
+            reported = ((real.id, _KNOWN_CALL),)
         return self._consume(real.id, reported, real.made, at)
 
     def _consume(

@@ -1,4 +1,4 @@
-"""What a back-test replays: every decision has a moment of its own, and reservations keep what was asked for."""
+"""What a back-test plays again: how reservations went on between their beginning and their end."""
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.engine import engine_finder
@@ -6,12 +6,12 @@ from piccolo.engine.postgres import PostgresEngine
 
 ID = "2026-11-25T19:00:00:000000"
 VERSION = "1.38.0"
-DESCRIPTION = "what a back-test replays"
+DESCRIPTION = "what a back-test plays again"
 
 KEPT = """
-ALTER TABLE reservation ADD COLUMN asked jsonb;
-COMMENT ON COLUMN reservation.asked IS
-    'Extensions and the quantity really made, for back-tests; null: neither, or from before they were kept.';
+ALTER TABLE reservation ADD COLUMN course jsonb;
+COMMENT ON COLUMN reservation.course IS
+    'Its extensions, the quantity really made, when it was booked as expired; null: none of them, or from before they were kept.';
 CREATE INDEX usage_event_recorded ON usage_event USING brin (recorded_at);
 COMMENT ON INDEX usage_event_recorded IS
     'A back-test looks for what was recorded in a month, whenever it happened; rows come in about that order.';

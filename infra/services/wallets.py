@@ -19,7 +19,7 @@ async def adjust_wallet(
 ) -> Adjusted | Refused:
     """Grant (positive) or take back (negative), with a note that says why."""
     request = request_of(caller, Operation.ADJUST_WALLET, idempotency_key, (wallet_key, amount, note))
-    command = AdjustWallet(request, wallet_key, amount, note, new_id())
+    command = AdjustWallet(request, wallet_key, amount, note, new_id(application.clock()))
     return await start(application, Adjusted, command, adjustments.problems(command))
 
 

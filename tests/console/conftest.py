@@ -1,4 +1,4 @@
-"""A browser and a demo's server for each worker; a fresh page for each test, which must make no fault.
+"""A browser with a window and a demo's server for each worker; a fresh page for each test, which must make no fault.
 
     async def test_costs_are_shown(page: Page, signed_in: SignedIn, watch: Watch) -> None:
         await signed_in(page, Role.ADMIN)
@@ -12,7 +12,7 @@ The server is not emptied between tests: one that changes something does so to a
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
@@ -23,10 +23,8 @@ from tests import browsers
 from tests.console.pages import OpenPage, SignedIn
 from tests.console.site import Site, running_site
 from tests.console.watching import Watch
+from tests.console.window import MILLISECONDS, Window, new_context
 from tests.databases import copied, drop
-
-# Tests never fail for being slow: a machine may be busy.
-MILLISECONDS: Final = 30_000
 
 
 @pytest.fixture(scope="package")
@@ -71,20 +69,33 @@ def watch(site: Site) -> Iterator[Watch]:
         pytest.fail("faults of the page:\n" + "\n".join(faults), pytrace=False)
 
 
-@pytest.fixture
-async def open_page(browser: Browser, site: Site, watch: Watch) -> AsyncIterator[OpenPage]:
-    """To be called for a page in a fresh context, with options of Playwright's new_context where they matter:
-    color_scheme="dark", locale="de-DE", viewport=PHONE."""
-    async with AsyncExitStack() as stack:
+@pytest.fixture(scope="package")
+async def window(browser: Browser, site: Site) -> AsyncIterator[Window]:
+    """The worker's window."""
+    opened = Window(browser, site.origin)
+    yield opened
+    await opened.close()
 
-        async def opened(**options: Any) -> Page:
-            context = await browser.new_context(
-                **{"base_url": site.origin, "locale": "en-GB", "timezone_id": "UTC", **options}
-            )
-            stack.push_async_callback(context.close)
-            context.set_default_timeout(MILLISECONDS)
-            watch.attach(context)
-            return await context.new_page()
+
+@pytest.fixture
+async def open_page(browser: Browser, site: Site, window: Window, watch: Watch) -> AsyncIterator[OpenPage]:
+    """To be called for a page, in the worker's window, with color_scheme="dark" or viewport=PHONE where they matter; with
+    another option of Playwright's new_context, as locale="de-DE", or with alone=True it is in a context of its own."""
+    async with AsyncExitStack() as stack:
+        watched = False
+
+        async def opened(*, alone: bool = False, **options: Any) -> Page:
+            if alone or not options.keys() <= {"color_scheme", "viewport"}:
+                context = await new_context(browser, site.origin, **options)
+                stack.push_async_callback(context.close)
+                watch.attach(context)
+                return await context.new_page()
+            nonlocal watched
+            if not watched:
+                watched = True
+                stack.callback(watch.attach(await window.context()))
+                stack.push_async_callback(window.clear)
+            return await window.page(**options)
 
         yield opened
 

@@ -13,6 +13,7 @@ SignedIn = Callable[..., Awaitable[None]]
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 READS: Final = Path(__file__).with_name("reads.js")
 SERIOUS: Final = {"serious", "critical"}
+DIALOG: Final = "dialog[open]"
 
 
 async def follow_reads(page: Page) -> None:
@@ -25,9 +26,10 @@ async def unread(page: Page) -> list[str]:
     return cast("list[str]", await page.evaluate("window.unreadLeaves()"))
 
 
-async def serious_faults(page: Page) -> list[str]:
-    """What axe-core finds wrong and calls serious or critical, as "rule (impact): the elements"."""
-    found = cast("list[dict[str, Any]]", (await Axe().run(page)).response["violations"])
+async def serious_faults(page: Page, within: str | None = None) -> list[str]:
+    """What axe-core finds wrong and calls serious or critical, as "rule (impact): the elements". `within`: only in what
+    this selector finds. For a dialog over a page in which nothing was found before: the whole takes a second."""
+    found = cast("list[dict[str, Any]]", (await Axe().run(page, within)).response["violations"])
     return [
         f"{fault['id']} ({fault['impact']}): {', '.join(str(node['target']) for node in fault['nodes'])}"
         for fault in found

@@ -10,7 +10,7 @@ from infra.queries import campaign_costs
 from infra.queries.campaign_costs import CostsKey
 from infra.services import expenses
 from infra.services.callers import Caller, Role
-from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
+from tests.console.pages import DIALOG, PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import Site
 from tests.console.watching import Watch
 from tests.domain.builders import nano
@@ -109,7 +109,7 @@ async def test_a_file_is_judged_row_by_row_before_it_is_booked(page: Page, site:
     await expect(rows.nth(1)).to_contain_text("3Rejectedkind must be one of adwords")
     await expect(rows.nth(2)).to_contain_text("2Accepted")
     assert await booked(site, admin) == 0
-    assert await serious_faults(page) == []
+    assert await serious_faults(page, DIALOG) == []
     await page.get_by_role("button", name="Book the 1 accepted rows, leave the others out").click()
     await expect(page.get_by_role("heading", name="Booked")).to_be_visible()
     await page.keyboard.press("Escape")

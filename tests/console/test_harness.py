@@ -21,6 +21,7 @@ from tests.browsers import MISSING
 from tests.console.pages import PHONE, OpenPage, follow_reads, serious_faults, unread
 from tests.console.site import COOKIE, Site
 from tests.console.watching import Watch
+from tests.console.window import Window
 from tests.in_process import Listener
 
 PAGE = (
@@ -170,6 +171,36 @@ async def test_a_page_is_opened_as_its_reader_has_it(open_page: OpenPage) -> Non
     page = await open_page(color_scheme="dark", locale="de-DE", viewport=PHONE)
     asked = "[innerWidth, navigator.language, matchMedia('(prefers-color-scheme: dark)').matches]"
     assert await page.evaluate(asked) == [360, "de-DE", True]
+
+
+async def test_a_window_is_cleared_and_one_that_cannot_be_is_replaced(browser: Browser, site: Site) -> None:
+    window = Window(browser, site.origin)
+    page = await window.page("dark", PHONE)
+    assert await page.evaluate("[innerWidth, matchMedia('(prefers-color-scheme: dark)').matches]") == [360, True]
+    context = page.context
+    await site.sign_in(context, Role.ADMIN)
+    await page.goto("/alerts")
+    await expect(page.get_by_role("heading", name="Alerts", exact=True)).to_be_visible()
+    allowed = "navigator.permissions.query({ name: 'geolocation' }).then(({ state }) => state === 'granted')"
+    await context.grant_permissions(["geolocation"])
+    assert await page.evaluate(allowed)
+    await window.clear()
+    assert await context.cookies() == []
+    page = await window.page()
+    assert page.context is context
+    assert len(context.pages) == 2
+    await page.goto("/sign-in")
+    assert await page.evaluate("innerWidth") == 1280
+    assert not await page.evaluate(allowed)
+    await page.clock.install()
+    await window.clear()
+    page = await window.page()
+    assert page.context is not context
+    context = page.context
+    await context.set_offline(True)
+    await window.clear()
+    assert await window.context() is not context
+    await window.close()
 
 
 async def test_a_test_has_tenants_of_its_own_with_keys_of_every_role(site: Site) -> None:

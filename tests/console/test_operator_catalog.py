@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from infra.services import job_runs
 from infra.services.callers import Role
 from infra.services.progress import Progress
-from tests.console.pages import SignedIn, follow_reads, serious_faults, unread
+from tests.console.pages import DIALOG, SignedIn, follow_reads, serious_faults, unread
 from tests.console.site import Site
 from tests.console.test_operator_tenants import asked, press
 from tests.console.watching import Watch
@@ -79,7 +79,7 @@ async def test_prices_stand_beside_the_package_and_are_found_by_name(
     await press(opus, "Compare")
     beside = page.get_by_role("dialog", name="Price of claude-opus-4-6").get_by_role("row", name="Input")
     await expect(beside).to_contain_text("US$15.00US$5.00Changes")
-    assert await serious_faults(page) == []
+    assert await serious_faults(page, DIALOG) == []
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 
 from infra.services import cycles
 from infra.services.callers import Role
-from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
+from tests.console.pages import DIALOG, PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import Site
 from tests.console.watching import Watch
 from tests.graphql_api.client import Client
@@ -70,7 +70,7 @@ async def test_a_tenant_is_created_with_its_first_key_which_is_shown_once(
     await form.get_by_label("Slug").fill("acme")
     await form.get_by_label("Region and plan").select_option("middle_east/growth")
     await form.get_by_label("Time zone of its months").select_option("Asia/Dubai")
-    assert await serious_faults(page) == []
+    assert await serious_faults(page, DIALOG) == []
     await press(form, "Create the tenant")
     await expect(form.get_by_role("alert")).to_contain_text("another tenant has it")
     await form.get_by_label("Slug").fill("umbrella")

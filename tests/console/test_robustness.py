@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from infra.services.callers import Role
-from tests.console.pages import SignedIn
+from tests.console.pages import OpenPage, SignedIn
 from tests.console.site import Site
 from tests.console.watching import Watch
 
@@ -42,6 +42,8 @@ async def test_figures_stay_while_the_server_cannot_be_reached_and_say_of_when_t
 ) -> None:
     slug, caller = await site.tenant(credits="300")
     watch.expect("ERR_INTERNET_DISCONNECTED")
+    # A connection that comes back has the page ask by itself, and the test is about the reader who asks.
+    await page.route_web_socket("**/graphql", lambda _silent: None)
     await page.clock.install()
     await signed_in(page, Role.ADMIN, slug)
     await page.goto("/")
@@ -103,8 +105,12 @@ async def test_an_expense_whose_answer_was_lost_is_booked_once(
 
 
 @pytest.mark.slow
-async def test_going_from_page_to_page_leaves_no_listeners_behind(page: Page, site: Site, signed_in: SignedIn) -> None:
+async def test_going_from_page_to_page_leaves_no_listeners_behind(
+    open_page: OpenPage, site: Site, signed_in: SignedIn
+) -> None:
     slug, _ = await site.tenant(credits="5")
+    # The browser counts those of a whole process.
+    page = await open_page(alone=True)
     await signed_in(page, Role.ADMIN, slug)
     browser = await page.context.new_cdp_session(page)
     await browser.send("Performance.enable")

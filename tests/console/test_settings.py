@@ -9,7 +9,7 @@ from domain.attribution import Attribution
 from domain.budgets import BudgetKey, BudgetPeriod
 from domain.refusals import BudgetScope
 from infra.services.callers import Role
-from tests.console.pages import PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
+from tests.console.pages import DIALOG, PHONE, OpenPage, SignedIn, fits_its_width, follow_reads, serious_faults, unread
 from tests.console.site import Site
 from tests.console.watching import Watch
 from tests.infra.builders import cap
@@ -53,7 +53,7 @@ async def test_caps_and_agents_show_their_figures_and_a_higher_cap_lifts_the_pau
     await expect(dialog(page).get_by_label("Agent role")).to_have_count(0)
     await dialog(page).get_by_label("At most (US dollars)").fill("20")
     await dialog(page).get_by_label("Alerts at").fill("50, 90.5")
-    assert await serious_faults(page) == []
+    assert await serious_faults(page, DIALOG) == []
     await dialog(page).get_by_role("button", name="Save").click()
     await expect(row).to_contain_text("50%")
     await expect(row).to_contain_text("50%, 90.5%")
@@ -170,7 +170,7 @@ async def test_an_api_key_is_shown_once_replaced_and_revoked(
     row = page.get_by_role("table", name="API keys").get_by_role("row", name="night worker")
     await expect(row).to_contain_text("1 Mar 2099, 12:30")
     await expect(row).to_contain_text("90 requests a minute")
-    assert await serious_faults(page) == []
+    assert await serious_faults(page, DIALOG) == []
     await page.keyboard.press("Escape")
     await expect(shown).to_have_count(0)
     kept = "[document.documentElement.outerHTML, location.href, JSON.stringify(history.state), document.cookie, "
@@ -294,7 +294,7 @@ async def test_members_and_workers_read_on_a_phone_in_the_dark_and_are_offered_n
     await cap(site.application, caller, BudgetKey(BudgetScope.TENANT, "", BudgetPeriod.MONTH), "100", "c")
     await site.call(caller, "1", cost="25", attribution=WRITER)
     for role in (Role.MEMBER, Role.SERVICE):
-        page = await open_page(viewport=PHONE, color_scheme="dark")
+        page = await open_page(viewport=PHONE, color_scheme="dark", alone=True)
         await signed_in(page, role, slug)
         await page.goto("/settings")
         await expect(page.get_by_role("table", name="Caps")).to_contain_text("25%")

@@ -102,7 +102,7 @@ async def test_banners_tell_of_what_is_near_its_cap_and_of_what_is_paused_with_t
     await page.get_by_label("At most (US dollars)").fill("100")
     await page.get_by_role("button", name="Save").click()
     await expect(banners).to_have_text("")
-    member = await open_page()
+    member = await open_page(alone=True)
     await signed_in(member, Role.MEMBER, slug)
     await member.goto("/settings")
     await expect(member.get_by_role("row", name="A campaign in all")).to_contain_text("US$100.00")

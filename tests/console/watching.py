@@ -1,6 +1,7 @@
 """What goes wrong in a page that nobody would see on it: each such fault fails the test."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -44,14 +45,25 @@ class Watch:
         """The operations that were asked, in order."""
         return [question.name for question in self.asked]
 
-    def attach(self, context: BrowserContext) -> None:
-        """From here on, see what its pages do. Violations of the Content-Security-Policy are errors on the console."""
-        context.on("console", self._said)
-        context.on("weberror", self._threw)
-        context.on("request", self._requested)
-        context.on("requestfailed", self._failed)
-        context.on("response", self._answered)
-        context.on("page", self._opened)
+    def attach(self, context: BrowserContext) -> Callable[[], None]:
+        """From here on, see what its pages do, until what is returned is called. Violations of the
+        Content-Security-Policy are errors on the console."""
+        handlers: dict[Any, Callable[..., None]] = {
+            "console": self._said,
+            "weberror": self._threw,
+            "request": self._requested,
+            "requestfailed": self._failed,
+            "response": self._answered,
+            "page": self._opened,
+        }
+        for event, handler in handlers.items():
+            context.on(event, handler)
+
+        def detach() -> None:
+            for event, handler in handlers.items():
+                context.remove_listener(event, handler)
+
+        return detach
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning", "assert"}:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from domain.books import NO_CHANGES, Event, EventType
 from domain.cycles import Allocation
 from domain.periods import Cycle
+from domain.subscriptions import granted_by
 from domain.tenants import TenantStatus, cycle_is_due, running_cycle
 from domain.wallets import LotSource
 from tests.domain.builders import (
@@ -380,3 +381,8 @@ def test_no_history_grants_a_cycle_twice_or_leaves_a_gap(
         assert sum(granted) in (nano("100"), nano("300")), "a cycle grants its largest plan once"
     granted_storage = books.wallets["lead_storage"].granted
     assert granted_storage == books.allocations["lead_storage"].amount, "a ceiling is what the plan says"
+
+
+def test_a_grant_names_its_plan_and_other_entries_none() -> None:
+    assert granted_by("plan:growth:2026-11-01T00:00:00+00:00") == "growth"
+    assert granted_by("payment") is None

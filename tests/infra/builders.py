@@ -4,11 +4,12 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+from typing_extensions import override
 
 from domain.admission import Wish
 from domain.attribution import NOBODY, Attribution
@@ -51,6 +52,18 @@ class Clock:
 
     def advance(self, seconds: float = 0, *, days: int = 0) -> None:
         self.now += timedelta(seconds=seconds, days=days)
+
+
+def standing_still(moment: datetime) -> type[datetime]:
+    """To stand in for the `datetime` of a module that asks the machine: its now is this moment."""
+
+    class Still(datetime):
+        @classmethod
+        @override
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # it need not be one of its own
+            return moment.astimezone(tz)
+
+    return Still
 
 
 async def open_tenant(

@@ -75,7 +75,7 @@ async def test_hundreds_of_callers_behind_dead_work_are_admitted_to_what_it_give
 ) -> None:
     caller = await open_tenant(timed, credits="20")
     await asyncio.gather(*[reserved(timed, caller, f"dead-{number}", ttl=60) for number in range(10)])
-    clock.advance(60)
+    clock.advance(61)
     async with open_application(settings, database_url, clock=clock) as second:
         answers = await asyncio.gather(
             *[reservations.reserve((timed, second)[number % 2], caller, f"r{number}", wish()) for number in range(100)]
@@ -94,7 +94,7 @@ async def test_more_dead_work_than_is_read_at_once_blocks_nobody_either(
     await asyncio.gather(
         *[reserved(timed, caller, f"dead-{number}", feature="social_post", ttl=60) for number in range(10)]
     )
-    clock.advance(60)
+    clock.advance(61)
     await reserved(timed, caller, "r", feature="strategy")
     assert await balance(timed, caller, "credits") == ("1", "9", "0")
     await audit(timed)
