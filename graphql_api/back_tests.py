@@ -78,7 +78,7 @@ class AssumedRateInput:
 
     feature: str = strawberry.field(description="A feature of the rate card.")
     wallet_key: str = strawberry.field(description="The wallet that it draws on, such as credits.")
-    credits: Amount = strawberry.field(description="Per unit of quantity, or per result, in the wallet's unit.")
+    amount: Amount = strawberry.field(description="Per unit of quantity, or per result, in the wallet's unit.")
 
 
 @strawberry.input(
@@ -110,7 +110,7 @@ class BackTestMarginsInput(BackTestInput):
             rate_card=self.rate_card,
             markup=self.markup,
             credit_value=self.credit_value_usd,
-            rates=tuple([RateChange(rate.feature, rate.wallet_key, rate.credits) for rate in self.rates or ()]),
+            rates=tuple([RateChange(rate.feature, rate.wallet_key, rate.amount) for rate in self.rates or ()]),
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,8 +11,14 @@ import pytest
 from typer.testing import CliRunner
 from typing_extensions import override
 
+from domain.back_tests import BackTest
 from domain.ids import NIL
+from domain.margins import Sums
+from domain.outcomes import Level, Outcome, Refused
+from domain.refusals import RefusalCode
 from graphql_api import back_tests
+from graphql_api.back_test_options import Options
+from graphql_api.back_test_report import as_table
 from graphql_api.cli import app
 from graphql_api.cli import main as command_line
 from infra import demo
@@ -181,7 +188,7 @@ async def test_a_plan_with_fewer_credits_tells_what_would_not_have_fitted(
 
 @pytest.mark.usefixtures("worked")
 async def test_operators_see_what_another_card_would_have_brought_in(clients: Clients) -> None:
-    rates = [{"feature": "blog_post", "walletKey": "credits", "credits": "3"}]
+    rates = [{"feature": "blog_post", "walletKey": "credits", "amount": "3"}]
     found = await with_margins(clients.operator, markup="2", creditValueUsd="0.25", rates=rates)
     assert found["marginAsItWas"] == {
         "revenueUsd": "4.3",
@@ -243,7 +250,7 @@ async def test_another_tenant_plays_its_own_month_alone(clients: Clients) -> Non
 
 
 CAP: Final = {"scope": "TENANT", "period": "MONTH"}
-RATE: Final = {"feature": "blog_post", "walletKey": "credits", "credits": "3"}
+RATE: Final = {"feature": "blog_post", "walletKey": "credits", "amount": "3"}
 WRONG: Final[tuple[tuple[dict[str, Any], list[str]], ...]] = (
     ({"month": "October"}, ["month"]),
     ({"month": "2026-13"}, ["month"]),
@@ -255,7 +262,7 @@ WRONG: Final[tuple[tuple[dict[str, Any], list[str]], ...]] = (
     ({"plan": ""}, ["plan"]),
     ({"markup": "0.99"}, ["markup"]),
     ({"creditValueUsd": "0"}, ["creditValueUsd"]),
-    ({"rates": [RATE, RATE | {"credits": "0"}]}, ["rates.1.amount"]),
+    ({"rates": [RATE, RATE | {"amount": "0"}]}, ["rates.1.amount"]),
     ({"rates": [RATE | {"feature": "llm_call", "walletKey": "metered"}]}, ["rates.0"]),
     ({"rates": [RATE | {"feature": "nothing"}]}, ["rates.0"]),
     ({"rateCard": 99}, ["rateCard"]),
@@ -339,6 +346,17 @@ async def test_the_command_puts_both_months_side_by_side(application: Applicatio
         spoken = answer[name] | {each: amounts(answer[name][each]) for each in ("charges", "balances")}
         written = {key: value for key, value in found[name].items() if key != "margin"}
         assert json.dumps(written, sort_keys=True).replace("+00:00", "Z") == json.dumps(spoken, sort_keys=True)
+
+
+def test_whatever_refuses_has_a_line_of_its_own() -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    refused = tuple([Refused(Level(code), 1, 0, now, now) for code in RefusalCode])
+    nothing = Outcome(0, 0, (), 0, (), (), (), Sums())
+    found = BackTest(MONTH, now, now, 0, nothing, replace(nothing, refused=refused), ())
+    table = as_table(found, Options("acme", MONTH, plan="starter"))
+    lines = {str(line) for line in table.columns[0].cells if str(line).startswith("refused: ")}
+    assert len(lines) == len(RefusalCode)
+    assert {"refused: over its budget", "refused: conflict"} <= lines
 
 
 async def test_the_command_exits_with_1_where_the_month_is_not_what_the_books_say(
