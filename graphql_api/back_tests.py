@@ -319,7 +319,7 @@ class BackTestQueries:
 
 async def _played(info: Info, month: str, assumptions: Assumptions) -> Any:
     application, tenant_id = info.context.application, info.context.caller.tenant_id
-    async with application.reports.turn(tenant_id):
+    async with application.back_tests.turn(tenant_id), application.reports.turn(tenant_id):
         return await query.back_test(application, tenant_id, month, assumptions, most=MOST)
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from typing_extensions import override
 
-from domain.back_tests import BackTest
+from domain.back_tests import Assumptions, BackTest
 from domain.ids import NIL
 from domain.margins import Sums
 from domain.outcomes import Level, Outcome, Refused
@@ -23,6 +23,7 @@ from graphql_api.cli import app
 from graphql_api.cli import main as command_line
 from infra import demo
 from infra.application import Application, open_application
+from infra.queries.back_tests import back_test
 from infra.services import catalog, cycles
 from infra.services.callers import Caller, Role
 from infra.services.catalog import Published
@@ -247,6 +248,19 @@ async def test_another_tenant_plays_its_own_month_alone(clients: Clients) -> Non
     assert found["asAssumed"] == found["asItWas"]
     assert (found["asItWas"]["admitted"], found["asItWas"]["costUsd"], found["asItWas"]["charges"]) == (0, "0", [])
     assert amounts(found["asItWas"]["balances"], "credits") == {"credits": "100"}
+
+
+async def test_months_are_played_one_at_a_time_and_wait_without_a_connection(
+    application: Application, clients: Clients, globex: Caller
+) -> None:
+    async with application.back_tests.turn(globex.tenant_id):
+        waiting = asyncio.create_task(played(clients.member))
+        for _ in range(5):
+            assert (await clients.member.balance())[0] == "300"
+            assert isinstance(await back_test(application, globex.tenant_id, MONTH, Assumptions()), BackTest)
+        assert not waiting.done()
+        assert application.readers._pool.get_idle_size() == application.readers._pool.get_size()
+    assert (await waiting)["asItWas"]["admitted"] == 0
 
 
 CAP: Final = {"scope": "TENANT", "period": "MONTH"}
