@@ -16,11 +16,10 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graphql_api import errors, uploads
-from graphql_api.downloads import Download, pieces_of, spooled
-from graphql_api.errors import RequestError, bad_input
+from graphql_api.downloads import Download, downloads, headers_of_file, pieces_of, place, spooled
+from graphql_api.errors import bad_input
 from graphql_api.focus_file import PARAMETERS, PeriodError, header, months_of, write_month
-from graphql_api.http import HttpError, address_of, authenticated, credentials_in
+from graphql_api.http import address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from graphql_api.session_cookie import SessionCookie
 from infra.application import Application
@@ -28,8 +27,6 @@ from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
 
 PATH: Final = "/costs/focus.csv"
-MOST_AT_ONCE: Final = 8
-MOST_OF_A_TENANT: Final = 2
 
 
 def focus_downloads(
@@ -38,35 +35,18 @@ def focus_downloads(
     """What answers at /costs/focus.csv."""
     takers: Counter[UUID] = Counter()
 
-    async def answer(request: Request) -> Response:
-        with ExitStack() as kept:
-            try:
-                caller = await _caller(keyring, session, request)
-                months = _months(request)
-                limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
-                kept.enter_context(uploads.place(takers, caller.tenant_id, "requests for FOCUS files", **limits))
-                first = kept.enter_context(spooled())
-                first.write(header())
-                await write_month(application, caller.tenant_id, months[0], first)
-                name = f"focus-{months[0] if len(months) == 1 else months[0][:4]}.csv"
-                pieces = _pieces(application, caller, first, months[1:])
-                return Download(pieces, kept.pop_all(), "text/csv", headers=_headers(name))
-            except HttpError as error:
-                return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
-            except RequestError as error:
-                return uploads.refused(error)
-            except Exception as error:  # noqa: BLE001  # masked, and logged in full
-                return uploads.refused(errors.internal(error))
+    async def make(request: Request, kept: ExitStack) -> Response:
+        caller = await _caller(keyring, session, request)
+        months = _months(request)
+        kept.enter_context(place(takers, caller.tenant_id))
+        first = kept.enter_context(spooled())
+        first.write(header())
+        await write_month(application, caller.tenant_id, months[0], first)
+        headers = headers_of_file(f"focus-{months[0] if len(months) == 1 else months[0][:4]}.csv")
+        pieces = _pieces(application, caller, first, months[1:])
+        return Download(pieces, kept.pop_all(), "text/csv", headers=headers)
 
-    return answer
-
-
-def _headers(name: str) -> dict[str, str]:
-    return {
-        "content-disposition": f'attachment; filename="{name}"',
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
+    return downloads(make)
 
 
 async def _pieces(

@@ -13,7 +13,7 @@ A statement is made while it is taken: page by page, in turns with the requests 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Final
@@ -28,9 +28,8 @@ from domain.attribution import is_identifier
 from domain.periods import is_month, month_span
 from domain.rollups import day_named
 from domain.statements import Statement, closing_record, entry_record, opening_record
-from graphql_api import errors, uploads
-from graphql_api.downloads import Download
-from graphql_api.errors import ErrorCode, RequestError, bad_input
+from graphql_api.downloads import Download, downloads, headers_of_file, place
+from graphql_api.errors import ErrorCode, bad_input
 from graphql_api.http import HttpError, address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from graphql_api.session_cookie import SessionCookie
@@ -41,10 +40,6 @@ from infra.queries.tenants import zone_of
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
 
-MOST_AT_ONCE: Final = 8
-# No tenant may keep the others waiting.
-MOST_OF_A_TENANT: Final = 2
-SECONDS_IN_ALL: Final = 3_600.0
 VERIFIER: Final = Path(__file__).with_name("verify_statement.py")
 # Pieces of this size are compressed beside the loop.
 _PIECE: Final = 128 * 1024
@@ -70,52 +65,30 @@ def _statements(
 ) -> Callable[[Request], Awaitable[Response]]:
     readers: Counter[UUID] = Counter()
 
-    async def answer(request: Request) -> Response:
-        with ExitStack() as kept:
-            try:
-                caller = await _caller(keyring, session, request)
-                form, start, end = await _asked(application, caller, request)
-                kept.enter_context(_place(readers, caller.tenant_id))
-                wallet_key: str = request.path_params["wallet"]
-                statement = None
-                if is_identifier(wallet_key):
-                    statement = await open_statement(application, caller.tenant_id, wallet_key, start, end)
-                if statement is None:
-                    raise HttpError(404, ErrorCode.BAD_USER_INPUT, f"there is no wallet {wallet_key[:80]!r}")
-                return _download(application, statement, form, request, kept.pop_all())
-            except HttpError as error:
-                return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
-            except RequestError as error:
-                return uploads.refused(error)
-            except Exception as error:  # noqa: BLE001  # masked, and logged in full
-                return uploads.refused(errors.internal(error))
+    async def make(request: Request, kept: ExitStack) -> Response:
+        caller = await _caller(keyring, session, request)
+        form, start, end = await _asked(application, caller, request)
+        kept.enter_context(place(readers, caller.tenant_id))
+        wallet_key: str = request.path_params["wallet"]
+        statement = None
+        if is_identifier(wallet_key):
+            statement = await open_statement(application, caller.tenant_id, wallet_key, start, end)
+        if statement is None:
+            raise HttpError(404, ErrorCode.BAD_USER_INPUT, f"there is no wallet {wallet_key[:80]!r}")
+        return _download(application, statement, form, request, kept)
 
-    return answer
+    return downloads(make)
 
 
 def _download(
     application: Application, statement: Statement, form: Form, request: Request, kept: ExitStack
 ) -> Response:
     period = "".join([f"-{request.query_params[name]}" for name in _PARAMETERS[:3] if name in request.query_params])
-    headers = {
-        "content-disposition": f'attachment; filename="statement-{statement.wallet_key}{period}.{form}"',
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
+    headers = headers_of_file(f"statement-{statement.wallet_key}{period}.{form}")
     if request.method == "HEAD":
-        kept.close()
         return Response(headers=headers, media_type=MEDIA_TYPES[form])
-    pieces = _within(SECONDS_IN_ALL, statement_pieces(application, statement, form))
-    return Download(pieces, kept, MEDIA_TYPES[form], headers=headers)
-
-
-async def _within(seconds: float, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, for as long as this. Raises TimeoutError."""
-    ends = asyncio.get_running_loop().time() + seconds
-    async for piece in pieces:
-        yield piece
-        if asyncio.get_running_loop().time() > ends:
-            raise TimeoutError
+    pieces = statement_pieces(application, statement, form)
+    return Download(pieces, kept.pop_all(), MEDIA_TYPES[form], headers=headers)
 
 
 async def statement_pieces(
@@ -132,11 +105,6 @@ async def statement_pieces(
         show(len(entries))
         await asyncio.sleep(0)
     yield bytes(piece + written([closing_record(statement)]))
-
-
-def _place(readers: Counter[UUID], tenant_id: UUID) -> AbstractContextManager[None]:
-    refusal = "Too many statements are being read at this moment. Ask for this one again later."
-    return uploads.one_of(readers, tenant_id, refusal, most=MOST_AT_ONCE, most_of_a_tenant=MOST_OF_A_TENANT)
 
 
 async def _caller(keyring: Keyring, session: SessionCookie, request: Request) -> Caller:

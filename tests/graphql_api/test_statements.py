@@ -232,8 +232,15 @@ async def test_a_statement_that_breaks_off_does_not_look_whole(
 async def test_a_statement_that_takes_too_long_ends_without_its_end(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def endless(*_: object) -> AsyncIterator[list[Entry]]:
+        while True:
+            await asyncio.sleep(0)
+            yield []
+
     monkeypatch.setattr(face, "_PIECE", 1)
-    monkeypatch.setattr(face, "SECONDS_IN_ALL", -1.0)
+    monkeypatch.setattr(face, "entries_of", endless)
+    monkeypatch.setattr(downloads, "SECONDS_IN_ALL", 0.2)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 1)
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
         await get(clients.member, "/statements/credits.csv")
 
@@ -243,7 +250,7 @@ async def test_who_takes_nothing_is_let_go_and_gives_its_place_back(
     clients: Clients, application: Application, acme: Caller, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await grow(application, acme, 40_000)
-    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 1)
     monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 3.0)
     url = httpx.URL(api_url)
 
@@ -263,7 +270,7 @@ async def test_who_takes_nothing_is_let_go_and_gives_its_place_back(
     first = await deaf()
     status, code, message = error_of(await get(clients.admin, "/statements/credits.csv"))
     assert (status, code) == (503, "OVERLOADED")
-    assert message == "Too many statements are being read at this moment. Ask for this one again later."
+    assert message == "Too many files are being downloaded at this moment. Ask for this one again later."
     assert (await get(clients.stranger, "/statements/credits.csv")).status_code == 200, "each tenant has its share"
     await freed()
     second = await deaf()
