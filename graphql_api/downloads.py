@@ -70,7 +70,7 @@ class Download(StreamingResponse):
                     raise
 
 
-def downloads(make: Callable[[Request, ExitStack], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def endpoint(make: Callable[[Request, ExitStack], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint that answers with what `make` makes. What is refused or fails before is told as at /graphql, and what is
     in the stack is let go then."""
 

@@ -16,9 +16,9 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graphql_api.downloads import Download, downloads, headers_of_file, pieces_of, place, spooled
+from graphql_api.downloads import Download, endpoint, headers_of_file, pieces_of, place, spooled
 from graphql_api.errors import bad_input
-from graphql_api.focus_file import PARAMETERS, PeriodError, header, months_of, write_month
+from graphql_api.focus_file import PARAMETERS, header, months_of, write_month
 from graphql_api.http import address_of, authenticated, credentials_in
 from graphql_api.permissions import ALLOWED, check
 from graphql_api.session_cookie import SessionCookie
@@ -46,7 +46,7 @@ def focus_downloads(
         pieces = _pieces(application, caller, first, months[1:])
         return Download(pieces, kept.pop_all(), "text/csv", headers=headers)
 
-    return downloads(make)
+    return endpoint(make)
 
 
 async def _pieces(
@@ -73,7 +73,4 @@ def _months(request: Request) -> tuple[str, ...]:
     unknown = [name for name in request.query_params if name not in PARAMETERS]
     if unknown:
         raise bad_input(f"there is no parameter {unknown[0][:80]!r}: there are {' and '.join(PARAMETERS)}")
-    try:
-        return months_of(request.query_params.multi_items())
-    except PeriodError as error:
-        raise bad_input(str(error)) from error
+    return months_of(request.query_params.multi_items())

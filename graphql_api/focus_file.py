@@ -13,6 +13,7 @@ from uuid import UUID
 from domain import focus
 from domain.periods import is_month
 from graphql_api.csv_lines import csv_lines, no_formula
+from graphql_api.errors import bad_input
 from infra.application import Application
 from infra.queries.focus import rows_of_month
 
@@ -21,18 +22,14 @@ _NUMBER: Final = re.compile(r"-?[0-9.]+", re.ASCII)
 _EXAMPLES: Final = {"month": "2026-11", "year": "2026"}
 
 
-class PeriodError(ValueError):
-    """There is no such period; the message says how one is named."""
-
-
 def months_of(asked: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The months that a file is asked for by the parameters `month` and `year`. Raises PeriodError."""
+    """The months that a file is asked for by the parameters `month` and `year`. Raises RequestError."""
     if len(asked) != 1:
-        raise PeriodError("name either one month, such as month=2026-11, or one year, such as year=2026")
+        raise bad_input("name either one month, such as month=2026-11, or one year, such as year=2026")
     ((parameter, value),) = asked
     months = (value,) if parameter == "month" else tuple([f"{value}-{number:02d}" for number in range(1, 13)])
     if not is_month(months[0]):
-        raise PeriodError(f"a {parameter} is such as {_EXAMPLES[parameter]}, from 2000 on: {value[:80]!r} is none")
+        raise bad_input(f"a {parameter} is such as {_EXAMPLES[parameter]}, from 2000 on: {value[:80]!r} is none")
     return months
 
 
