@@ -19,7 +19,11 @@ from typing_extensions import override
 
 from graphql_api import errors, uploads
 from graphql_api.errors import RequestError
-from graphql_api.http import HttpError
+from graphql_api.http import HttpError, address_of, authenticated, credentials_in
+from graphql_api.permissions import ALLOWED, check
+from graphql_api.session_cookie import SessionCookie
+from infra.services.api_keys import Keyring
+from infra.services.callers import Caller
 
 MOST_AT_ONCE: Final = 8
 # No tenant may keep the others waiting.
@@ -86,6 +90,15 @@ def endpoint(make: Callable[[Request, ExitStack], Awaitable[Response]]) -> Calla
                 return uploads.refused(errors.internal(error))
 
     return answer
+
+
+async def caller_of(request: Request, keyring: Keyring, session: SessionCookie, field: str) -> Caller:
+    """Who asks for a file, with a key or from a page of ours, and may ask for this field of the schema as well. Raises
+    HttpError, RequestError."""
+    headers: dict[bytes, bytes] = dict(request.scope["headers"])
+    caller = await authenticated(keyring, *credentials_in(headers, session), address_of(request.scope))
+    check(caller, ALLOWED[field], "this file", needs_tenant=True)
+    return caller
 
 
 def place(takers: Counter[UUID], tenant_id: UUID) -> AbstractContextManager[None]:

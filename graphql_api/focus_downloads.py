@@ -16,11 +16,9 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graphql_api.downloads import Download, endpoint, headers_of_file, pieces_of, place, spooled
+from graphql_api.downloads import Download, caller_of, endpoint, headers_of_file, pieces_of, place, spooled
 from graphql_api.errors import bad_input
 from graphql_api.focus_file import PARAMETERS, header, months_of, write_month
-from graphql_api.http import address_of, authenticated, credentials_in
-from graphql_api.permissions import ALLOWED, check
 from graphql_api.session_cookie import SessionCookie
 from infra.application import Application
 from infra.services.api_keys import Keyring
@@ -36,13 +34,16 @@ def focus_downloads(
     takers: Counter[UUID] = Counter()
 
     async def make(request: Request, kept: ExitStack) -> Response:
-        caller = await _caller(keyring, session, request)
+        caller = await caller_of(request, keyring, session, "Query.usageBreakdown")
         months = _months(request)
         kept.enter_context(place(takers, caller.tenant_id))
         first = kept.enter_context(spooled())
         first.write(header())
         await write_month(application, caller.tenant_id, months[0], first)
         headers = headers_of_file(f"focus-{months[0] if len(months) == 1 else months[0][:4]}.csv")
+        if len(months) == 1:
+            # With its length, what breaks off shows over HTTP/1.0 as well, which some proxies speak.
+            headers["content-length"] = str(first.tell())
         pieces = _pieces(application, caller, first, months[1:])
         return Download(pieces, kept.pop_all(), "text/csv", headers=headers)
 
@@ -60,13 +61,6 @@ async def _pieces(
             await write_month(application, caller.tenant_id, month, file)
             async for piece in pieces_of(file):
                 yield piece
-
-
-async def _caller(keyring: Keyring, session: SessionCookie, request: Request) -> Caller:
-    headers: dict[bytes, bytes] = dict(request.scope["headers"])
-    caller = await authenticated(keyring, *credentials_in(headers, session), address_of(request.scope))
-    check(caller, ALLOWED["Query.usageBreakdown"], f"GET {PATH}", needs_tenant=True)
-    return caller
 
 
 def _months(request: Request) -> tuple[str, ...]:

@@ -4,8 +4,8 @@
     curl -O http://127.0.0.1:8000/statements/verify_statement.py
     python3 -I verify_statement.py october.csv
 
-`month`, or `firstDay` and `lastDay`, are days of the tenant's time zone; without them it is the whole ledger. The console's
-pages link to it, where a link cannot name a tenant in a header: there, `tenant` does.
+`month`, or `firstDay` and `lastDay`, are days of the tenant's time zone; without them it is the whole ledger. A page of ours
+sends POST, because browsers say where a request comes from with that alone.
 
 A statement is made while it is taken: page by page, in turns with the requests beside it, and never faster than it is read.
 """
@@ -26,11 +26,10 @@ from starlette.routing import BaseRoute, Route, request_response
 
 from domain.attribution import is_identifier
 from domain.statements import Statement, closing_record, entry_record, opening_record
-from graphql_api.downloads import Download, endpoint, headers_of_file, place
+from graphql_api.downloads import Download, caller_of, endpoint, headers_of_file, place
 from graphql_api.errors import ErrorCode, bad_input
-from graphql_api.http import HttpError, address_of, authenticated, credentials_in
+from graphql_api.http import HttpError
 from graphql_api.periods import span_of_days, span_of_month
-from graphql_api.permissions import ALLOWED, check
 from graphql_api.session_cookie import SessionCookie
 from graphql_api.statement_lines import BEGINNINGS, MEDIA_TYPES, WRITERS, Form
 from infra.application import Application
@@ -42,7 +41,7 @@ from infra.services.callers import Caller
 VERIFIER: Final = Path(__file__).with_name("verify_statement.py")
 # Pieces of this size are compressed beside the loop.
 _PIECE: Final = 128 * 1024
-_PARAMETERS: Final = ("month", "firstDay", "lastDay", "tenant")
+_PARAMETERS: Final = ("month", "firstDay", "lastDay")
 
 
 def statement_routes(application: Application, keyring: Keyring, session: SessionCookie) -> list[BaseRoute]:
@@ -54,7 +53,7 @@ def statement_routes(application: Application, keyring: Keyring, session: Sessio
     statements = request_response(_statements(application, keyring, session))
     return [
         Route("/statements/verify_statement.py", verifier),
-        Route("/statements/{wallet}.{form}", GZipMiddleware(statements, compresslevel=1), methods=["GET"]),
+        Route("/statements/{wallet}.{form}", GZipMiddleware(statements, compresslevel=1), methods=["GET", "POST"]),
     ]
 
 
@@ -64,7 +63,7 @@ def _statements(
     readers: Counter[UUID] = Counter()
 
     async def make(request: Request, kept: ExitStack) -> Response:
-        caller = await _caller(keyring, session, request)
+        caller = await caller_of(request, keyring, session, "Query.wallet")
         form, start, end = await _asked(application, caller, request)
         kept.enter_context(place(readers, caller.tenant_id))
         wallet_key: str = request.path_params["wallet"]
@@ -81,7 +80,7 @@ def _statements(
 def _download(
     application: Application, statement: Statement, form: Form, request: Request, kept: ExitStack
 ) -> Response:
-    period = "".join([f"-{request.query_params[name]}" for name in _PARAMETERS[:3] if name in request.query_params])
+    period = "".join([f"-{request.query_params[name]}" for name in _PARAMETERS if name in request.query_params])
     headers = headers_of_file(f"statement-{statement.wallet_key}{period}.{form}")
     if request.method == "HEAD":
         return Response(headers=headers, media_type=MEDIA_TYPES[form])
@@ -105,18 +104,6 @@ async def statement_pieces(
     yield bytes(piece + written([closing_record(statement)]))
 
 
-async def _caller(keyring: Keyring, session: SessionCookie, request: Request) -> Caller:
-    """Who asks, by a key or by a link on a page of ours."""
-    headers: dict[bytes, bytes] = dict(request.scope["headers"])
-    authorization, tenant = credentials_in(headers)
-    if not authorization and (credential := session.credential_of_link(headers)):
-        authorization = f"Bearer {credential}"
-    tenant = tenant or request.query_params.get("tenant")
-    caller = await authenticated(keyring, authorization, tenant, address_of(request.scope))
-    check(caller, ALLOWED["Query.wallet"], "GET /statements", needs_tenant=True)
-    return caller
-
-
 async def _asked(
     application: Application, caller: Caller, request: Request
 ) -> tuple[Form, datetime | None, datetime | None]:
@@ -131,9 +118,7 @@ async def _asked(
     twice = [name for name in _PARAMETERS if len(given.getlist(name)) > 1]
     if twice:
         raise bad_input(f"{twice[0]} is given more than once: name one")
-    start, end = period(
-        await zone_of(application, caller.tenant_id), *[given.get(name) for name in ("month", "firstDay", "lastDay")]
-    )
+    start, end = period(await zone_of(application, caller.tenant_id), *[given.get(name) for name in _PARAMETERS])
     return Form(form), start, end
 
 

@@ -53,6 +53,7 @@ async def test_who_may_see_the_costs_gets_them_as_a_file(clients: Clients) -> No
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert response.headers["content-disposition"] == 'attachment; filename="focus-2026-11.csv"'
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-length"] == str(len(response.content)), "so that a part is not taken for the whole"
     assert costs_of(await get(clients.stranger)) == []
     assert costs_of(await get(clients.member, "?month=2026-12")) == []
     year = await get(clients.member, "?year=2026")
