@@ -276,7 +276,7 @@ WRONG: Final[tuple[tuple[dict[str, Any], list[str]], ...]] = (
     ({"plan": ""}, ["plan"]),
     ({"markup": "0.99"}, ["markup"]),
     ({"creditValueUsd": "0"}, ["creditValueUsd"]),
-    ({"rates": [RATE, RATE | {"amount": "0"}]}, ["rates.1.amount"]),
+    ({"rates": [RATE, RATE | {"amount": "0"}]}, ["rates", "rates.1.amount"]),
     ({"rates": [RATE | {"feature": "llm_call", "walletKey": "metered"}]}, ["rates.0"]),
     ({"rates": [RATE | {"feature": "nothing"}]}, ["rates.0"]),
     ({"rateCard": 99}, ["rateCard"]),
