@@ -73,6 +73,8 @@ def problems(assumptions: Assumptions) -> tuple[FieldProblem, ...]:
         found.append(FieldProblem("creditValueUsd", "must be more than 0"))
     if len(assumptions.rates) > MOST_RATES:
         found.append(FieldProblem("rates", f"at most {MOST_RATES}"))
+    if len({(change.feature, change.wallet_key) for change in assumptions.rates}) < len(assumptions.rates):
+        found.append(FieldProblem("rates", "a rate is named twice"))
     for index, change in enumerate(assumptions.rates[:MOST_RATES]):
         if change.amount <= 0:
             found.append(FieldProblem(f"rates.{index}.amount", "must be more than 0"))

@@ -16,14 +16,13 @@ from domain.outcomes import Level, Outcome, Refused, Stop
 from domain.refusals import InvalidInput, RefusalCode
 from domain.wallets import Unit, unit_of
 from graphql_api.administration import AdministrationError, opened_for, tenant_named
-from graphql_api.back_test_options import Options, assumptions, in_options
+from graphql_api.back_test_options import Options, in_options
 from infra.application import Application
 from infra.queries.back_tests import back_test
 from infra.settings import Settings
 
 NOT_ON_TERMINAL: Final = 140
 _NOTHING: Final = ""
-# In the order in which they are told.
 _SAID: Final = {
     RefusalCode.BUDGET_EXCEEDED: "over its budget",
     RefusalCode.SCOPE_PAUSED: "paused or inactive",
@@ -31,14 +30,15 @@ _SAID: Final = {
     RefusalCode.PLAN_LIMIT: "the plan's agent roles",
     RefusalCode.UNKNOWN_FEATURE: "no such feature on the card",
     RefusalCode.UNPRICED_MODEL: "no price for the model",
+    RefusalCode.RESERVATION_ENDED: "extended after its end",
 }
 
 Row = tuple[str, str, str]
 
 
-async def play(settings: Settings, url: str, options: Options) -> bool:
-    """Play the month and print what came of it; whether it came out, as it was, as the books say."""
-    assumed = assumptions(options)
+async def play(settings: Settings, url: str, options: Options, assumed: Assumptions) -> bool:
+    """Play the month and print what came of it; whether it came out, as it was, as the books say. `assumed` are the options,
+    read."""
     async with opened_for(settings, url) as application:
         found = await _run(application, options, assumed)
     if options.as_json:
@@ -73,7 +73,7 @@ def _print(found: BackTest, options: Options) -> None:
     typer.echo(
         f"{options.tenant} from {found.start:%Y-%m-%d %H:%M} to {found.end:%Y-%m-%d %H:%M} UTC, {found.facts:,} facts played"
     )
-    console.print(_table(found, options))
+    console.print(as_table(found, options))
     if not options.assumes:
         typer.echo("Nothing is assumed: say what with --cap, --plan, --rate-card, --markup, --credit-value or --rate.")
     if found.as_assumed.guessed:
@@ -91,7 +91,8 @@ def _print(found: BackTest, options: Options) -> None:
         typer.echo("The month played as it was is exactly what the books say.")
 
 
-def _table(found: BackTest, options: Options) -> Table:
+def as_table(found: BackTest, options: Options) -> Table:
+    """Both outcomes side by side; what is not the same stands out."""
     table = Table(title_justify="left")
     table.add_column("", overflow="fold")
     table.add_column("as it was", justify="right")
@@ -120,15 +121,14 @@ def _work(was: Outcome, assumed: Outcome) -> Iterator[Row]:
 def _refusals(was: Outcome, assumed: Outcome) -> Iterator[Row]:
     """How many requests each level refused, what that work cost, and when the first was."""
     before, after = ({refused.level: refused for refused in outcome.refused} for outcome in (was, assumed))
-    order = list(_SAID)
-    levels = sorted({*before, *after}, key=lambda level: (order.index(level.code), _name(level)))
-    for level in levels:
+    for level in sorted({*before, *after}, key=_name):
         yield f"refused: {_name(level)}", _refused(before.get(level)), _refused(after.get(level))
 
 
 def _name(level: Level) -> str:
     about = " ".join(filter(None, (level.scope and level.scope.lower(), level.scope_id, level.wallet_key)))
-    return f"{about}, {_SAID[level.code]}" if about else _SAID[level.code]
+    said = _SAID.get(level.code) or level.code.lower().replace("_", " ")
+    return f"{about}, {said}" if about else said
 
 
 def _refused(refused: Refused | None) -> str:

@@ -1,7 +1,6 @@
 """Back-tests: a month of work decided again under other caps, another plan and, for operators, another rate card."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -9,14 +8,13 @@ import strawberry
 from typing_extensions import override
 
 from domain import back_tests, outcomes
-from domain.back_tests import Assumptions, RateChange
-from domain.budgets import BudgetKey, BudgetPeriod
+from domain.back_tests import Assumptions
 from domain.margins import Sums
 from domain.refusals import BudgetScope, RefusalCode
 from domain.wallets import unit_of
+from graphql_api.back_test_inputs import BackTestInput, BackTestMarginsInput
 from graphql_api.context import Info
 from graphql_api.fields import field
-from graphql_api.identifiers import scope_part
 from graphql_api.plans import WalletAmount
 from graphql_api.refusals import InvalidInput, NotFound, refusal_of
 from graphql_api.scalars import Amount, Count, UsdAmount
@@ -25,93 +23,6 @@ from infra.services.callers import Refused
 
 # Reservations and calls together: what is played well within a request's time.
 MOST: Final = 10_000
-
-
-@strawberry.input(description="A cap that is assumed to have held all month, whatever was decided about it meanwhile.")
-class AssumedCapInput:
-    """A cap that is assumed."""
-
-    scope: BudgetScope = strawberry.field(
-        description="What it is about. The cap of one reservation has scope AGENT and period TASK."
-    )
-    scope_id: str | None = strawberry.field(
-        default=None,
-        description="The agent role, the campaign, or a tag as key=value; null for the tenant, and for the task cap of "
-        "any role.",
-    )
-    period: BudgetPeriod = strawberry.field(
-        description="TENANT: MONTH. AGENT: MONTH or TASK. CAMPAIGN and TAG: MONTH or TOTAL."
-    )
-    cap: UsdAmount | None = strawberry.field(
-        default=None, description="The most that might be spent; null: no cap, not even a default one."
-    )
-
-    def told(self) -> tuple[BudgetKey, int | None]:
-        return BudgetKey(self.scope, scope_part(self.scope_id), self.period), self.cap
-
-
-@strawberry.input(
-    description="Which month, and what is assumed instead of what really held. Without any, it is as it was."
-)
-class BackTestInput:
-    """Which month, and what is assumed."""
-
-    month: str = strawberry.field(
-        description="A calendar month of the tenant's time zone, such as 2026-10; of the running one, what is over."
-    )
-    caps: list[AssumedCapInput] | None = strawberry.field(
-        default=None, description="Up to 100 caps; budgets that are not named here keep theirs."
-    )
-    plan: str | None = strawberry.field(
-        default=None,
-        description="The key of a plan of the tenant's region, which is in force from the month's start and grants every "
-        "cycle that begins in the month; what was granted before stays. Null: the real one.",
-    )
-
-    def assumptions(self) -> Assumptions:
-        return Assumptions(caps=tuple([cap.told() for cap in self.caps or ()]), plan=self.plan)
-
-
-@strawberry.input(description="Another amount for a feature that is charged by amounts on this wallet.")
-class AssumedRateInput:
-    """Another amount for a feature."""
-
-    feature: str = strawberry.field(description="A feature of the rate card.")
-    wallet_key: str = strawberry.field(description="The wallet that it draws on, such as credits.")
-    credits: Amount = strawberry.field(description="Per unit of quantity, or per result, in the wallet's unit.")
-
-
-@strawberry.input(
-    description="Which month, and what is assumed instead of what really held. What is said of the rate card makes one card, "
-    "which holds all month for what is reserved in it. Without any, it is as it was."
-)
-class BackTestMarginsInput(BackTestInput):
-    """Which month, and what is assumed, the rate card included."""
-
-    rate_card: int | None = strawberry.field(
-        default=None,
-        description="The version of a published rate card, one of the tenant's own included; null: that in force when the month "
-        "began, if anything else is said of the card.",
-    )
-    markup: Amount | None = strawberry.field(
-        default=None, description="On provider cost, at least 1; 2 charges twice what it was. Null: the card's."
-    )
-    credit_value_usd: UsdAmount | None = strawberry.field(
-        default=None, description="What a credit is worth; null: as on the card."
-    )
-    rates: list[AssumedRateInput] | None = strawberry.field(
-        default=None, description="Up to 100 other amounts; features of a bundle change together."
-    )
-
-    @override
-    def assumptions(self) -> Assumptions:
-        return replace(
-            super().assumptions(),
-            rate_card=self.rate_card,
-            markup=self.markup,
-            credit_value=self.credit_value_usd,
-            rates=tuple([RateChange(rate.feature, rate.wallet_key, rate.credits) for rate in self.rates or ()]),
-        )
 
 
 @strawberry.type(description="What one level refused.")
@@ -319,7 +230,7 @@ class BackTestQueries:
 
 async def _played(info: Info, month: str, assumptions: Assumptions) -> Any:
     application, tenant_id = info.context.application, info.context.caller.tenant_id
-    async with application.reports.turn(tenant_id):
+    async with application.back_tests.turn(tenant_id), application.reports.turn(tenant_id):
         return await query.back_test(application, tenant_id, month, assumptions, most=MOST)
 
 

@@ -16,20 +16,15 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graphql_api import errors, uploads
-from graphql_api.downloads import Download, pieces_of, spooled
-from graphql_api.errors import RequestError, bad_input
-from graphql_api.focus_file import PARAMETERS, PeriodError, header, months_of, write_month
-from graphql_api.http import HttpError, address_of, authenticated, credentials_in
-from graphql_api.permissions import ALLOWED, check
+from graphql_api.downloads import Download, caller_of, endpoint, headers_of_file, pieces_of, place, spooled
+from graphql_api.errors import bad_input
+from graphql_api.focus_file import PARAMETERS, header, months_of, write_month
 from graphql_api.session_cookie import SessionCookie
 from infra.application import Application
 from infra.services.api_keys import Keyring
 from infra.services.callers import Caller
 
 PATH: Final = "/costs/focus.csv"
-MOST_AT_ONCE: Final = 8
-MOST_OF_A_TENANT: Final = 2
 
 
 def focus_downloads(
@@ -38,35 +33,21 @@ def focus_downloads(
     """What answers at /costs/focus.csv."""
     takers: Counter[UUID] = Counter()
 
-    async def answer(request: Request) -> Response:
-        with ExitStack() as kept:
-            try:
-                caller = await _caller(keyring, session, request)
-                months = _months(request)
-                limits = {"most": MOST_AT_ONCE, "most_of_a_tenant": MOST_OF_A_TENANT}
-                kept.enter_context(uploads.place(takers, caller.tenant_id, "requests for FOCUS files", **limits))
-                first = kept.enter_context(spooled())
-                first.write(header())
-                await write_month(application, caller.tenant_id, months[0], first)
-                name = f"focus-{months[0] if len(months) == 1 else months[0][:4]}.csv"
-                pieces = _pieces(application, caller, first, months[1:])
-                return Download(pieces, kept.pop_all(), "text/csv", headers=_headers(name))
-            except HttpError as error:
-                return uploads.failed(error.status, RequestError(error.code, str(error)), *error.headers)
-            except RequestError as error:
-                return uploads.refused(error)
-            except Exception as error:  # noqa: BLE001  # masked, and logged in full
-                return uploads.refused(errors.internal(error))
+    async def make(request: Request, kept: ExitStack) -> Response:
+        caller = await caller_of(request, keyring, session, "Query.usageBreakdown")
+        months = _months(request)
+        kept.enter_context(place(takers, caller.tenant_id))
+        first = kept.enter_context(spooled())
+        first.write(header())
+        await write_month(application, caller.tenant_id, months[0], first)
+        headers = headers_of_file(f"focus-{months[0] if len(months) == 1 else months[0][:4]}.csv")
+        if len(months) == 1:
+            # With its length, what breaks off shows over HTTP/1.0 as well, which some proxies speak.
+            headers["content-length"] = str(first.tell())
+        pieces = _pieces(application, caller, first, months[1:])
+        return Download(pieces, kept.pop_all(), "text/csv", headers=headers)
 
-    return answer
-
-
-def _headers(name: str) -> dict[str, str]:
-    return {
-        "content-disposition": f'attachment; filename="{name}"',
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
+    return endpoint(make)
 
 
 async def _pieces(
@@ -82,18 +63,8 @@ async def _pieces(
                 yield piece
 
 
-async def _caller(keyring: Keyring, session: SessionCookie, request: Request) -> Caller:
-    headers: dict[bytes, bytes] = dict(request.scope["headers"])
-    caller = await authenticated(keyring, *credentials_in(headers, session), address_of(request.scope))
-    check(caller, ALLOWED["Query.usageBreakdown"], f"GET {PATH}", needs_tenant=True)
-    return caller
-
-
 def _months(request: Request) -> tuple[str, ...]:
     unknown = [name for name in request.query_params if name not in PARAMETERS]
     if unknown:
         raise bad_input(f"there is no parameter {unknown[0][:80]!r}: there are {' and '.join(PARAMETERS)}")
-    try:
-        return months_of(request.query_params.multi_items())
-    except PeriodError as error:
-        raise bad_input(str(error)) from error
+    return months_of(request.query_params.multi_items())

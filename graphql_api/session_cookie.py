@@ -2,7 +2,7 @@
 
 A browser sends it by itself, also with what other sites make it ask. So it counts only where the request says that it
 comes from a page of our own: its Origin is ours and, where the browser tells it, so is Sec-Fetch-Site. Every browser
-sends an Origin with POST and with websockets, and no page can choose it. Links to files are told by Sec-Fetch-Site alone.
+sends an Origin with POST and with websockets, and no page can choose it.
 """
 
 from collections.abc import Mapping
@@ -32,13 +32,6 @@ class SessionCookie:
     def credential_in(self, headers: Mapping[bytes, bytes]) -> str:
         """The key or token of the page that asks; empty where there is none, or the page is not ours."""
         return self.value_in(headers, self.name) if b"cookie" in headers and self.comes_from_our_page(headers) else ""
-
-    def credential_of_link(self, headers: Mapping[bytes, bytes]) -> str:
-        """The key or token of who follows a link on a page of ours to a file; empty where there is none, or the page is not
-        ours. Browsers send no Origin with what changes nothing: there, Sec-Fetch-Site says where the link was, or it does
-        not count."""
-        from_our_page = headers.get(b"sec-fetch-site") == b"same-origin"
-        return self.value_in(headers, self.name) if from_our_page else ""
 
     def comes_from_our_page(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a request says that a page of this installation sent it. The page is ours where it is at `public_url`, or

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import strawberry
 
 from domain.money import LARGEST_STORED
-from domain.periods import is_month
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
 from graphql_api.fields import field
 from graphql_api.interfaces import PageInfo, page_size
+from graphql_api.periods import month_named
 from graphql_api.scalars import UsdAmount, usd
 from graphql_api.tenants import Tenant
 from infra.queries import spending as query
@@ -152,6 +152,4 @@ class SpendingQueries:
 
 def known_month(month: str | None) -> str | None:
     """A month that a client names; none is the present one."""
-    if month is not None and not is_month(month):
-        raise bad_input("month: write it as 2026-11")
-    return month
+    return None if month is None else month_named(month)

@@ -3,13 +3,10 @@
 JSON lines have a record a line, with the fields that it has. CSV has the same fields as columns, the same for every record;
 draws and repayments are "lot:amount" and "lot:consumed:granted" there, separated by blanks.
 
-Spreadsheets take a cell that begins with = + - @, or with a tab or a line's end, for a formula. Texts that were typed or
-sent by somebody have an apostrophe put before such a beginning, and before an apostrophe, so that taking one off gives the
+Texts that spreadsheets would take for formulas have an apostrophe before them (csv_lines.py): taking one off gives the
 very text that was hashed. CSV begins with the byte order mark by which spreadsheets know UTF-8.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
@@ -17,10 +14,9 @@ from typing import Final
 import orjson
 
 from domain.statements import COLUMNS, Record, Value
+from graphql_api.csv_lines import csv_lines, no_formula
 
 _TEXTS: Final = ("reference", "note", "actor", "idempotencyKey")
-# Spreadsheets of East Asia take the wide signs for the narrow ones.
-_BEGINNINGS_OF_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 
 
 class Form(StrEnum):
@@ -34,21 +30,17 @@ MEDIA_TYPES: Final = {Form.CSV: "text/csv; charset=utf-8", Form.JSON_LINES: "app
 BEGINNINGS: Final = {Form.CSV: "\ufeff" + ",".join(COLUMNS) + "\r\n", Form.JSON_LINES: ""}
 
 
-def csv_lines(records: Iterable[Record]) -> bytes:
-    """Records as lines of CSV."""
-    lines = io.StringIO(newline="")
-    csv.writer(lines, lineterminator="\r\n").writerows([_cells(record) for record in records])
-    return lines.getvalue().encode()
+def _in_csv(records: Iterable[Record]) -> bytes:
+    return csv_lines([_cells(record) for record in records])
 
 
-def json_lines(records: Iterable[Record]) -> bytes:
-    """Records as lines of JSON."""
+def _in_json(records: Iterable[Record]) -> bytes:
     return b"".join([orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records])
 
 
 WRITERS: Final[dict[Form, Callable[[Iterable[Record]], bytes]]] = {
-    Form.CSV: csv_lines,
-    Form.JSON_LINES: json_lines,
+    Form.CSV: _in_csv,
+    Form.JSON_LINES: _in_json,
 }
 
 
@@ -59,4 +51,4 @@ def _cells(record: Record) -> list[str]:
 def _cell(value: Value, *, is_text: bool) -> str:
     if isinstance(value, list):
         return " ".join([":".join(part.values()) for part in value])
-    return "'" + value if is_text and value.startswith(_BEGINNINGS_OF_FORMULAS) else value
+    return no_formula(value) if is_text else value

@@ -1,18 +1,18 @@
 """Usage filters: which usage a question is about, and what is wrong with one."""
 
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeVar
 
 import strawberry
 
 from domain.attribution import IDENTIFIER_RULE, is_identifier
 from domain.breakdowns import UsageFilter
-from domain.periods import is_month, month_key, month_span
-from domain.rollups import day_named
+from domain.periods import month_key
 from domain.usage import EARLIEST, Route, UsageKind
 from graphql_api.attribution import TagInput
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
+from graphql_api.periods import span_of_days, span_of_month
 from infra.queries.tenants import zone_of
 
 Value = TypeVar("Value")
@@ -100,20 +100,9 @@ async def _span_of(info: Info, given: UsageFilterInput) -> tuple[datetime, datet
     context = info.context
     zone = await zone_of(context.application, context.caller.tenant_id)
     if given.first_day is not None or given.last_day is not None:
-        if given.first_day is None or given.last_day is None:
-            raise bad_input("filter.firstDay and filter.lastDay belong together: name both")
-        return _days(given.first_day, given.last_day, zone)
-    if given.month is not None and not is_month(given.month):
-        raise bad_input("filter.month: write it as 2026-11")
-    return month_span(given.month or month_key(context.application.clock(), zone), zone)
-
-
-def _days(first: date, last: date, zone: tzinfo) -> tuple[datetime, datetime]:
-    if last < first:
-        raise bad_input("filter.firstDay must not lie after filter.lastDay")
-    if first.year < EARLIEST.year or last.year > LATEST.year - 1:
-        raise bad_input("filter: days lie in the years 2000 to 9997")
-    return day_named(first, zone).start, day_named(last, zone).end
+        return span_of_days(given.first_day, given.last_day, zone, "filter.")
+    month = month_key(context.application.clock(), zone) if given.month is None else given.month
+    return span_of_month(month, zone, "filter.")
 
 
 def check_span(start: datetime, end: datetime) -> None:

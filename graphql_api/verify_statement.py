@@ -24,7 +24,7 @@ HOW TO READ IT. `entry` computes a hash from an entry's fields. `Verification._a
 place, `_open`, `_close` and `_join` what must hold of the lines around. All else there finds out what happened where it does
 not hold: whatever the guess, a line that is not accepted is a fault.
 
-Exit codes: 0 all of it holds; 1 it does not, and each fault is named; 2 it is no statement, or cannot be read.
+Exit codes: 0 all of it holds; 1 it does not, and each fault is named; 2 it is no statement, or cannot be read to its end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MOST_FAULTS = 1000
-LONGEST_LINE = 16 * 1024 * 1024
+LONGEST_RECORD = 4 * 1024 * 1024
 ZEROS = "0" * 64
 NANO = 10**9
 
@@ -181,8 +181,8 @@ def entry(number: int, row: Row) -> Line:
         fields.append(bare("rsv", row["reservation"]) if row["reservation"] else "-")
         fields += [matching(TIME, row["createdAt"]), joined(draws), joined(repayments) or "-"]
         texts = [" ".join(map(str, fields)), row["reference"], row["note"], row["actor"], row["idempotencyKey"]]
-        # What is no UTF-8 in the file is hashed as it stands there.
-        covered = [text.encode("utf-8", "surrogateescape") for text in texts]
+        # Only what is Unicode was ever hashed: bytes that are no UTF-8, and escapes that name no character, are refused here.
+        covered = [text.encode() for text in texts]
         previous, own = matching(HASH, row["previousHash"]), matching(HASH, row["hash"])
         content = b"".join([b"%d:%b," % (len(text), text) for text in covered])
         computed = hashlib.sha256(bytes.fromhex(previous) + content).hexdigest()
@@ -213,31 +213,49 @@ def standing(number: int, row: Row) -> Line:
 # ---- How files are read, a line at a time --------------------------------------------------------------------------
 
 
-def lines_of(file: TextIO) -> Iterator[str]:
-    """The lines of a file; none of them can fill the memory."""
-    while True:
-        line = file.readline(LONGEST_LINE)
+class Lines:
+    """The lines of a file. Those of one record have a greatest length together: none can fill the memory."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.begin()
+
+    def begin(self) -> None:
+        """The next line begins a record."""
+        self._left = LONGEST_RECORD
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            line = self._file.readline(self._left + 1)
+        except OSError as error:
+            raise NoStatementError(f"it cannot be read further: {error.strerror}") from error
+        self._left -= len(line)
+        if self._left < 0:
+            raise NoStatementError("a record is longer than any record of a statement")
         if not line:
-            return
-        if len(line) == LONGEST_LINE:
-            raise NoStatementError("a line is longer than any line of a statement")
-        yield line
+            raise StopIteration
+        return line
 
 
 def rows_of(file: TextIO) -> Iterator[tuple[int, Row]]:
     """The records of a file with the numbers of their lines, whichever form it has. One that cannot be read has a "problem"."""
-    lines = lines_of(file)
+    lines = Lines(file)
     first = next(lines, "")
     if first.startswith("{"):
         for number, line in enumerate(itertools.chain([first], lines), 1):
+            lines.begin()
             yield number, row_of_json(line)
         return
     if first.rstrip("\r\n") != ",".join(COLUMNS):
         raise NoStatementError(f"this is no statement: as CSV one begins with the line {','.join(COLUMNS[:5])},...")
-    csv.field_size_limit(LONGEST_LINE)
+    csv.field_size_limit(LONGEST_RECORD)
     reader = csv.reader(lines, strict=True)
     try:
         for cells in reader:
+            lines.begin()
             yield reader.line_num + 1, row_of_csv(cells)
     except csv.Error as error:
         raise NoStatementError(f"line {reader.line_num + 1}: this is no CSV: {error}") from error
@@ -251,11 +269,12 @@ def row_of_json(line: str) -> Row:
         if set(record) != set(names):
             raise ValueError(f"its fields are not {', '.join(names)}")
         for name, keys in (("lots", ["lot", "amount"]), ("repayments", ["lot", "consumed", "granted"])):
-            for part in record.get(name, ()):
+            found = record.get(name, [])
+            for part in found if isinstance(found, list) else [{}]:
                 if list(part) != keys or any(set(value) & set(": ") for value in part.values()):
                     raise ValueError(f"{name} is no list of {' and '.join(keys)}")
             if name in record:
-                record[name] = " ".join([":".join(part.values()) for part in record[name]])
+                record[name] = " ".join([":".join(part.values()) for part in found])
         if not all(isinstance(value, str) for value in record.values()):
             raise ValueError("a value is no text")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -324,8 +343,6 @@ class Verification:
         if self.faults and self.faults[-1][:2] == (kind, sequence):
             return
         self.faults.append(Fault(kind, sequence, message))
-        if len(self.faults) >= MOST_FAULTS:
-            raise NoStatementError(f"these are {MOST_FAULTS} faults: it was not read further")
 
     def statement(self, file: TextIO) -> None:
         """Verify one file, which begins where the one before it ended."""
@@ -342,6 +359,9 @@ class Verification:
             self._open(opening)
         while window and window[0].kind == "entry":
             self._take(window[0], *[window[at] if len(window) > at else None for at in (1, 2)])
+            # What is out of its place is a fault already, though its name is not known before the end.
+            if len(self.faults) + len(self._missing) + len(self._early) + len(self._moved) >= MOST_FAULTS:
+                raise NoStatementError(f"these are {MOST_FAULTS} faults: it was not read further")
             window.popleft()
             window.extend(itertools.islice(records, 1))
         self._close(window[0] if window else None, opening)
@@ -577,6 +597,14 @@ class Verification:
                 "head", sequence, f"entry {sequence} is not the head that you gave: it was altered, or one before it"
             )
 
+    def broken_off(self) -> None:
+        """Where a file is not read to its end: what of it was out of its place until there."""
+        self._tell_moved()
+        for low, high in self._missing:
+            self.fault("removed", low, f"{spelled(low, high)} missing, as far as it was read")
+        for sequence, after in sorted(self._early.items()):
+            self.fault("moved", sequence, f"entry {sequence} stands too early, after entry {after}")
+
     def finish(self) -> None:
         """When all files are read: what was noted must have been there."""
         for sequence in sorted(self._heads):
@@ -619,7 +647,10 @@ def as_text(verification: Verification, broken: str) -> Iterator[str]:
     chain_hash = next(iter(verification.hashes or {ZEROS}))
     if verification.first:
         yield f"It begins after entry {verification.first}: what was before, an earlier statement shows."
-    yield f"Every hash and balance holds, without a gap, up to entry {verification.tip}."
+    if verification.entries or not verification.tip:
+        yield f"Every hash and balance holds, without a gap, up to entry {verification.tip}."
+    else:
+        yield f"No entry is in it: the hash and the balances after entry {verification.tip} are what the file claims."
     yield f"Its head is {verification.tip}:{chain_hash}"
     yield "Compare it with a head that you noted, or that the API tells: --head does. What came later is not in it."
 
@@ -656,6 +687,7 @@ def verify(files: Iterable[TextIO], heads: dict[int, str]) -> tuple[Verification
             verification.statement(file)
         verification.finish()
     except NoStatementError as error:
+        verification.broken_off()
         return verification, str(error)
     return verification, ""
 
@@ -687,10 +719,11 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         print(json.dumps(as_document(verification, broken), indent=2))
     else:
-        print("\n".join(as_text(verification, broken)))
-    if broken:
-        return 2
-    return 1 if verification.faults else 0
+        # Not every terminal has every letter.
+        print("\n".join(as_text(verification, broken)).encode("ascii", "backslashreplace").decode())
+    if verification.faults:
+        return 1
+    return 2 if broken else 0
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ _READING: Final = {"application_name": "purser", "jit": "off"}
 @dataclass(frozen=True, slots=True)
 class Application:
     """`writers` belongs to the group commit and what seeds tenants. `readers` serves the queries: of one tenant each, long
-    ones in their turn (`reports`). `across_tenants` reads the rows of all: for keys, operators and jobs alone.
+    ones in their turn (`reports`); months are played again one at a time (`back_tests`), as that is work of this process.
+    `across_tenants` reads the rows of all: for keys, operators and jobs alone.
     `separate_roles`: whether they run under roles of their own, or (where the owner may not make roles) all as the owner.
     `gateway`: the payment rail, None where there is none. `feed`: what is new, for those who follow it; `hints`: tells it,
     and other processes', what this one has changed.
@@ -52,6 +53,7 @@ class Application:
     readers: TenantReaders
     across_tenants: asyncpg.Pool
     reports: ReportTurns
+    back_tests: ReportTurns
     writers: asyncpg.Pool
     clock: Clock
     separate_roles: bool
@@ -121,6 +123,7 @@ async def open_application(
                 TenantReaders(readers),
                 across_tenants,
                 ReportTurns(max(1, most_readers // 2)),
+                ReportTurns(1),
                 writers,
                 clock,
                 separate_roles,

@@ -1,6 +1,5 @@
 """Purser: a worker's way to its accounts."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +8,7 @@ from uuid import uuid4
 
 from purser_client.connection import Connection, Key
 from purser_client.entries import Entry
-from purser_client.facts import Amount, Attribution, Usage, Wire, amount, attribution, event
+from purser_client.facts import Amount, Attribution, Usage, Wire, amount, attribution, event, text
 from purser_client.journal import Journal
 from purser_client.means import Means
 from purser_client.settling import Settler
@@ -47,14 +46,18 @@ class Purser:
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"url: must begin with http:// or https://, not {url!r}")
-        self._url, self._key, self._folder = url, key, Path(journal)
+        if not (isinstance(key, str | Path) or callable(key)):
+            raise TypeError(f"key: give text, a path or a function, not {type(key).__name__}")
+        self._url, self._key, self._folder = url, key, Path(journal).absolute()
         self._patience, self._timeout, self._closing = patience, timeout, closing
         self._opened: Means | None = None
 
     async def __aenter__(self) -> Self:
         """Take the journal over, and begin to settle what was left in it. Raises JournalError."""
+        if self._opened is not None:
+            raise RuntimeError("this client is open already: use it, or make another one")
         connection, journal = Connection(self._url, self._key, timeout=self._timeout), Journal(self._folder)
-        left = await asyncio.to_thread(journal.open)
+        left = journal.open()
         settler = Settler(connection, journal)
         self._opened = Means(connection, journal, settler, self._patience, self._timeout)
         settler.resume(left)
@@ -68,9 +71,12 @@ class Purser:
             await means.settler.flush(self._closing)
         finally:
             self._opened = None
-            await means.settler.stop()
-            await means.connection.close()
-            await asyncio.to_thread(means.journal.close)
+            try:
+                await means.settler.stop()
+                await means.connection.close()
+            finally:
+                # No cancellation keeps a file from the next client of this process.
+                means.journal.close()
 
     def reservation(
         self,
@@ -94,6 +100,10 @@ class Purser:
         or `cost_usd` how much of it is expected; without them the rate card's estimate is held. The hold ends after
         `ttl_seconds`, and is extended while the block runs.
         """
+        named = {"feature": feature, "task_key": task_key, "provider": provider, "model": model, "operation": operation}
+        for name, value in named.items():
+            if value is not None:
+                text(name, value)
         estimate = _known(inputTokens=input_tokens, outputTokens=output_tokens)
         if cost_usd is not None:
             estimate["costUsd"] = amount("cost_usd", cost_usd, rounded_up=True)

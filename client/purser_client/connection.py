@@ -16,11 +16,12 @@ from typing import Any, Final
 import httpx
 
 from purser_client.facts import Wire, snake
-from purser_client.refusals import Unauthenticated, Unavailable, refused
+from purser_client.refusals import PurserError, Unauthenticated, Unavailable, refused
 
 Key = str | Path | Callable[[], str]
 SHORTEST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 30.0
+LONGEST_RETRY_AFTER: Final = 300.0
 MOST_CONNECTIONS: Final = 16
 _UNREADABLE: Final = frozenset(("BAD_USER_INPUT", "TOO_COMPLEX"))
 _NOTHING_DONE: Final = frozenset(("OVERLOADED", "RATE_LIMITED"))
@@ -32,11 +33,13 @@ class Connection:
 
     def __init__(self, url: str, key: Key, *, timeout: float) -> None:
         self._key = key
-        # Who waits for a free connection waits for its turn, not for the server.
+        self._timeout = timeout
+        # Not the pool's own limit: a cancelled request may keep its place there for ever (httpcore issue 1093).
+        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/"),
-            timeout=httpx.Timeout(timeout, pool=None),
-            limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
+            timeout=httpx.Timeout(None, connect=timeout / 2),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=MOST_CONNECTIONS),
         )
         self._ahead = timedelta(0)
 
@@ -46,22 +49,22 @@ class Connection:
 
     async def ask(self, document: str, variables: Wire) -> Any:
         """One attempt: the answer of the document's only field. Raises Refused or Unavailable."""
+        if self._http.is_closed:
+            raise RuntimeError("the client was closed")
         headers = {"Authorization": f"Bearer {self._token()}"}
         request = {"query": document, "variables": variables}
         try:
-            response = await self._http.post("/graphql", json=request, headers=headers)
-        except httpx.HTTPError as error:
-            message = f"Purser cannot be reached: {type(error).__name__} {error}".strip()
+            # Over the whole answer: a server that sends it byte by byte does not answer either.
+            async with self._turns, asyncio.timeout(self._timeout):
+                response = await self._http.post("/graphql", json=request, headers=headers)
+        except Exception as error:  # whatever it was, nobody knows what became of it
+            where = self._http.base_url.netloc.decode()
             never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            raise Unavailable(message, nothing_done=never_sent) from error
+            raise Unavailable(
+                f"Purser cannot be reached at {where}: {type(error).__name__} {error}".strip(), nothing_done=never_sent
+            ) from error
         self._set_clock(response)
-        answer = _graphql(response)
-        for problem in answer.get("errors") or ():
-            raise _failure(response, problem)
-        (result,) = answer["data"].values()
-        if isinstance(result, dict) and "code" in result:
-            raise _refusal(result)
-        return result
+        return _result(response)
 
     async def ask_until(self, deadline: float, document: str, variables: Wire) -> Any:
         """Ask again, with growing pauses, until there is an answer or `deadline` (of the monotonic clock). Raises Refused,
@@ -83,13 +86,14 @@ class Connection:
         await self._http.aclose()
 
     def _token(self) -> str:
-        if isinstance(self._key, str):
-            return self._key
+        key = self._key
         try:
-            token = (self._key.read_text() if isinstance(self._key, Path) else self._key()).strip()
-            token.encode("ascii")
+            token = (key if isinstance(key, str) else key.read_text() if isinstance(key, Path) else key()).strip()
         except Exception as error:
             raise Unauthenticated(f"the key cannot be read: {type(error).__name__}", nothing_done=True) from error
+        # httpx would put what cannot stand in a header into its message.
+        if not (token and token.isascii() and token.isprintable()):
+            raise Unauthenticated("the key is empty, or holds more than one line of plain text", nothing_done=True)
         return token
 
     def _set_clock(self, response: httpx.Response) -> None:
@@ -110,15 +114,22 @@ def pauses() -> Iterator[float]:
         longest = min(2 * longest, LONGEST_WAIT)
 
 
-def _graphql(response: httpx.Response) -> Wire:
+def _result(response: httpx.Response) -> Any:
     """What Purser answered, and not somebody on the way to it."""
     try:
         answer = response.json()
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict) and (answer.get("errors") or isinstance(answer.get("data"), dict)):
-        return answer
-    raise _unavailable(response, "with what is no answer of Purser")
+        for problem in answer.get("errors") or ():
+            raise _failure(response, problem)
+        (result,) = answer["data"].values()
+        if "code" in result:
+            raise _refusal(result)
+    except PurserError:
+        raise
+    except Exception as error:
+        raise _unavailable(
+            response, f"with what is no answer of Purser: is it to be found at {response.url}?"
+        ) from error
+    return result
 
 
 def _failure(response: httpx.Response, problem: Any) -> Exception:
@@ -137,7 +148,7 @@ def _unavailable(response: httpx.Response, message: str, *, nothing_done: bool =
     lasting = 300 <= status < 500 and status not in {408, 425, 429}
     return Unavailable(
         f"Purser answered {status} {message}",
-        wait=float(wait) if wait.isdigit() else 0,
+        wait=min(float(wait), LONGEST_RETRY_AFTER) if wait.isdecimal() else 0,
         lasting=lasting,
         nothing_done=nothing_done or lasting,
     )

@@ -5,7 +5,7 @@ Names and types are checked here, where the worker's mistake is: a settlement th
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final, TypedDict
 from uuid import uuid4
@@ -76,8 +76,14 @@ _COUNTS: Final = frozenset(
 _AMOUNTS: Final = frozenset(("units", "cost_usd"))
 _FLAGS: Final = frozenset(("success", "own_key"))
 _KINDS: Final = ("LLM", "TOOL", "API", "DATA_QUERY")
+_HASHES: Final = frozenset(("prompt_hash", "response_hash"))
 _LONGEST: Final = 200
-_PLAIN: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?")
+_MOST_COUNT: Final = 10**9
+_MOST_AMOUNT: Final = 10**9
+_MOST_COST_USD: Final = 10**6
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_SHA_256: Final = re.compile(r"[0-9a-f]{64}")
+_PLAIN: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 _NANO: Final = Decimal("0.000000001")
 
 
@@ -99,27 +105,27 @@ def attribution(given: Mapping[str, Any]) -> Wire:
     """An attribution as the server takes it. Raises TypeError or ValueError as `event` does."""
     _check_names(given, Attribution)
     tags = [
-        {"key": _text("tags", key), "value": _text("tags", value)} for key, value in (given.get("tags") or {}).items()
+        {"key": text("tags", key), "value": text("tags", value)} for key, value in (given.get("tags") or {}).items()
     ]
     wire: Wire = {
-        camel(name): _text(name, value) for name, value in given.items() if value is not None and name != "tags"
+        camel(name): text(name, value) for name, value in given.items() if value is not None and name != "tags"
     }
     return {**wire, "tags": tags} if tags else wire
 
 
-def amount(name: str, value: Amount, *, rounded_up: bool = False) -> str:
+def amount(name: str, value: Amount, *, rounded_up: bool = False, most: int = _MOST_AMOUNT) -> str:
     """A plain decimal of at most nine digits after the point. Floats are refused: they are not what they look like.
     `rounded_up`: a Decimal with more digits is rounded up to nine, as Purser rounds what a call costs."""
     if isinstance(value, bool | float) or not isinstance(value, Decimal | int | str):
         raise TypeError(f"{name}: give a Decimal, a whole number or text such as '0.25', not {type(value).__name__}")
-    if isinstance(value, Decimal) and value.is_finite() and rounded_up:
+    if isinstance(value, Decimal) and value.is_finite() and rounded_up and value <= most:
         value = value.quantize(_NANO, ROUND_CEILING)
-    text = format(value, "f") if isinstance(value, Decimal) else str(value)
-    if _PLAIN.fullmatch(text) is None:
+    plain = format(value, "f") if isinstance(value, Decimal) else str(value)
+    if _PLAIN.fullmatch(plain) is None or Decimal(plain) > most:
         raise ValueError(
-            f"{name}: must be a plain decimal from 0 on, with at most nine digits after the point, not {text!r}"
+            f"{name}: must be a plain decimal from 0 to {most}, with at most nine digits after the point, not {plain[:40]!r}"
         )
-    return text
+    return plain
 
 
 def camel(name: str) -> str:
@@ -142,10 +148,12 @@ def _check_names(given: Mapping[str, Any], known: type) -> None:
 
 def _fact(name: str, value: Any, now: datetime) -> Any:
     if name in _AMOUNTS:
-        return amount(name, value, rounded_up=True)
+        return amount(name, value, rounded_up=True, most=_MOST_COST_USD if name == "cost_usd" else _MOST_AMOUNT)
     if name == "occurred_at":
         if not isinstance(value, datetime) or value.tzinfo is None:
             raise TypeError("occurred_at: give a datetime with a time zone")
+        if value < _EARLIEST:
+            raise ValueError("occurred_at: must not lie before the year 2000")
         return min(value, now).isoformat()
     if name in _FLAGS:
         if not isinstance(value, bool):
@@ -154,15 +162,18 @@ def _fact(name: str, value: Any, now: datetime) -> Any:
     if name in _COUNTS:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name}: give a whole number, not {type(value).__name__}")
-        if value < 0:
-            raise ValueError(f"{name}: must not be negative")
+        if not 0 <= value <= _MOST_COUNT:
+            raise ValueError(f"{name}: must be 0 to {_MOST_COUNT}")
         return value
     if name == "kind" and value not in _KINDS:
         raise ValueError(f"kind: must be one of {', '.join(_KINDS)}")
-    return _text(name, value)
+    if name in _HASHES and _SHA_256.fullmatch(str(value)) is None:
+        raise ValueError(f"{name}: must be a SHA-256 in lower-case hexadecimal")
+    return text(name, value)
 
 
-def _text(name: str, value: Any) -> str:
+def text(name: str, value: Any) -> str:
+    """An id or a name, as it is. Raises TypeError or ValueError."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: give text, not {type(value).__name__}")
     if not (0 < len(value) <= _LONGEST and value.isprintable() and value == value.strip()):

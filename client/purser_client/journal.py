@@ -8,15 +8,19 @@ slow: it happens in a thread, and all that wait at once share it.
 """
 
 import asyncio
+import ctypes
 import json
 import logging
 import os
 import sqlite3
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
+from weakref import WeakSet
 
 from purser_client.entries import Entry
 from purser_client.facts import Wire
@@ -44,8 +48,11 @@ class Journal:
         self._path = folder / f"{uuid4().hex}.sqlite"
         self._connection: sqlite3.Connection | None = None
         self._log = -1
-        self._running: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._lock = Lock()
+        # Not the loop's own threads: a worker's calls may take them all.
+        self._thread = ThreadPoolExecutor(1, "purser-journal")
+        self._running: asyncio.Task[Exception | None] | None = None
+        self._next: asyncio.Task[Exception | None] | None = None
 
     def open(self) -> list[Entry]:
         """Make this client's file and take over what was left behind; everything that is still to be settled. Raises
@@ -53,6 +60,7 @@ class Journal:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = self._made()
+            _opened.add(self)
             # SQLite's own log, beside its file, is all that a commit writes to.
             self._log = os.open(_log_of(self._path), os.O_RDWR)
             _sync_folder(self._folder)
@@ -98,10 +106,13 @@ class Journal:
         """Wait until all that was written is on the disk itself."""
         if self._next is None:
             self._next = asyncio.create_task(self._sync(self._running))
-        await asyncio.shield(self._next)
+        error = await asyncio.shield(self._next)
+        if error is not None:
+            raise JournalError(f"the journal {self._path} cannot be written: {error}") from error
 
     def close(self) -> None:
         """Give the file up: with what is left in it, or not at all."""
+        self._thread.shutdown(wait=False)
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
@@ -149,23 +160,45 @@ class Journal:
             # While its lock is held: so nobody else can be about to write to it.
             _remove(path)
 
+    def forked(self) -> None:
+        """In a new process, forget the parent's file, and never close it: SQLite would clear the parent's log away."""
+        if self._connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+            self._connection = None
+
     def _write(self, statements: list[Statement]) -> None:
         if self._connection is None:
-            raise JournalError("the journal is closed: what was written to it is settled by the next client")
+            raise RuntimeError(
+                "the client was closed, or is another process's: what is in its journal is settled by the next"
+            )
         try:
-            _execute(self._connection, statements)
+            with self._lock:
+                _execute(self._connection, statements)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self._path} cannot be written: {error}") from error
 
-    async def _sync(self, before: asyncio.Task[None] | None) -> None:
+    async def _sync(self, before: asyncio.Task[Exception | None] | None) -> Exception | None:
         if before is not None:
             await asyncio.wait([before])
         # Who comes from now on may have written too late for this one.
         self._running, self._next = self._next, None
         try:
-            await asyncio.to_thread(os.fsync, self._log)
-        except OSError as error:
-            raise JournalError(f"the journal {self._path} cannot be written: {error}") from error
+            await asyncio.get_running_loop().run_in_executor(self._thread, _sync_log, self._log)
+        except (OSError, RuntimeError) as error:  # the second: it was closed meanwhile
+            return error
+        return None
+
+
+_opened: Final[WeakSet[Journal]] = WeakSet()
+
+
+def _forked() -> None:
+    for journal in _opened:
+        journal.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _locked(path: Path) -> sqlite3.Connection:
@@ -193,6 +226,12 @@ def _remove(path: Path) -> None:
 
 def _log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
+
+
+def _sync_log(log: int) -> None:
+    if os.fstat(log).st_nlink == 0:
+        raise FileNotFoundError("somebody removed it: start this worker again")
+    os.fsync(log)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -225,7 +264,7 @@ def _entries(connection: sqlite3.Connection) -> list[Entry]:
         for identifier, request, reservation, ending, refusal in connection.execute(_ENTRIES)
     }
     for work, name, event in connection.execute(_USAGE):
-        entries[work].usage[name] = json.loads(event)
+        entries.setdefault(work, Entry(work)).usage[name] = json.loads(event)
     return list(entries.values())
 
 

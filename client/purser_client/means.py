@@ -1,5 +1,6 @@
 """Means: what a client lends to each piece of work."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +27,8 @@ class Means:
     timeout: float
 
     def take(self, event: Wire) -> None:
-        """A call that belongs to no open work: it is settled by itself."""
+        """A call that belongs to no open work: it is settled by itself, in the client's own loop."""
+        asyncio.get_running_loop()
         entry = Entry(uuid4().hex, usage={"alone": event})
         try:
             self.journal.add(entry)

@@ -38,11 +38,15 @@ class Refused(PurserError):
     """
 
     def __init__(self, code: str, message: str, figures: Mapping[str, Any], refusal_id: str | None = None) -> None:
-        super().__init__(message)
+        # All of it, so that it can be handed to another process.
+        super().__init__(code, message, figures, refusal_id)
         self.code = code
         self.message = message
         self.figures = figures
         self.refusal_id = refusal_id
+
+    def __str__(self) -> str:  # type: ignore[explicit-override]  # from Python 3.12 on typing has override
+        return self.message
 
     @property
     def retryable(self) -> bool:

@@ -50,6 +50,7 @@ class Work:
         self._entry = entry
         self._settlement: Settlement | None = None
         self._extensions = 0
+        self._is_begun = False
         self._kept: asyncio.Task[None] | None = None
         self.already_done = False
         self.route = ""
@@ -60,7 +61,9 @@ class Work:
 
     async def __aenter__(self) -> Self:
         means, entry = self._means, self._entry
-        assert entry.request is not None, "work is reserved"
+        if self._is_begun:
+            raise RuntimeError("this work was begun before: make another reservation for another try")
+        self._is_begun = True
         deadline = monotonic() + means.patience
         if entry.task is not None:
             await means.settler.earlier(entry.task, means.patience)
@@ -71,7 +74,7 @@ class Work:
             means.journal.settled(entry)
             raise
         try:
-            granted = await means.connection.ask_until(deadline, RESERVE, {"input": entry.request})
+            self._grant(await means.connection.ask_until(deadline, RESERVE, {"input": entry.request}))
         except BaseException as error:
             if isinstance(error, Refused) or (isinstance(error, Unavailable) and error.nothing_done):
                 means.journal.settled(entry)
@@ -79,7 +82,6 @@ class Work:
                 # It may hold all the same.
                 self._end({"release": "nobody waited for the answer"})
             raise
-        self._grant(granted)
         return self
 
     async def __aexit__(
@@ -95,7 +97,8 @@ class Work:
     @property
     def id(self) -> str:
         """The id of the reservation, which finds its receipt."""
-        assert self._entry.reservation is not None, "it is granted inside of the block only"
+        if self._entry.reservation is None:
+            raise RuntimeError("this work was not admitted: begin it first, async with purser.reservation(...) as work")
         return self._entry.reservation
 
     @property
@@ -106,10 +109,11 @@ class Work:
     def record(self, **usage: Unpack[Usage]) -> None:
         """Say that a call was made. It outlives this process when this returns, and is settled with the work."""
         facts = event(usage, self._means.connection.now())
+        reservation = self.id
         if self.route == "BYOK":
             facts["usage"].setdefault("ownKey", True)
         if self._settlement is not None:
-            self._means.take({**facts, "reservationId": self.id})
+            self._means.take({**facts, "reservationId": reservation})
             return
         name = f"{facts['source']} {facts['eventId']}"
         if name not in self._entry.usage:
@@ -212,8 +216,9 @@ class Work:
                 return
 
     async def _settle_once(self, ending: Wire) -> None:
+        reservation = self.id
         if self._settlement is not None:
-            raise RuntimeError("this work was settled before")
+            raise RuntimeError(f"{reservation} was settled before")
         self._end(ending)
         await self._tried()
 

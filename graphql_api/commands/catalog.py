@@ -183,7 +183,7 @@ def back_test(
     Exit codes: 0; 1 the month played as it was is not what the books say (each difference is named: something that decided the
     month is not kept, and the figures as assumed may be off by as much); 2 it could not be played.
     """
-    from graphql_api.back_test_options import Options
+    from graphql_api.back_test_options import Options, assumptions
     from graphql_api.back_test_report import play
     from infra.database import database
 
@@ -191,7 +191,8 @@ def back_test(
     options = Options(
         tenant, month, tuple(cap or ()), rate_card, markup, credit_value, tuple(rate or ()), plan, as_json
     )
+    assumed = assumptions(options)
     with database(settings) as url:
-        same = asyncio.run(play(settings, url, options))
+        same = asyncio.run(play(settings, url, options, assumed))
     if not same:
         raise typer.Exit(1)

@@ -133,16 +133,17 @@ def export_focus(
     BilledCost is what the providers' calls cost. What was charged for them stands in rows of its own, whose
     PricingCurrency is Credits or Prepaid USD.
     """
+    from graphql_api.errors import RequestError
     from graphql_api.focus_export import export_focus
-    from graphql_api.focus_file import PeriodError, months_of
+    from graphql_api.focus_file import months_of
     from infra.database import database
 
     if (tenant is None) != every_tenant:
         raise typer.BadParameter("name either one tenant or --all", param_hint="TENANT")
     try:
         months = months_of([(name, value) for name, value in (("month", month), ("year", year)) if value is not None])
-    except PeriodError as error:
-        raise typer.BadParameter(str(error), param_hint="--month, --year") from error
+    except RequestError as error:
+        raise typer.BadParameter(error.message, param_hint="--month, --year") from error
     settings = chosen_settings()
     with database(settings) as url:
         asyncio.run(export_focus(settings, url, tenant, months))

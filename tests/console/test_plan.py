@@ -73,6 +73,27 @@ async def test_what_is_wanted_is_added_up_and_every_plan_says_whether_it_holds_i
     await expect(fitting).to_have_count(0)
 
 
+@pytest.mark.slow
+async def test_a_month_is_played_again_under_another_cap(page: Page, site: Site, signed_in: SignedIn) -> None:
+    slug, caller = await site.tenant(credits="300")
+    await site.call(caller, "1", cost="1", attribution=Attribution(agent_role="writer"))
+    await signed_in(page, Role.MEMBER, slug)
+    await follow_reads(page)
+    await page.goto("/plan")
+    question = page.get_by_role("region", name="What if")
+    await question.get_by_label("Month", exact=True).fill(f"{site.application.clock():%Y-%m}")
+    await question.get_by_label("Tenant's monthly cap").fill("0.1")
+    await question.get_by_role("button", name="Play it again").click()
+    twice = page.get_by_role("table", name="The month, twice")
+    await expect(twice.get_by_role("row", name="Cost")).to_contain_text("$1.00")
+    await expect(twice.get_by_role("row", name="Refused: budget exceeded, tenant")).to_contain_text("1, US$1.00")
+    assert await unread(page) == []
+    assert await serious_faults(page) == []
+    await question.get_by_label("Month", exact=True).fill("2099-01")
+    await question.get_by_role("button", name="Play it again").click()
+    await expect(question.get_by_text("has not begun yet")).to_be_visible()
+
+
 async def test_a_cheaper_plan_comes_with_the_next_cycle_and_is_taken_back(
     page: Page, site: Site, signed_in: SignedIn
 ) -> None:
@@ -134,7 +155,7 @@ async def test_members_read_it_on_a_phone_in_the_dark_and_are_offered_no_change(
     await signed_in(page, Role.MEMBER, slug)
     await page.goto("/plan")
     await expect(plan(page, "Professional")).to_contain_text("yours")
-    await expect(page.get_by_role("main").get_by_role("button")).to_have_text(["Add"])
+    await expect(page.get_by_role("main").get_by_role("button")).to_have_text(["Add", "Play it again"])
     await expect(page.get_by_role("link", name="Buy one")).to_have_count(0)
     assert await fits_its_width(page)
     assert await serious_faults(page) == []

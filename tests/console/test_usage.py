@@ -24,7 +24,7 @@ from tests.infra.builders import balance
 
 CARD = "4242424242424242"
 MODEL = {"provider": "openai", "model": "gpt-4o-mini"}
-STATEMENT_OF_A_MONTH = re.compile(r"/statements/metered\.csv\?month=\d{4}-\d\d")
+STATEMENT_OF_A_MONTH = re.compile(r"statement-metered-\d{4}-\d\d\.csv")
 REPLAYED = "SELECT slug FROM tenant WHERE slug LIKE 'replay-%' ORDER BY created_at DESC LIMIT 1"
 
 
@@ -55,13 +55,16 @@ async def test_balances_lots_and_ledger_are_what_the_api_tells_and_no_more_is_as
     await expect(receipt).to_be_hidden()
     await expect(ledger.get_by_role("button", name="Consumed")).to_be_focused()
     async with page.expect_download() as downloading:
-        await page.get_by_role("link", name="Statement as JSON lines").click()
+        await page.get_by_role("button", name="Download (JSON lines)").click()
+    assert (await downloading.value).suggested_filename == "statement-credits.jsonl"
     downloaded = await asyncio.to_thread(Path(await (await downloading.value).path()).read_text)
     assert [json.loads(line)["record"] for line in downloaded.splitlines()] == ["opening", *["entry"] * 3, "closing"]
     await page.get_by_role("combobox", name="Ledger of").select_option("metered")
     await expect(page.get_by_role("table", name="Ledger of Metered")).to_contain_text("Topped up")
     await page.get_by_role("combobox", name="Statement of").select_option(index=1)
-    await expect(page.get_by_role("link", name="Statement as CSV")).to_have_attribute("href", STATEMENT_OF_A_MONTH)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Download (CSV)").click()
+    assert STATEMENT_OF_A_MONTH.fullmatch((await downloading.value).suggested_filename)
     assert page.url.endswith("/?wallet=metered")
 
 

@@ -62,6 +62,8 @@ def test_each_wrong_assumption_is_named_by_its_field() -> None:
     assert paths(Assumptions(rates=(RateChange("blog_post", "credits", 0),))) == ["rates.0.amount"]
     many = tuple(RateChange(f"f-{n}", "credits", 1) for n in range(MOST_RATES + 1))
     assert paths(Assumptions(rates=many)) == ["rates"]
+    twice = (RateChange("blog_post", "credits", 1), RateChange("blog_post", "credits", 2))
+    assert paths(Assumptions(rates=twice)) == ["rates"]
     assert paths(Assumptions(plan="")) == ["plan"]
 
 

@@ -53,6 +53,7 @@ async def test_who_may_see_the_costs_gets_them_as_a_file(clients: Clients) -> No
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert response.headers["content-disposition"] == 'attachment; filename="focus-2026-11.csv"'
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-length"] == str(len(response.content)), "so that a part is not taken for the whole"
     assert costs_of(await get(clients.stranger)) == []
     assert costs_of(await get(clients.member, "?month=2026-12")) == []
     year = await get(clients.member, "?year=2026")
@@ -96,9 +97,18 @@ async def test_what_is_asked_wrongly_is_said(
     with monkeypatch.context() as patch:
         patch.setattr(face, "write_month", failing)
         assert error_of(await get(clients.member)) == (500, "INTERNAL", "Internal error")
-    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 0)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 0)
     response = await get(clients.member)
     assert (error_of(response)[:2], response.headers["retry-after"]) == ((503, "OVERLOADED"), "1")
+
+
+async def test_no_spreadsheet_takes_what_customers_named_for_a_formula(clients: Clients) -> None:
+    named = '=HYPERLINK("http://x")'
+    await record(clients.service, [("2026-11-02T10:00:00Z", GPT, None, named, None, None, "1")])
+    (row,) = csv.DictReader(io.StringIO((await get(clients.member)).text, newline=""))
+    assert [value for value in row.values() if value.startswith("=")] == []
+    assert [value for value in row.values() if value.startswith("'=")] != []
+    assert row["BilledCost"] == "1.0"
 
 
 async def test_a_file_that_cannot_be_finished_is_broken_off_and_its_place_is_free(
@@ -112,7 +122,7 @@ async def test_a_file_that_cannot_be_finished_is_broken_off_and_its_place_is_fre
             raise ConnectionError
         await write(application, tenant_id, month, file)
 
-    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 1)
     with monkeypatch.context() as patch:
         patch.setattr(face, "write_month", failing_later)
         with pytest.raises(httpx.RemoteProtocolError):
@@ -133,7 +143,7 @@ async def test_who_takes_nothing_is_let_go_and_holds_no_connection_of_the_databa
         return files[-1]
 
     monkeypatch.setattr(face, "spooled", spool)
-    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 1)
     monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 0.3)
     host, port = api_url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port), limit=1_000)

@@ -32,8 +32,6 @@ from tests.infra.builders import Clock, open_tenant, reserved
 
 pytestmark = pytest.mark.anyio
 
-OUR_PAGE = {"Sec-Fetch-Site": "same-origin", "Authorization": ""}
-
 
 async def get(client: Client, path: str, **headers: str) -> httpx.Response:
     named = {} if client.tenant is None else {"Purser-Tenant": client.tenant}
@@ -119,24 +117,25 @@ async def test_who_may_read_a_statement_and_what_is_refused(clients: Clients, ht
         assert named in message
     head = await http.head("/statements/credits.csv", headers={"Authorization": f"Bearer {clients.member.token}"})
     assert (head.status_code, head.content) == (200, b"")
-    posted = await http.post("/statements/credits.csv", headers={"Authorization": f"Bearer {clients.member.token}"})
-    assert posted.status_code == 405
+    put = await http.put("/statements/credits.csv", headers={"Authorization": f"Bearer {clients.member.token}"})
+    assert put.status_code == 405
 
 
-async def test_a_link_on_a_page_of_ours_will_do_and_on_another_will_not(clients: Clients) -> None:
-    async def answered(client: Client, query: str = "", **headers: str) -> int:
-        cookie = {"Cookie": f"purser_session={client.token}"}
-        bare = Client(client.http, client.token)
-        return (await get(bare, f"/statements/credits.csv{query}", **{**OUR_PAGE, **cookie, **headers})).status_code
+async def test_a_page_of_ours_will_do_and_another_will_not(clients: Clients) -> None:
+    ours = str(clients.member.http.base_url).rstrip("/")
+
+    async def answered(client: Client, method: str = "POST", **headers: str) -> int:
+        given = {"Cookie": f"purser_session={client.token}", "Origin": ours, **headers}
+        return (await client.http.request(method, "/statements/credits.csv", headers=given)).status_code
 
     assert await answered(clients.member) == 200
-    for site in ("cross-site", "same-site", "none", ""):
+    assert await answered(clients.member, Origin="https://elsewhere.example") == 401
+    assert await answered(clients.member, "GET", Origin="", **{"Sec-Fetch-Site": "same-origin"}) == 401
+    for site in ("cross-site", "same-site", "none"):
         assert await answered(clients.member, **{"Sec-Fetch-Site": site}) == 401
     assert await answered(clients.operator) == 400
-    assert await answered(clients.operator, "?tenant=acme&month=2026-11") == 200
-    assert await answered(clients.operator, "?tenant=nobody") == 400
-    # Who is no operator has its own tenant, whatever a link says.
-    assert await answered(clients.stranger, "?tenant=acme") == 200
+    assert await answered(clients.operator, **{"Purser-Tenant": "acme"}) == 200
+    assert await answered(clients.operator, **{"Purser-Tenant": "nobody"}) == 400
 
 
 async def text_of(application: Application, statement: Statement | None) -> str:
@@ -232,8 +231,15 @@ async def test_a_statement_that_breaks_off_does_not_look_whole(
 async def test_a_statement_that_takes_too_long_ends_without_its_end(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def endless(*_: object) -> AsyncIterator[list[Entry]]:
+        while True:
+            await asyncio.sleep(0)
+            yield []
+
     monkeypatch.setattr(face, "_PIECE", 1)
-    monkeypatch.setattr(face, "SECONDS_IN_ALL", -1.0)
+    monkeypatch.setattr(face, "entries_of", endless)
+    monkeypatch.setattr(downloads, "SECONDS_IN_ALL", 0.2)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 1)
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
         await get(clients.member, "/statements/credits.csv")
 
@@ -243,7 +249,7 @@ async def test_who_takes_nothing_is_let_go_and_gives_its_place_back(
     clients: Clients, application: Application, acme: Caller, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await grow(application, acme, 40_000)
-    monkeypatch.setattr(face, "MOST_OF_A_TENANT", 1)
+    monkeypatch.setattr(downloads, "MOST_OF_A_TENANT", 1)
     monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 3.0)
     url = httpx.URL(api_url)
 
@@ -263,7 +269,7 @@ async def test_who_takes_nothing_is_let_go_and_gives_its_place_back(
     first = await deaf()
     status, code, message = error_of(await get(clients.admin, "/statements/credits.csv"))
     assert (status, code) == (503, "OVERLOADED")
-    assert message == "Too many statements are being read at this moment. Ask for this one again later."
+    assert message == "Too many files are being downloaded at this moment. Ask for this one again later."
     assert (await get(clients.stranger, "/statements/credits.csv")).status_code == 200, "each tenant has its share"
     await freed()
     second = await deaf()

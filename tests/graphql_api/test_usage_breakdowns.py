@@ -252,8 +252,14 @@ SPANS_REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"from": NOVEMBER["from"]}, "filter.from and filter.to belong together: name both"),
     ({"lastDay": "2026-11-30"}, "filter.firstDay and filter.lastDay belong together: name both"),
     ({"firstDay": "2026-11-02", "lastDay": "2026-11-01"}, "filter.firstDay must not lie after filter.lastDay"),
-    ({"firstDay": "1999-12-31", "lastDay": "2026-11-01"}, "filter: days lie in the years 2000 to 9997"),
-    ({"firstDay": "2026-11-01", "lastDay": "9998-01-01"}, "filter: days lie in the years 2000 to 9997"),
+    (
+        {"firstDay": "1999-12-31", "lastDay": "2026-11-01"},
+        "filter.firstDay and filter.lastDay lie in the years 2000 to 9997",
+    ),
+    (
+        {"firstDay": "2026-11-01", "lastDay": "9998-01-01"},
+        "filter.firstDay and filter.lastDay lie in the years 2000 to 9997",
+    ),
     ({"month": "2026-13"}, "filter.month: write it as 2026-11"),
 )
 

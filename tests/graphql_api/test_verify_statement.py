@@ -4,8 +4,10 @@ import ast
 import io
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -290,6 +292,63 @@ def test_an_altered_opening_or_closing_line_is_found(
     if records[at][name] not in altered.values():
         records[at] = {**records[at], **altered}
         assert verified(records, form=form).anything
+
+
+def made(length: int) -> tuple[Entry, ...]:
+    """A grant, and holds."""
+    lot = ledger.new_lot(number(100), LotSource.TOP_UP, NOW, None)
+    posting = ledger.grant(empty_wallet(), EntryType.TOPPED_UP, lot, nano(str(length)), Voucher("é", NOW))
+    while len(posting.entries) < length:
+        posting = posting.then(ledger.reserve(posting.wallet, nano("1"), Voucher("é", NOW)))
+    return posting.entries
+
+
+@pytest.mark.parametrize(
+    ("genuine", "forged"),
+    [
+        ('"actor":"é"', r'"actor":"\udcc3\udca9"'),
+        ('"repayments":[]', '"repayments":""'),
+        ('"repayments":[]', '"repayments":{}'),
+    ],
+)
+def test_what_reads_differently_does_not_have_the_same_hash(genuine: str, forged: str) -> None:
+    file = written(statement_of(made(LENGTH)), Form.JSON_LINES).getvalue().replace(genuine, forged, 1)
+    verification, _ = verify_statement.verify([io.StringIO(file)], {})
+    assert [(fault.kind, fault.sequence) for fault in verification.faults] == [("altered", 1)]
+
+
+def test_entries_out_of_their_places_neither_fill_the_memory_nor_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_statement, "MOST_FAULTS", 3)
+    opening, *entries, closing = statement_of(made(LENGTH))
+    odd, even = entries[::2], entries[1::2]
+    for shuffled, kinds in (([*odd, *even], {"removed"}), (entries[::-1], {"moved"})):
+        found = verified([opening, *shuffled, closing], form=Form.JSON_LINES)
+        assert {kind for kind, _ in found.faults} == kinds
+        assert len(found.faults) == 3
+        assert found.broken == "these are 3 faults: it was not read further"
+
+
+def test_a_record_without_an_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_statement, "LONGEST_RECORD", 2_000)
+    for endless in (BEGINNINGS[Form.CSV].lstrip("\ufeff") + '"' + '\n","' * 2_000, '{"a":[' + "[]," * 2_000):
+        file = io.StringIO(endless, newline="")
+        _, broken = verify_statement.verify([file], {})
+        assert broken == "a record is longer than any record of a statement"
+        assert file.tell() < 3_000
+
+
+def test_without_an_entry_no_balance_is_said_to_hold() -> None:
+    nothing = statement_of(made(LENGTH), 4, 3)
+    forged = [record | {"grantedAfter": "77", "availableAfter": "77", "reservedAfter": "0"} for record in nothing]
+    verification, broken = verify_statement.verify([written(forged, Form.CSV)], {})
+    said = "\n".join(verify_statement.as_text(verification, broken))
+    assert "the hash and the balances after entry 3 are what the file claims" in said
+    assert "holds" not in said
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_no_forged_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify_statement.main(["/proc/self/mem" if Path("/proc/self/mem").exists() else "."]) == 2
+    assert "cannot be read" in capsys.readouterr().out
 
 
 def test_it_runs_on_python_3_9() -> None:

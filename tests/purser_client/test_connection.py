@@ -1,6 +1,8 @@
 """What stands between a worker and Purser: overload, limits, gateways that answer in its place, and nothing at all."""
 
+import asyncio
 import json
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,7 +64,7 @@ async def answering(*answers: Answer) -> AsyncIterator[tuple[str, list[Any]]]:
             more = message.get("more_body", False)
         asked.append(json.loads(body)["variables"]["input"])
         status, headers, text = waiting.pop(0)
-        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": text.encode()})
 
@@ -72,7 +74,8 @@ async def answering(*answers: Answer) -> AsyncIterator[tuple[str, list[Any]]]:
 
 
 @pytest.mark.slow
-async def test_what_may_pass_is_asked_again_with_the_same_key(tmp_path: Path) -> None:
+async def test_what_may_pass_is_asked_again_with_the_same_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("purser_client.connection.LONGEST_WAIT", 0.1)
     answers: tuple[Answer, ...] = (
         error(200, "OVERLOADED"),
         error(200, "TIMEOUT"),
@@ -80,6 +83,10 @@ async def test_what_may_pass_is_asked_again_with_the_same_key(tmp_path: Path) ->
         (200, {}, "<html>Please sign in to this network</html>"),
         (200, {}, "[]"),
         (200, {}, '{"data": null}'),
+        (200, {}, '{"data": {}}'),
+        (200, {}, '{"data": {"reserve": null}}'),
+        (200, {}, '{"errors": "no"}'),
+        (503, {"retry_after": "\xb2"}, "[" * 100_000),
         error(500, "INTERNAL"),
         error(429, "RATE_LIMITED", retry_after="1"),
         GRANTED,
@@ -142,6 +149,35 @@ async def test_no_server_at_all_is_told_when_the_worker_has_waited_long_enough(t
     async with Purser("http://127.0.0.1:1", broken, journal=tmp_path, patience=0) as purser:
         with pytest.raises(Unauthenticated, match="the key cannot be read: OSError"):
             await purser.reservation("blog_post").__aenter__()
+        with pytest.raises(RuntimeError, match="open already"):
+            await purser.__aenter__()
+    for key in ("", "psk_secret\npsk_other", "psk_s\xe9cret"):
+        async with Purser("http://127.0.0.1:1", key, journal=tmp_path) as purser:
+            with pytest.raises(Unauthenticated, match="the key is empty, or holds") as told:
+                await purser.reservation("blog_post").__aenter__()
+            assert "psk" not in "".join(traceback.format_exception(told.value))
+    with pytest.raises(TypeError, match="key: give text, a path or a function, not NoneType"):
+        Purser("http://127.0.0.1:1", None, journal=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="url: must begin with http"):
         Purser("127.0.0.1:8000", "psk_1", journal=tmp_path)
     assert is_empty(tmp_path)
+
+
+async def test_a_server_that_sends_its_answer_byte_by_byte_is_no_server(tmp_path: Path) -> None:
+    serving = list[asyncio.Task[None]]()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Purser(url, "psk_1", journal=tmp_path, patience=0, timeout=0.1, closing=0) as purser:
+        with pytest.raises(Unavailable, match="TimeoutError"):
+            await purser.reservation("blog_post").__aenter__()
+    await asyncio.wait(serving)

@@ -1,10 +1,15 @@
 """The journal: on disk before anything is asked, taken over when its owner is gone, and never in the way of the truth."""
 
+import asyncio
+import gc
+import os
 import resource
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -88,6 +93,41 @@ def test_a_write_that_was_cut_short_by_a_crash_hurts_nothing_before_it(tmp_path:
     journal.close()
     with opened(crashed) as (_, left):
         assert left == [WORK]
+
+
+def test_a_process_made_by_fork_leaves_its_parents_journal_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as (journal, _):
+        child = os.fork()
+        if child == 0:
+            journal.close()
+            del journal
+            gc.collect()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        journal.add(WORK)
+        shutil.copytree(tmp_path, tmp_path / "crashed")
+    with opened(tmp_path / "crashed") as (_, left):
+        assert left == [WORK]
+
+
+@pytest.mark.anyio
+async def test_a_journal_that_somebody_removed_is_found_out_before_work_begins(tmp_path: Path) -> None:
+    with opened(tmp_path / "journal") as (journal, _):
+        shutil.rmtree(tmp_path / "journal")
+        journal.add(WORK)
+        with pytest.raises(JournalError, match="somebody removed it"):
+            await journal.synced()
+
+
+@pytest.mark.anyio
+async def test_calls_of_the_worker_that_take_all_threads_do_not_keep_it_from_the_disk(tmp_path: Path) -> None:
+    end = Event()
+    with opened(tmp_path) as (journal, _):
+        calls = [asyncio.create_task(asyncio.to_thread(end.wait)) for _ in range(40)]
+        await asyncio.sleep(0)
+        await journal.synced()
+        end.set()
+        await asyncio.gather(*calls)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

@@ -1,6 +1,7 @@
 """Work of a worker: reserved, settled, and never twice, whatever happens on the way."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -152,6 +153,39 @@ async def test_cancelled_work_holds_nothing(ground: Ground, operation: str) -> N
     assert await ground.proof() == {"nothing": ("0", 1), "reserve": ("0", 0), "consume": ("2", 1)}[operation]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_work_that_is_cancelled_anywhere_is_charged_once_or_not_at_all(ground: Ground) -> None:
+    """Whole crowds of them, so that what a cancelled request leaves in the pool of connections would be found out too."""
+    ended, returned = set[str](), set[str]()
+
+    async def work(task_key: str) -> None:
+        async with purser.reservation("social_post", task_key=task_key) as running:
+            running.record(**CALL)
+            await running.check()
+            await running.extend(ttl_seconds=500)
+            ended.add(task_key)
+        returned.add(task_key)
+
+    async with ground.worker() as purser:
+        for steps in range(150):
+            crowd = [asyncio.create_task(work(f"{steps}-{each}")) for each in range(20)]
+            for _ in range(steps * steps // 40):
+                await asyncio.sleep(0)
+            for _ in range(2):
+                for task in crowd:
+                    task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait(crowd)
+        assert await purser.flush(60) == 0
+        assert purser.unsettled() == []
+        await work("last")
+    charged, _ = await ground.proof()
+    rows = await ground.application.across_tenants.fetch("SELECT task_key FROM reservation WHERE state = 'CONSUMED'")
+    assert len(rows) == int(charged)
+    assert {"last"} <= returned <= {task_key for (task_key,) in rows} == ended
+
+
 async def test_two_workers_on_the_same_task_are_charged_once(ground: Ground) -> None:
     async with ground.worker() as one, ground.worker() as two:
         async with one.reservation("blog_post", task_key="post-42") as first:
@@ -184,6 +218,8 @@ async def test_a_refusal_says_what_to_do(ground: Ground) -> None:
             async with purser.reservation("blog_post", quantity=200, cost_usd="0.1"):
                 raise AssertionError("it is not admitted")
         assert (poor.value.figures["short_by"], poor.value.retryable) == ("100", False)
+        handed_over = pickle.loads(pickle.dumps(poor.value))  # noqa: S301  # our own
+        assert (str(handed_over), handed_over.figures) == (str(poor.value), poor.value.figures)
         async with purser.reservation("blog_post", cost_usd="0.9") as work:
             with pytest.raises(BudgetExceeded, match="send it again") as full:
                 await purser.reservation("blog_post", cost_usd="0.2").__aenter__()
@@ -256,6 +292,21 @@ async def test_a_rotated_key_is_found(ground: Ground, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+async def test_calls_are_recorded_in_any_thread(ground: Ground, caplog: pytest.LogCaptureFixture) -> None:
+    def record() -> None:
+        for _ in range(50):
+            work.record(**CALL)
+
+    async with ground.worker() as purser:
+        async with purser.reservation("blog_post") as work:
+            await asyncio.gather(*[asyncio.to_thread(record) for _ in range(5)])
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            await asyncio.to_thread(purser.record, cost_usd="1")
+    assert await ground.proof() == ("2", 250)
+    assert "lost with this process" not in caplog.text
+
+
+@pytest.mark.slow
 async def test_calls_without_a_reservation_are_recorded_once(ground: Ground) -> None:
     ground.proxy.after = names("recordUsage")
     async with ground.worker() as purser:
@@ -306,9 +357,30 @@ async def test_a_mistake_of_the_worker_is_told_where_it_is_made(ground: Ground) 
         }.items():
             with pytest.raises(ValueError, match=f"{name}: must"):
                 purser.record(**{name: value})  # type: ignore[arg-type]
+        for name, value in {
+            "input_tokens": 2**31,
+            "prompt_hash": "md5",
+            "cost_usd": 10**6 + 1,
+            "units": "1" * 5_000,
+        }.items():
+            with pytest.raises(ValueError, match=f"{name}: must"):
+                purser.record(**{name: value})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="before the year 2000"):
+            purser.record(occurred_at=datetime(1970, 1, 1, tzinfo=UTC))
+        with pytest.raises(TypeError, match="task_key: give text, not int"):
+            purser.reservation("blog_post", task_key=42)  # type: ignore[arg-type]
+        work = purser.reservation("blog_post")
+        with pytest.raises(RuntimeError, match="was not admitted"):
+            work.record(**CALL)
+        with pytest.raises(RuntimeError, match="was not admitted"):
+            await work.consume()
+        with pytest.raises(CrashError):
+            await crash(work)
+        with pytest.raises(RuntimeError, match="make another reservation"):
+            await work.__aenter__()
     with pytest.raises(RuntimeError, match="open the client first"):
         purser.reservation("blog_post")
-    assert await ground.proof() == ("0", 0)
+    assert await ground.proof() == ("0", 1)
 
 
 @pytest.mark.slow

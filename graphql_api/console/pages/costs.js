@@ -87,7 +87,7 @@ export function draw(data, context) {
 }
 
 function focusFile(shown) {
-  return download("Download (FOCUS CSV)", `/costs/focus.csv?month=${shown}`, `focus-${shown}.csv`);
+  return download("Download (FOCUS CSV)", () => `/costs/focus.csv?month=${shown}`);
 }
 
 /** The month against its cap: the figure that matters, and where it leads. */

@@ -7,10 +7,11 @@ import { action } from "/console/parts.js";
 // How long a browser may take to begin with what it is given.
 const HANDED_OVER = 60_000;
 
-/** A button that has a file made and gives it to the browser as `name`. */
-export function download(label, address, name) {
+/** A button that has a file made and gives it to the browser. `address()`: where the file is, when it is pressed. */
+export function download(label, address) {
   return action(label, async () => {
-    const link = element("a", { href: URL.createObjectURL(await fileAt(address)), download: name });
+    const { content, name } = await fileAt(address());
+    const link = element("a", { href: URL.createObjectURL(content), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), HANDED_OVER);
   });
@@ -22,7 +23,10 @@ async function fileAt(address) {
   const headers = tenant ? { "purser-tenant": tenant } : {};
   try {
     const response = await fetch(address, { method: "POST", headers });
-    if (response.ok) return await response.blob();
+    if (response.ok) {
+      const [, name] = response.headers.get("content-disposition").split('"');
+      return { content: await response.blob(), name };
+    }
     const answer = await response.json();
     const [{ message, extensions }] = answer.errors;
     throw new Failure(extensions?.code ?? "INTERNAL", message);

@@ -7,6 +7,7 @@ import { ask, Refusal, within } from "/console/graphql.js";
 import { card, empty, figures, table, tag } from "/console/parts.js";
 import { cycleButton, planButton } from "/console/plan_changes.js";
 import { mayChange } from "/console/session.js";
+import { whatIf } from "/console/what_if.js";
 
 const PLAN_PARTS = "key name price { amount currency } allocations { walletKey unit amount } seats agents";
 const PLAN = `query Plan {
@@ -52,6 +53,7 @@ export function draw({ tenant, plans, bundles, rateCard }, { viewer, refresh }) 
       { actions: may ? [element("a", { href: within("/#top-up") }, "Buy one")] : [] },
       table({ caption: "Bundles", columns: BUNDLES, rows: bundles, empty: "There are none for this region." }),
     ),
+    viewer.role !== "SERVICE" && whatIf(plans),
     rates(rateCard),
   );
 }

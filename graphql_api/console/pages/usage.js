@@ -6,7 +6,7 @@ import { amount, moment, words } from "/console/formats.js";
 import { ask } from "/console/graphql.js";
 import { card, pagedTable, table, when } from "/console/parts.js";
 import { receiptButton } from "/console/receipt.js";
-import { statementLinks } from "/console/statements.js";
+import { statement } from "/console/statements.js";
 import { TOP_UP, topUps } from "/console/top_ups.js";
 
 const ENTRIES = `edges { node { id type amount availableAfter note actor createdAt } } pageInfo { hasNextPage endCursor }`;
@@ -105,7 +105,7 @@ function ledger({ tenant, wallets, wallet }, { query, go }, moved) {
   moved.addEventListener("moved", ({ detail }) => {
     if (detail === key) fresh.hidden = false;
   });
-  return card("Ledger", { actions: [fresh, chooser] }, place, wallet && statementLinks(key, tenant));
+  return card("Ledger", { actions: [fresh, chooser] }, place, wallet && statement(key, tenant));
 }
 
 function entriesTable(key, unit, connection) {
