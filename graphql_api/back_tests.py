@@ -91,7 +91,9 @@ class BackTestOutcome:
     charges: list[WalletAmount] = strawberry.field(
         description="What was charged per wallet; less than 0: more was given back."
     )
-    balances: list[WalletAmount] = strawberry.field(description="What was available in each wallet at the month's last moment.")
+    balances: list[WalletAmount] = strawberry.field(
+        description="What was available in each wallet at the month's last moment."
+    )
     stops: list[BackTestStop] = strawberry.field(description="What was paused or deactivated, in order.")
 
     @classmethod
