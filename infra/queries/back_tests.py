@@ -35,6 +35,10 @@ _SIZE: Final = """
 SELECT (SELECT count(*) FROM (SELECT FROM reservation
         WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 AND id >= $5 AND id < $6 LIMIT $4) r)
     + (SELECT count(*) FROM (SELECT FROM usage_event WHERE tenant_id = $1 AND occurred_at >= $2 AND occurred_at < $3 LIMIT $4) u)"""
+_OWN_KEYS: Final = """
+SELECT EXISTS (SELECT FROM reservation
+        WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3 AND id >= $4 AND id < $5 AND route = 'BYOK')
+    OR EXISTS (SELECT FROM usage_event WHERE tenant_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND route = 'BYOK')"""
 
 # How many facts are played by now.
 Watch = Callable[[int], None]
@@ -81,7 +85,7 @@ async def back_test(
         await controls.read(connection, begun, default_caps, catalog)
         await counters.read(connection, begun)
         corrected = [row[0] for row in await connection.fetch(_CORRECTED, tenant_id)]
-        own_keys = application.settings.own_keys_allowed
+        own_keys = application.settings.own_keys_allowed or await _own_keys_ran(connection, begun)
         played = _Month(
             begun,
             Scenario(begun, catalog, Assumptions(), own_keys_allowed=own_keys),
@@ -102,6 +106,13 @@ async def _size(connection: Connection, begun: Opening, most: int) -> int:
     span = (begun.start, begun.end)
     size: int = await connection.fetchval(_SIZE, begun.tenant.id, *span, most + 1, *opening.ids_of(*span))
     return size
+
+
+async def _own_keys_ran(connection: Connection, begun: Opening) -> bool:
+    """Whether work ran on the tenant's own keys: then the deployment allowed it, whatever it is set to where this is asked."""
+    span = (begun.start, begun.end)
+    ran: bool = await connection.fetchval(_OWN_KEYS, begun.tenant.id, *span, *opening.ids_of(*span))
+    return ran
 
 
 def _catalog(catalog: Catalog, begun: Opening, assumptions: Assumptions, version: int) -> Catalog | Refusal:

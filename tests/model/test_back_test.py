@@ -67,7 +67,9 @@ async def months_of(
         steps = [step for step in history if step.at >= CYCLE.end or not isinstance(step.command, SetCycle)]
         await live(random.choice(applications), of, clock, steps, random)
         months = sorted({month_key(moment, of.zone) for moment in (START, clock.now)})
-        found = [await back_test(applications[0], of.id, month, assumptions) for month in months]
+        # Whoever asks may be set otherwise than what decided.
+        asked = replace(applications[0], settings=replace(settings, deployment_mode=None))
+        found = [await back_test(asked, of.id, month, assumptions) for month in months]
     assert all(isinstance(one, BackTest) for one in found), found
     return [one for one in found if isinstance(one, BackTest)]
 
