@@ -69,7 +69,7 @@ FIXED_COLUMNS: Final = (
 )
 
 
-def reservation_of(row: asyncpg.Record) -> tuple[UUID, Reservation]:
+def reservation_of(row: "asyncpg.Record | tuple[Any, ...]") -> tuple[UUID, Reservation]:
     """The tenant and the reservation of a row of RESERVATION_COLUMNS."""
     (
         tenant_id,

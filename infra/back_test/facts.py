@@ -108,10 +108,12 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A reservation was consumed, with the calls that its consume reported, or released."""
+    """A reservation was consumed, with the calls that its consume reported, or released. `paid_by`: the reservation that had
+    been consumed for the same task before, and so paid for both."""
 
     reservation: Reservation
     events: tuple[UsageEvent, ...]
+    paid_by: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ from domain.refusals import RefusalCode, ReservationState
 from domain.usage import Route, UsageEvent
 from infra.amended_usage import AS_RECORDED, event_of
 from infra.back_test.facts import Corrected, Denied, Ended, Expired, Extended, Fact, Recorded, Reserved
-from infra.back_test.opening import ROWS_AT_ONCE, Opening, ids_of
+from infra.back_test.opening import PAID_BY, ROWS_AT_ONCE, Opening, ids_of
 from infra.identifiers import EPOCH, MILLISECOND
 from infra.refusal_log import asked_of
-from infra.reservation_rows import RESERVATION_COLUMNS, attribution_of, reservation_of
+from infra.reservation_rows import RESERVATION_COLUMNS, attribution_of
 from infra.transaction import Connection
 
 _RESERVED: Final = f"""
-SELECT {RESERVATION_COLUMNS} FROM reservation r
+SELECT {RESERVATION_COLUMNS}, {PAID_BY} FROM reservation r
 WHERE tenant_id = $1 AND id >= $4 AND id < $5 AND created_at >= $2 AND created_at < $3 ORDER BY created_at, id"""
 # What happened about when it was recorded is found by when it happened, the rest by the index on when it was recorded.
 _USAGE: Final = AS_RECORDED.format(
@@ -156,14 +156,14 @@ class History:
         if expired_at is not None and opening.start <= expired_at < opening.end:
             self._push(Fact(expired_at, Expired(real.id, real.state is ReservationState.EXPIRED)))
         if ended_at is not None and ended_at < opening.end and real.state is not ReservationState.EXPIRED:
-            self._push(Fact(ended_at, Ended(real, ())))
+            self._push(Fact(ended_at, Ended(real, (), opening.payers.pop(real.id, None))))
 
     def _completed(self, fact: Fact) -> Fact:
         """A consume with the calls that it reported."""
         what, group = fact.what, self._group
         if not isinstance(what, Ended) or group is None or group.at != fact.at:
             return fact
-        return Fact(fact.at, Ended(what.reservation, group.take(what.reservation.settled_events)))
+        return Fact(fact.at, replace(what, events=group.take(what.reservation.settled_events)))
 
     def _recorded(self, group: _Group) -> Iterator[Fact]:
         """What of a group no consume reported: by itself, or as a large batch, which counts when it is posted."""
@@ -185,7 +185,7 @@ class History:
 
     async def _reserved(self) -> AsyncIterator[Fact]:
         async for row in self._rows(_RESERVED, *self._ids):
-            _, reservation = reservation_of(row)
+            reservation = self._opening.meet(row)
             yield Fact(reservation.created_at, Reserved(reservation))
 
     async def _usage(self) -> AsyncIterator[_Group]:

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from domain import hindsight, subscriptions
 from domain.budgets import Budget, BudgetKey, CounterKey, Scope, ScopeKey, counter_keys
 from domain.budgets import Counter as BudgetCounter
@@ -41,7 +43,12 @@ _WALLETS: Final = f"SELECT {WALLET_COLUMNS} FROM wallet w WHERE tenant_id = $1 O
 _LOTS: Final = f"SELECT {LOT_COLUMNS} FROM lot l WHERE tenant_id = $1 AND wallet_id = $2"
 _ENTRIES: Final = f"""
 SELECT {ENTRY_COLUMNS} FROM ledger_entry WHERE tenant_id = $1 AND wallet_id = $2 ORDER BY sequence DESC"""
-_RESERVATIONS: Final = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE tenant_id = $1 AND created_at < $2"
+# The first that is consumed for a task stands for it ever after.
+PAID_BY: Final = """(SELECT t.reservation_id FROM task t
+    WHERE r.state = 'CONSUMED' AND (t.tenant_id, t.feature, t.key) = (r.tenant_id, r.task_feature, r.task_key)
+        AND t.reservation_id <> r.id) AS paid_by"""
+_RESERVATIONS: Final = f"""
+SELECT {RESERVATION_COLUMNS}, {PAID_BY} FROM reservation r WHERE tenant_id = $1 AND created_at < $2"""
 # Capacity, which never expires, is looked for where it ends.
 _OPEN_THEN: Final = f"""
 {_RESERVATIONS} AND id >= $3 AND id < $4 AND ended_at >= $2
@@ -68,6 +75,7 @@ class Opening:
     closing: dict[str, tuple[int, ...]] = field(default_factory=dict)
     reservations: dict[UUID, Reservation] = field(default_factory=dict)
     ends: list[Reservation] = field(default_factory=list)
+    payers: dict[UUID, UUID] = field(default_factory=dict)
     held: defaultdict[CounterKey, int] = field(default_factory=lambda: defaultdict(int))
     counters: dict[CounterKey, BudgetCounter] = field(default_factory=dict)
     scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
@@ -77,6 +85,13 @@ class Opening:
     granted: Counter[tuple[str, str]] = field(default_factory=Counter)
     facts: list[Fact] = field(default_factory=list)
     entries: int = 0
+
+    def meet(self, row: asyncpg.Record) -> Reservation:
+        """The reservation of a row that ends with who paid for its task."""
+        _, reservation = reservation_of(row[:-1])
+        if row["paid_by"] is not None:
+            self.payers[reservation.id] = row["paid_by"]
+        return reservation
 
     def fill(self, books: OpenBooks) -> None:
         """Begin books with it."""
@@ -120,13 +135,13 @@ async def read(connection: Connection, opening: Opening) -> None:
     """Work out wallets and open reservations; the plan is `subscription`'s, caps and pauses are `controls`'."""
     tenant_id, start = opening.tenant.id, opening.start
     since, until = ids_of(start - LONGEST, start)
-    found = [reservation_of(row)[1] for row in await connection.fetch(_OPEN_THEN, tenant_id, start, since, until)]
+    found = [opening.meet(row) for row in await connection.fetch(_OPEN_THEN, tenant_id, start, since, until)]
     past = _Past(found, since)
     for row in await connection.fetch(_WALLETS, tenant_id):
         wallet = wallet_of(row[:])
         await _go_back(connection, opening, wallet, past)
     rows = await connection.fetch(_NAMED, tenant_id, start, list(past.named))
-    await _open(connection, opening, [*found, *[reservation_of(row)[1] for row in rows]], past)
+    await _open(connection, opening, [*found, *map(opening.meet, rows)], past)
 
 
 async def _go_back(connection: Connection, opening: Opening, wallet: Wallet, past: _Past) -> None:

@@ -4,7 +4,8 @@ It is the fold that a batch is (`infra.deciding`), with nothing read and nothing
 nothing any more is forgotten on the way, so that a month takes little more memory than the work that is open at a time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from heapq import heappop, heappush
 from uuid import UUID
@@ -73,6 +74,19 @@ class PlayedBooks:
         """Nothing more will be asked about a reservation."""
         self.open.reservations.pop(reservation_id, None)
         self.open.new_reservations.discard(reservation_id)
+
+    @contextmanager
+    def paid_by(self, payer: UUID, real: Reservation) -> Iterator[None]:
+        """While a reservation ends, another one that is forgotten already stands as the one that was consumed for its task."""
+        assert real.task is not None, "it is paid for by its task's"
+        books = self.open
+        if real.id in books.reservations:
+            books.reservations[real.id] = books.reservations[real.id]._replace(task=real.task)
+        books.reservations[payer] = real._replace(id=payer, state=ReservationState.CONSUMED)
+        books.tasks[real.task] = payer
+        yield
+        books.tasks.clear()
+        self.forget(payer)
 
     def post(self, posting: Posting, at: datetime) -> None:
         """Keep a move of money that no command makes."""

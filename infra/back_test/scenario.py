@@ -83,7 +83,7 @@ class Scenario:
             case Reserved():
                 return self._reserve(what.reservation, at)
             case Ended():
-                return self._end(what.reservation, what.events, at)
+                return self._end(what, at)
             case Recorded():
                 self._record(what, at)
             case Denied():
@@ -147,17 +147,21 @@ class Scenario:
             self._tally.refuse(answer, extension.cost, at)
         return answer
 
-    def _end(self, real: Reservation, events: tuple[UsageEvent, ...], at: datetime) -> Answer | None:
+    def _end(self, what: Ended, at: datetime) -> Answer | None:
+        real = what.reservation
         if real.id in self._refused:
             return None
         if real.state is ReservationState.RELEASED:
             return self.books.decide(Release(self.books.request(Operation.RELEASE), real.id), at)
-        reported = tuple([(event.id, _as_reported(event)) for event in events])
+        reported = tuple([(event.id, _as_reported(event)) for event in what.events])
         if not reported:
             # If its consume reported calls, they were known already.
             self.books.open.recorded.add((_KNOWN_CALL.source or "", _KNOWN_CALL.event_id or ""))
             reported = ((real.id, _KNOWN_CALL),)
-        return self._consume(real.id, reported, real.made, at)
+        if what.paid_by is None or what.paid_by in self._refused:
+            return self._consume(real.id, reported, real.made, at)
+        with self.books.paid_by(what.paid_by, real):
+            return self._consume(real.id, reported, real.made, at)
 
     def _consume(
         self, reservation_id: UUID, reported: tuple[tuple[UUID, Usage], ...], made: int | None, at: datetime

@@ -123,10 +123,19 @@ class Story:
         """Work is asked for, admitted and costs what was estimated."""
         held = await self.ask(feature, cost, **asked)
         assert isinstance(held, Reservation), held
+        await self.settle(held, cost)
+        return held
+
+    async def settle(self, held: Reservation, cost: str) -> Reservation:
+        """Work is done, and cost this much."""
         calls = [Usage(cost=nano(cost))]
         answer = await settlements.consume(self.application, self.caller, self.key(), held.id, None, calls)
         assert not isinstance(answer, Refused), answer
-        return held
+        return answer.reservation
+
+    async def expire(self) -> None:
+        """The job books what is overdue."""
+        await reservations.expire_due(self.application, self.caller.tenant_id)
 
     async def post(self, calls: int, cost: str) -> None:
         """Calls are reported together."""

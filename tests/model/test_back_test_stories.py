@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from domain.budgets import BudgetKey, BudgetPeriod
-from domain.holds import ModelName
+from domain.holds import ModelName, Reservation
 from domain.money import NANO
 from domain.refusals import BudgetScope
 from infra.services import provider_keys, subscriptions
@@ -49,6 +49,21 @@ async def test_work_that_was_sent_again_under_its_tasks_key_is_guessed_once(stor
     await story.work("ai_search_visibility_score", "1.5", task="text-1")
     really = await story.assumed("2026-09", caps=without_cap)
     assert (really.admitted, really.guessed, really.cost) == (1, 0, nano("1.5"))
+
+
+async def test_work_whose_task_another_was_paid_for_is_charged_once_again(story: Story) -> None:
+    await story.begin()
+    story.at("2026-09-02T00:00:00")
+    late = await story.ask("blog_post", "1", task="post-1")
+    assert isinstance(late, Reservation)
+    story.clock.advance(3_600)
+    await story.expire()
+    paid = await story.work("blog_post", "1", task="post-1")
+    assert paid.id != late.id
+    settled = await story.settle(late, "0.5")
+    assert settled.charges == ()
+    await story.exact("2026-09")
+    assert dict((await story.played("2026-09")).as_it_was.charges) == {"credits": nano("2")}
 
 
 @pytest.mark.parametrize("deployment_mode", [DeploymentMode.SELF_HOSTED])
