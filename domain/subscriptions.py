@@ -12,6 +12,7 @@ from uuid import UUID
 
 from domain import ids, ledger
 from domain.books import NO_CHANGES, Books, Changes, Decision, Event, EventType, Request
+from domain.catalog import Catalog
 from domain.cycles import Allocation
 from domain.ledger import Entry, EntryType, Voucher
 from domain.periods import Cycle
@@ -73,10 +74,29 @@ def coming_plan(books: Books, now: datetime) -> Plan:
     """The plan that the running cycle is granted by, in the version of the cycle's start."""
     tenant = books.tenant
     key = tenant.next_plan or tenant.plan
-    start = running_cycle(tenant, now).start
-    plan = books.catalog.plan(tenant.region, key, start) or books.catalog.plan(tenant.region, key, now)
-    assert plan is not None, f"{tenant.region}/{key}: plans that tenants have stay"
+    return granting(books.catalog, tenant.region, key, running_cycle(tenant, now), now)
+
+
+def granting(catalog: Catalog, region: str, key: str, cycle: Cycle, now: datetime) -> Plan:
+    """The version of a plan that grants a cycle: that of its start, else (a plan that is newer) that of now."""
+    plan = catalog.plan(region, key, cycle.start) or catalog.plan(region, key, now)
+    assert plan is not None, f"{region}/{key}: plans that tenants have stay"
     return plan
+
+
+def begun(tenant: Tenant, plan: Plan, cycle: Cycle) -> Tenant:
+    """The tenant in a cycle that was granted by this plan: what was to hold from it on holds."""
+    return replace(
+        tenant,
+        plan=plan.key,
+        unlimited_plan=plan.unlimited,
+        cycle_anchor_day=tenant.next_anchor_day or tenant.cycle_anchor_day,
+        zone=tenant.next_zone or tenant.zone,
+        cycle=cycle,
+        next_plan=None,
+        next_anchor_day=None,
+        next_zone=None,
+    )
 
 
 def start_cycle(books: Books, lot_id: UUID, actor: str, now: datetime) -> Changes:
@@ -100,17 +120,6 @@ def start_cycle(books: Books, lot_id: UUID, actor: str, now: datetime) -> Change
         wallets.append(posting.wallet)
         entries.extend(posting.entries)
         allocations.append(Allocation(key, cycle.start, amount))
-    started = replace(
-        tenant,
-        plan=plan.key,
-        unlimited_plan=plan.unlimited,
-        cycle_anchor_day=tenant.next_anchor_day or tenant.cycle_anchor_day,
-        zone=tenant.next_zone or tenant.zone,
-        cycle=cycle,
-        next_plan=None,
-        next_anchor_day=None,
-        next_zone=None,
-    )
     told = Event(
         EventType.CYCLE_STARTED,
         (("plan", plan.key), ("start", cycle.start.isoformat()), ("end", cycle.end.isoformat())),
@@ -119,7 +128,7 @@ def start_cycle(books: Books, lot_id: UUID, actor: str, now: datetime) -> Change
         wallets=tuple(wallets),
         entries=tuple(entries),
         events=(told,),
-        tenant=started,
+        tenant=begun(tenant, plan, cycle),
         allocations=tuple(allocations),
     )
 

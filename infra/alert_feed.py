@@ -13,9 +13,9 @@ from uuid import UUID
 import asyncpg
 from typing_extensions import override
 
-from domain.ids import NIL, uuid7
+from domain.ids import NIL
 from infra.alert_rows import ALERT_COLUMNS, RaisedAlert, raised_alert_of
-from infra.identifiers import EPOCH, MILLISECOND
+from infra.identifiers import first_id
 from infra.topics import News
 
 WINDOW: Final = timedelta(hours=1)
@@ -47,7 +47,7 @@ class AlertsRaised(News[RaisedAlert]):
     @override
     @classmethod
     async def look(cls, connection: asyncpg.Connection, topics: Sequence[Self], now: datetime) -> None:
-        oldest = uuid7((now - WINDOW - EPOCH) // MILLISECOND, 0)
+        oldest = first_id(now - WINDOW)
         for topic in topics:
             # Never back, though the clock may be set back: what was forgotten is not new.
             topic.oldest = max(topic.oldest, oldest)

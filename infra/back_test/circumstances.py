@@ -80,21 +80,6 @@ class Circumstances:
             amount = entry.amount if entry.type is EntryType.CONSUMED else -entry.amount
             self._tally.charge([(wallet.key, amount)], self._books.catalog.rate_cards.at(at, at))
 
-    def _begin_cycle(self, what: CycleBegan, at: datetime) -> None:
-        """A new cycle was granted: what was to hold from it on holds."""
-        self._hold(what.plan, at)
-        tenant = self._books.open.tenant
-        self._books.change_tenant(
-            replace(
-                tenant,
-                cycle=what.cycle,
-                zone=tenant.next_zone or tenant.zone,
-                cycle_anchor_day=tenant.next_anchor_day or tenant.cycle_anchor_day,
-                next_zone=None,
-                next_anchor_day=None,
-            )
-        )
-
     def _start_cycle(self, at: datetime) -> None:
         """Where a cycle was really granted the assumed plan grants it."""
         books = self._books.open
@@ -127,23 +112,17 @@ class Circumstances:
             if isinstance(what, CycleBegan):
                 self._start_cycle(at)
         elif isinstance(what, CycleBegan):
-            self._begin_cycle(what, at)
+            plan = subscriptions.granting(catalog, tenant.region, what.plan, what.cycle, at)
+            self._books.change_tenant(subscriptions.begun(tenant, plan, what.cycle))
         else:
-            plan, current = (catalog.plan(tenant.region, key, at) for key in (what.plan, tenant.plan))
-            if plan is not None and subscriptions.holds_at_once(plan, current, tenant.cycle):
-                self._hold(plan.key, at)
+            chosen, current = (catalog.plan(tenant.region, key, at) for key in (what.plan, tenant.plan))
+            if chosen is not None and subscriptions.holds_at_once(chosen, current, tenant.cycle):
+                self._books.change_tenant(replace(tenant, plan=chosen.key, unlimited_plan=chosen.unlimited))
 
     def _use_key(self, key: OwnKey) -> None:
         tenant = self._books.open.tenant
         others = tenant.own_key_providers - {key.provider}
         self._books.change_tenant(replace(tenant, own_key_providers=others | {key.provider} if key.is_set else others))
-
-    def _hold(self, key: str, at: datetime) -> None:
-        """This plan holds from now on."""
-        tenant = self._books.open.tenant
-        plan = self._books.catalog.plan(tenant.region, key, at)
-        if plan is not None and key != tenant.plan:
-            self._books.change_tenant(replace(tenant, plan=plan.key, unlimited_plan=plan.unlimited))
 
 
 def _capped_by(command: SetBudget | RemoveBudget) -> BudgetKey:

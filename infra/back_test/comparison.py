@@ -4,7 +4,7 @@ Every decision is held against what was really decided: who was admitted, where 
 refusal came with which figures. At the end the balances are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -58,16 +58,11 @@ class Comparison:
             case _:
                 pass
 
-    def close(self, played: dict[str, Wallet], real: dict[str, tuple[int, ...]], at: datetime) -> None:
+    def close(self, played: Mapping[str, Wallet], real: Mapping[str, Wallet], at: datetime) -> None:
         """Hold the balances at the end against the real ones."""
-        for key, figures in real.items():
-            wallet = played.get(key)
-            if wallet is None:
-                if any(figures):
-                    self._note(at, f"wallet {key} is missing when played again")
-                continue
-            names = ("granted", "available", "reserved", "consumed", "expired")
-            for name, then, now in zip(names, figures, _figures(wallet), strict=True):
+        for key, wallet in real.items():
+            for name in ("granted", "available", "reserved", "consumed", "expired"):
+                then, now = getattr(wallet, name), getattr(played[key], name)
                 if then != now:
                     self._note(at, f"wallet {key}: {format_amount(then)} {name}; played again {format_amount(now)}")
 
@@ -133,7 +128,3 @@ def _name(reservation: Reservation) -> str:
 
 def _amounts(reservation: Reservation) -> str:
     return ", ".join([f"{format_amount(amount)} {key}" for key, amount in sorted(reservation.charges)]) or "nothing"
-
-
-def _figures(wallet: Wallet) -> tuple[int, ...]:
-    return wallet.granted, wallet.available, wallet.reserved, wallet.consumed, wallet.expired

@@ -50,7 +50,7 @@ async def read(connection: Connection, opening: Opening) -> None:
     for terms, of_terms, month, role, campaign, tags, amount in await connection.fetch(
         _SINCE, tenant.id, opening.start, zone_name(tenant.zone)
     ):
-        attribution = _attribution(role, campaign, tags) if terms is None else attribution_of(terms)
+        attribution = counted_as(role, campaign, tags) if terms is None else attribution_of(terms)
         for key in counter_keys(attribution, of_terms or month):
             if key.period_key in periods:
                 spent[key] -= amount
@@ -58,6 +58,7 @@ async def read(connection: Connection, opening: Opening) -> None:
     opening.counters = {key: Counter(key, spent[key], held[key]) for key in {*spent, *held}}
 
 
-def _attribution(role: str | None, campaign: str | None, tags: str | None) -> Attribution:
+def counted_as(role: str | None, campaign: str | None, tags: str | None) -> Attribution:
+    """What budgets know of a call's attribution, from its columns."""
     pairs = () if tags is None else tuple(sorted(orjson.loads(tags).items()))
     return Attribution(campaign=campaign, agent_role=role, tags=pairs)

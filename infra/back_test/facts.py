@@ -171,9 +171,25 @@ What = (
     | Denied
     | Stopped
 )
-_RANKS: Final[dict[type, int]] = {Moved: 0, CycleBegan: 0, Expired: 2, Recorded: 4, Corrected: 4, Denied: 4, Stopped: 5}
-_OTHERS: Final = 3
-_BY_PEOPLE: Final = 1
+_RANKS: Final[dict[type, int]] = {
+    kind: rank
+    for rank, kinds in enumerate(
+        (
+            (Moved, CycleBegan),
+            (Decided, DefaultCap, PlanChosen, OwnKey),
+            (Expired,),
+            (Reserved, Extended, Ended),
+            (Recorded, Corrected, Denied),
+            (Stopped,),
+        )
+    )
+    for kind in kinds
+}
+
+
+def rank_of(kind: type) -> int:
+    """The place of such facts among what has the same moment."""
+    return _RANKS[kind]
 
 
 class Fact(NamedTuple):
@@ -185,6 +201,4 @@ class Fact(NamedTuple):
     @property
     def rank(self) -> int:
         """Its place among what has the same moment."""
-        if isinstance(self.what, Decided | DefaultCap | PlanChosen | OwnKey):
-            return _BY_PEOPLE
-        return _RANKS.get(type(self.what), _OTHERS)
+        return rank_of(type(self.what))

@@ -6,7 +6,7 @@ was refused. The rest (money, caps, pauses) was gathered for the opening.
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final
@@ -16,18 +16,17 @@ import asyncpg
 import orjson
 from asyncpg.cursor import CursorFactory
 
-from domain.attribution import Attribution
 from domain.holds import Estimate, Reservation
-from domain.ids import milliseconds_of
 from domain.periods import month_key
 from domain.rates import RateCard
 from domain.receipts import Asked
 from domain.refusals import RefusalCode, ReservationState
 from domain.usage import Route, UsageEvent
 from infra.amended_usage import AS_RECORDED, event_of
-from infra.back_test.facts import Corrected, Denied, Ended, Expired, Extended, Fact, Recorded, Reserved
+from infra.back_test.counters import counted_as
+from infra.back_test.facts import Corrected, Denied, Ended, Expired, Extended, Fact, Recorded, Reserved, rank_of
 from infra.back_test.opening import PAID_BY, ROWS_AT_ONCE, Opening, ids_of
-from infra.identifiers import EPOCH, MILLISECOND
+from infra.identifiers import moment_of
 from infra.refusal_log import asked_of
 from infra.reservation_rows import RESERVATION_COLUMNS, attribution_of
 from infra.transaction import Connection
@@ -66,7 +65,6 @@ JOIN usage_event e ON (e.tenant_id, e.occurred_at, e.id) = (a.tenant_id, a.occur
 LEFT JOIN reservation r ON r.tenant_id = a.tenant_id AND r.id = a.reservation_id
 WHERE a.tenant_id = $1 AND a.event_id IS NOT NULL AND a.recorded_at >= $2 AND a.recorded_at < $3
 ORDER BY a.recorded_at, a.id"""
-_RANK_OF_USAGE: Final = 4
 EVENTS_AT_ONCE: Final = 100
 # What the books and the rules decide; what a client got wrong is no question of caps or prices.
 _DECIDED: Final = [
@@ -111,7 +109,7 @@ class History:
         """Every fact, in order."""
         opening, span = self._opening, (self._opening.tenant.id, self._opening.start, self._opening.end)
         for recorded_at, identifier in await self._connection.fetch(_BATCHES, *span):
-            self._posted[recorded_at] = _moment(identifier)
+            self._posted[recorded_at] = moment_of(identifier)
         for real in opening.ends:
             self._await_end(real)
         sources = (self._known(), self._reserved(), self._usage(), self._refused(), self._corrected())
@@ -134,7 +132,7 @@ class History:
                 await self._advance(source)
 
     def _push(self, item: Fact | _Group, source: AsyncIterator[Fact | _Group] | None = None) -> None:
-        rank = item.rank if isinstance(item, Fact) else _RANK_OF_USAGE
+        rank = item.rank if isinstance(item, Fact) else rank_of(Recorded)
         heappush(self._heap, (item.at, rank, next(self._numbers), item, source))
 
     async def _advance(self, source: AsyncIterator[Fact | _Group]) -> None:
@@ -214,9 +212,7 @@ class History:
             if under:
                 attribution, month = attribution_of(terms[0]), terms[1]
             else:
-                pairs = () if tags is None else tuple(sorted(orjson.loads(tags).items()))
-                attribution = Attribution(campaign=campaign, agent_role=role, tags=pairs)
-                month = month_key(occurred_at, zone)
+                attribution, month = counted_as(role, campaign, tags), month_key(occurred_at, zone)
             yield Fact(at, Corrected(reservation_id, attribution, month, cost, counted, unpriced, Route(route)))
 
     def _rows(self, query: str, *more: object) -> "CursorFactory[asyncpg.Record]":
@@ -241,9 +237,3 @@ def _is_large(event: UsageEvent) -> bool:
 def _place(event: UsageEvent) -> tuple[str, int]:
     """In which order calls were counted that were reported together: each found spent what those before it left."""
     return ("", 0) if event.steps is None else (event.steps.month, event.steps.levels[0][0])
-
-
-def _moment(identifier: UUID) -> datetime:
-    """The moment that an id of ours was made of, to the microsecond (`infra.identifiers.new_id`)."""
-    fraction = identifier.int >> 64 & 0xFFF
-    return EPOCH + milliseconds_of(identifier) * MILLISECOND + timedelta(microseconds=-(-fraction * 1_000 // 4_096))

@@ -13,12 +13,11 @@ from uuid import UUID
 
 import asyncpg
 
-from domain import hindsight, subscriptions
+from domain import hindsight, settlements, subscriptions
 from domain.budgets import Budget, BudgetKey, CounterKey, Scope, ScopeKey, counter_keys
 from domain.budgets import Counter as BudgetCounter
 from domain.cycles import Allocation
-from domain.holds import Hold, Recorded, Reservation
-from domain.ids import uuid7
+from domain.holds import NOTHING_RECORDED, Hold, Reservation
 from domain.ledger import Draw, Entry, EntryType
 from domain.refusals import ReservationState
 from domain.rerating import REFERENCE as CORRECTION
@@ -28,7 +27,7 @@ from domain.wallets import Lot, Wallet, in_burn_order
 from infra.amended_usage import AS_RECORDED, event_of
 from infra.back_test.facts import Fact, Moved
 from infra.batch import OpenBooks
-from infra.identifiers import EPOCH, MILLISECOND
+from infra.identifiers import first_id
 from infra.ledger_rows import ENTRY_COLUMNS, entry_of
 from infra.reservation_rows import RESERVATION_COLUMNS, reservation_of
 from infra.transaction import Connection
@@ -63,16 +62,16 @@ _RECORDED_BEFORE: Final = AS_RECORDED.format(
 
 @dataclass(slots=True)
 class Opening:
-    """The books at `start`, and what the ledger tells of [start, end). `closing` is what wallets really held at `end`:
-    granted, available, reserved, consumed and expired by key. `held` says what open work holds in each counter, `granted` what plans
-    granted since, by wallet key and start of the cycle."""
+    """The books at `start`, and what the ledger tells of [start, end). `closing` are the wallets as they
+    really were at `end`, without their lots. `held` says what open work holds in each counter, `granted` what plans granted
+    since, by wallet key and start of the cycle."""
 
     tenant: Tenant
     month: str
     start: datetime
     end: datetime
     wallets: dict[str, Wallet] = field(default_factory=dict)
-    closing: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    closing: dict[str, Wallet] = field(default_factory=dict)
     reservations: dict[UUID, Reservation] = field(default_factory=dict)
     ends: list[Reservation] = field(default_factory=list)
     payers: dict[UUID, UUID] = field(default_factory=dict)
@@ -84,7 +83,6 @@ class Opening:
     allocations: dict[str, Allocation] = field(default_factory=dict)
     granted: Counter[tuple[str, str]] = field(default_factory=Counter)
     facts: list[Fact] = field(default_factory=list)
-    entries: int = 0
 
     def meet(self, row: asyncpg.Record) -> Reservation:
         """The reservation of a row that ends with who paid for its task."""
@@ -128,7 +126,7 @@ class _Past:
 def ids_of(start: datetime, end: datetime) -> tuple[UUID, UUID]:
     """From which id on, and up to which, those lie of what was decided in [start, end): ids are made when a request arrives,
     which may wait for its decision, and by another clock."""
-    return _id_of(start - _WAITING), _id_of(end + _WAITING)
+    return first_id(start - _WAITING), first_id(end + _WAITING)
 
 
 async def read(connection: Connection, opening: Opening) -> None:
@@ -150,16 +148,15 @@ async def _go_back(connection: Connection, opening: Opening, wallet: Wallet, pas
     known: dict[UUID, Lot] = {lot.id: lot for lot in lots if lot is not None}
     # Only the lots of one entry are looked at in each step back.
     bare = wallet._replace(lots=())
-    closing: tuple[int, ...] | None = None
+    closing: Wallet | None = None
     newest_first: list[Fact] = []
     async for row in connection.cursor(_ENTRIES, wallet.tenant_id, wallet.id, prefetch=ROWS_AT_ONCE):
         entry = entry_of(row[:])
         at = entry.voucher.at
         if at < end and closing is None:
-            closing = _figures(bare)
+            closing = bare._replace(lots=())
         if at < start:
             break
-        opening.entries += 1
         granted_for = subscriptions.granted_for(entry.voucher.reference)
         if granted_for is not None:
             opening.granted[wallet.key, granted_for] += entry.amount
@@ -171,10 +168,10 @@ async def _go_back(connection: Connection, opening: Opening, wallet: Wallet, pas
             newest_first.extend(_facts(wallet.key, entry, known[entry.draws[0].lot_id]))
         bare = hindsight.before(bare._replace(lots=tuple([known[lot_id] for lot_id in touched])), entry)
         known.update({lot.id: lot for lot in bare.lots})
-    opening.closing[wallet.key] = _figures(bare) if closing is None else closing
+    bare = bare._replace(lots=())
+    opening.closing[wallet.key] = closing or bare
     opening.facts.extend(reversed(newest_first))
     open_lots = tuple([lot for lot in known.values() if lot.is_open])
-    bare = bare._replace(lots=())
     opening.wallets[wallet.key] = bare._replace(lots=in_burn_order(bare, open_lots))
 
 
@@ -213,21 +210,15 @@ def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start
         draws = [Draw(lot_id, amount - since[lot_id]) for lot_id, amount in hold.draws if amount > since[lot_id]]
         holds.append(Hold(hold.wallet_key, sum([draw.amount for draw in draws]), tuple(draws)))
     held = real.held_usd - sum([extension.cost for extension in later])
-    spent = sum([event.priced.cost or event.counted or 0 for event in recorded])
-    results = [event.usage.results for event in recorded if event.usage.results is not None]
+    _, used = settlements.spend(recorded, held)
     expired_at = real.expired_at if real.expired_at is not None and real.expired_at < start else None
     return real._replace(
         state=ReservationState.HELD if expired_at is None else ReservationState.EXPIRED,
         holds=tuple(hold for hold in holds if hold.amount),
         held_usd=held,
-        remaining_usd=max(0, held - spent) if expired_at is None else 0,
+        remaining_usd=held - used if expired_at is None else 0,
         expires_at=later[0].until if later else real.expires_at,
-        recorded=Recorded(
-            len(recorded),
-            sum([event.priced.cost or 0 for event in recorded]),
-            sum(results) if results else None,
-            sum([event.priced.cost is None for event in recorded]),
-        ),
+        recorded=settlements.with_recorded(real._replace(recorded=NOTHING_RECORDED), tuple(recorded)),
         charges=(),
         cost_usd=None,
         settled_events=(),
@@ -237,11 +228,3 @@ def _as_it_was(real: Reservation, recorded: list[UsageEvent], past: _Past, start
         made=None,
         expired_at=expired_at,
     )
-
-
-def _id_of(moment: datetime) -> UUID:
-    return uuid7((moment - EPOCH) // MILLISECOND, 0)
-
-
-def _figures(wallet: Wallet) -> tuple[int, ...]:
-    return wallet.granted, wallet.available, wallet.reserved, wallet.consumed, wallet.expired

@@ -3,9 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from domain.ids import uuid7
 from infra.application import Application
-from infra.identifiers import EPOCH, MILLISECOND
+from infra.identifiers import first_id
 from infra.services.progress import Progress
 
 KEPT: Final = timedelta(days=90)
@@ -23,7 +22,7 @@ WITH old AS (
 async def forget_old(application: Application, at: datetime, *, stop_at: datetime | None = None) -> Progress:
     """Forget the refusals that are older than 90 days, of every tenant; harmless at any time, twice or beside another
     run."""
-    before = uuid7((at - KEPT - EPOCH) // MILLISECOND, 0)
+    before = first_id(at - KEPT)
     done = 0
     for (tenant_id,) in await application.across_tenants.fetch(_TENANTS):
         while forgotten := await application.writers.fetchval(_FORGET, tenant_id, before):
